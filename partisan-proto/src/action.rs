@@ -1,0 +1,95 @@
+//! What comes out: everything a driver must do for a node.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::error::{CloseReason, CommandError};
+use crate::id::{ChannelId, ConnectionId, NodeId, Ticket};
+use crate::notification::Notification;
+use crate::spec::Address;
+use crate::time::{Duration, Instant};
+use crate::timers::Timer;
+use crate::wire::{Destination, Frame};
+
+/// Something the driver must do. Verbs, in the order they must be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open a connection; answer with [`Event::Opened`](crate::Event::Opened) or
+    /// [`Event::OpenFailed`](crate::Event::OpenFailed).
+    Open {
+        /// Its number from now on.
+        connection: ConnectionId,
+        /// Try these in order.
+        addresses: Arc<[Address]>,
+        /// Give each this long.
+        timeout: Duration,
+    },
+    /// Send a frame. Control frames must overtake application frames that still wait.
+    ///
+    /// When there is no room for a control frame, close the connection and say
+    /// [`CloseReason::Stalled`]; for an application frame the core was told
+    /// [`Event::Congested`](crate::Event::Congested) before.
+    Send {
+        /// Where.
+        connection: ConnectionId,
+        /// What.
+        frame: Frame,
+    },
+    /// Close a connection; no event about it is expected any more.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+        /// Why, for the records.
+        reason: CloseReason,
+        /// Whether to send first what is queued, within the driver's own deadline.
+        flush: bool,
+    },
+    /// Hand a message to the application.
+    Deliver(Delivery),
+    /// Answer a command.
+    Reply {
+        /// Of the command.
+        ticket: Ticket,
+        /// What became of it.
+        result: Result<Answer, CommandError>,
+    },
+    /// Store these bytes in place of the last ones, so that a crash at any moment leaves either;
+    /// they are a [`Snapshot`](crate::Snapshot).
+    Persist(Bytes),
+    /// Tell whoever is interested.
+    Notify(Notification),
+}
+
+/// A message for the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Who sent it: proven by the handshake, not claimed by the message.
+    pub from: NodeId,
+    /// The channel it came by.
+    pub channel: ChannelId,
+    /// Whom it is for.
+    pub destination: Destination,
+    /// What it says.
+    pub payload: Bytes,
+}
+
+/// The answer to a command that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// Done, or taken on; see the command.
+    Done,
+    /// Joined, through this node.
+    Joined(NodeId),
+}
+
+/// Where a node leaves its actions. Owned and reused by the caller.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    /// What to do now, in this order. The caller drains it.
+    pub actions: Vec<Action>,
+    /// When to call again with [`Event::Wake`](crate::Event::Wake) at the latest, and what for.
+    pub wake_at: Option<(Instant, Timer)>,
+}

@@ -1,0 +1,132 @@
+//! What one part of a node tells the others.
+//!
+//! Parts never call each other. Each leaves changes in the context; [`Node`](crate::Node) hands
+//! every change to every part, in one fixed order, until none is left.
+
+use alloc::sync::Arc;
+
+use crate::command::Contact;
+use crate::error::{CloseReason, Refusal};
+use crate::id::{ConnectionId, Epoch, Instance, NodeId};
+use crate::notification::DialError;
+use crate::spec::NodeSpec;
+
+/// A piece of news inside a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    // From `connections`.
+    /// An authenticated peer asks for a session; the manager answers with [`Change::Admit`] or
+    /// [`Change::Turn away`](Change::TurnAway).
+    Knock {
+        /// The connection that waits for the answer.
+        connection: ConnectionId,
+        /// Who knocks, which life.
+        instance: Instance,
+        /// Who knocks.
+        spec: Arc<NodeSpec>,
+    },
+    /// A session has begun.
+    PeerUp {
+        /// With whom, which life.
+        instance: Instance,
+        /// With whom.
+        spec: Arc<NodeSpec>,
+        /// The session.
+        epoch: Epoch,
+        /// The contact that it was dialled for, if any.
+        contact: Option<ContactId>,
+    },
+    /// A session is over.
+    PeerDown {
+        /// With whom, which life.
+        instance: Instance,
+        /// The session.
+        epoch: Epoch,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Every negotiated lane to the peer is open.
+    FullyConnected {
+        /// The peer.
+        node: NodeId,
+    },
+    /// A dial for a contact failed. It is repeated until [`Change::DropContact`].
+    ContactFailed {
+        /// The contact.
+        contact: ContactId,
+        /// Why.
+        error: DialError,
+    },
+    /// A dial for a contact reached a node that is connected already.
+    ContactReached {
+        /// The contact; it needs no dropping any more.
+        contact: ContactId,
+        /// Who it is.
+        node: NodeId,
+    },
+    /// A peer refused this node since it, or its incarnation, was removed or is outdated.
+    Outdated {
+        /// What the peer said.
+        refusal: Refusal,
+    },
+
+    // From the manager.
+    /// Let the knocking peer in.
+    Admit {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// Do not let the knocking peer in.
+    TurnAway {
+        /// The connection.
+        connection: ConnectionId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Stay connected to this peer: dial it now, or after a while if it does not dial first, and
+    /// again whenever it is lost. Repeated to update the spec.
+    Keep {
+        /// Which life of it is known.
+        instance: Instance,
+        /// Where it is.
+        spec: Arc<NodeSpec>,
+        /// Whether to give the peer the time to dial first.
+        patient: bool,
+    },
+    /// Do not dial this peer any more, and end the session with it.
+    Release {
+        /// The peer.
+        node: NodeId,
+        /// Why; told to the peer where it is a reason of ours.
+        reason: CloseReason,
+    },
+    /// Check that every kept peer has a session or a dial under way, and every session its lanes.
+    Verify,
+    /// Dial somebody of whom only addresses are known, until reached or dropped.
+    DialContact {
+        /// What to call it.
+        contact: ContactId,
+        /// Where, and who if it is known.
+        target: Contact,
+    },
+    /// Stop dialling a contact.
+    DropContact {
+        /// Which.
+        contact: ContactId,
+    },
+    /// Members came or went.
+    MembersChanged,
+    /// This node became a new incarnation, after leaving or being removed; every session of the
+    /// old one is over.
+    Reborn {
+        /// Why: [`CloseReason::Left`] or [`CloseReason::Removed`].
+        reason: CloseReason,
+    },
+    /// This node is stopping: say goodbye to everybody.
+    Stopping,
+}
+
+/// A target of a dial of which only addresses are known; numbered by the manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContactId(pub u32);

@@ -1,0 +1,111 @@
+//! What an application may ask of a node.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::id::{ChannelId, NodeId, NodeName};
+use crate::spec::{Address, NodeSpec};
+use crate::time::Duration;
+use crate::wire::Destination;
+
+/// A wish of the application. Each comes with a [`Ticket`](crate::Ticket) and is answered exactly
+/// once, by [`Action::Reply`](crate::Action::Reply).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub enum Command {
+    /// Become a member of the contact's cluster (`partisan_peer_service:join/1`).
+    ///
+    /// Answered [`Answer::Done`](crate::Answer::Done) at once: the join goes on until it succeeds,
+    /// is refused for good, or is cancelled by [`Command::Leave`] or [`Command::Remove`]; a
+    /// [`Notification::JoinEnded`](crate::Notification::JoinEnded) tells. Joining a member again
+    /// changes nothing.
+    Join(Contact),
+    /// As [`Command::Join`], answered [`Answer::Joined`](crate::Answer::Joined) when every lane to
+    /// the contact is open and its members are known here (`partisan_peer_service:sync_join/1`).
+    SyncJoin {
+        /// Whom to join.
+        contact: Contact,
+        /// How long to try. The join itself goes on in the background when it runs out.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_span))]
+        deadline: Duration,
+    },
+    /// Leave the cluster (`partisan_peer_service:leave/0`): tell the peers, close all connections
+    /// after what is queued has been sent, and go on alone as a new incarnation.
+    Leave,
+    /// Remove another node from the cluster (`partisan_peer_service:leave/1`), dead or alive. Told
+    /// to it if it can be reached. Removing a node that is no member cancels joins under way to it.
+    Remove(NodeId),
+    /// Make the members these (`partisan_peer_service:update_members/1`): remove those that are not
+    /// listed, then join those that are new. The node itself always stays; an empty list changes
+    /// nothing, since it usually means that discovery failed.
+    UpdateMembers(Vec<NodeSpec>),
+    /// Close all connections to a node. While it is a member, it is dialled again.
+    Disconnect(NodeId),
+    /// Send a message, best effort: answered [`Answer::Done`](crate::Answer::Done) when it is
+    /// queued, which says nothing of its arrival. Sent to this node itself, it is delivered.
+    Send(Send),
+    /// Stop without leaving: say goodbye, close all connections after what is queued has been
+    /// sent. Peers keep the node as a member. Commands after this fail with
+    /// [`CommandError::Stopping`](crate::CommandError::Stopping).
+    Stop,
+}
+
+/// Whom to join.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Contact {
+    /// Its name, if known; then another node at the address is refused.
+    pub name: Option<NodeName>,
+    /// Where it may be reached, tried in order.
+    pub addresses: Vec<Address>,
+}
+
+impl Contact {
+    /// Whoever answers at this address.
+    #[must_use]
+    pub fn at(address: Address) -> Self {
+        Self {
+            name: None,
+            addresses: alloc::vec![address],
+        }
+    }
+}
+
+impl From<&NodeSpec> for Contact {
+    fn from(spec: &NodeSpec) -> Self {
+        Self {
+            name: Some(spec.name().clone()),
+            addresses: spec.addresses().to_vec(),
+        }
+    }
+}
+
+/// A message to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Send {
+    /// To which node.
+    pub to: NodeId,
+    /// On which channel.
+    pub channel: ChannelId,
+    /// Messages with the same key arrive in the order of sending. Without one the least-loaded
+    /// lane is used, and order holds only on channels of one lane.
+    pub key: Option<u64>,
+    /// Whom it is for, there.
+    pub destination: Destination,
+    /// What it says.
+    #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+    pub payload: Bytes,
+}
+
+#[cfg(feature = "arbitrary")]
+fn arbitrary_payload(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Bytes> {
+    let payload: Vec<u8> = u.arbitrary()?;
+    Ok(payload.into())
+}
+
+#[cfg(feature = "arbitrary")]
+fn arbitrary_span(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Duration> {
+    Ok(Duration::from_millis(u.int_in_range(0..=60_000)?))
+}

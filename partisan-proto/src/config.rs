@@ -1,0 +1,625 @@
+//! Everything that can be configured, one struct a part, with its defaults and where they are from.
+//!
+//! All of it is serde-readable, so that a TOML file can hold it; spans of time are written as text
+//! (`"10s"`, `"1500ms"`). Unknown keys are errors. [`Config::validate`] checks ranges and
+//! combinations; a [`Node`](crate::Node) refuses to start on a bad one.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConfigError;
+use crate::id::{ChannelId, ChannelName, ClusterName};
+use crate::spec::ChannelSpec;
+
+/// The most channels a node may have, the two built-in ones included.
+pub const MAX_CHANNELS: usize = 32;
+/// The most lanes a channel may have.
+pub const MAX_PARALLELISM: usize = 64;
+
+/// The configuration of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The cluster: nodes with another cluster name are refused at the handshake.
+    pub cluster: ClusterName,
+    /// Proof of membership: when set, each side of a connection must prove by challenge and
+    /// response that it knows it. It never travels. At least 16 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
+    /// The channels, `membership` and `default` included whether named or not.
+    pub channels: Channels,
+    /// How connections are opened, watched and bounded.
+    pub connections: ConnectionsConfig,
+    /// Who decides who is a member.
+    pub manager: ManagerConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            cluster: ClusterName::new("partisan").expect("a constant name is a good one"),
+            secret: None,
+            channels: Channels::default(),
+            connections: ConnectionsConfig::default(),
+            manager: ManagerConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Checks every range and combination.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`] found; it names the key and says what to write instead.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self
+            .secret
+            .as_ref()
+            .is_some_and(|secret| secret.0.len() < Secret::SHORTEST)
+        {
+            return Err(ConfigError::SecretTooShort {
+                least: Secret::SHORTEST,
+            });
+        }
+        self.connections.validate()?;
+        match &self.manager {
+            ManagerConfig::Pluggable(pluggable) => pluggable.validate(),
+        }
+    }
+}
+
+/// A shared secret. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl Secret {
+    /// The fewest bytes a secret may have.
+    pub const SHORTEST: usize = 16;
+}
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// The configured channels, by name; a [`ChannelId`] is a place in it.
+///
+/// Always holds `membership` ([`ChannelId::MEMBERSHIP`], one lane) and `default`
+/// ([`ChannelId::DEFAULT`]); the others follow sorted by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<ChannelName, ChannelOptions>")]
+#[serde(into = "BTreeMap<ChannelName, ChannelOptions>")]
+pub struct Channels(Vec<(ChannelName, ChannelOptions)>);
+
+/// How one channel behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChannelOptions {
+    /// Connections (lanes) per peer, 1 to [`MAX_PARALLELISM`]. Two nodes that disagree use the
+    /// smaller number. Default 1, as Partisan's `parallelism`.
+    pub parallelism: u8,
+}
+
+impl Default for ChannelOptions {
+    fn default() -> Self {
+        Self { parallelism: 1 }
+    }
+}
+
+impl Channels {
+    /// The name of [`ChannelId::MEMBERSHIP`].
+    pub const MEMBERSHIP: &'static str = "membership";
+    /// The name of [`ChannelId::DEFAULT`].
+    pub const DEFAULT: &'static str = "default";
+
+    /// The built-in channels and these.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a parallelism out of range, a membership channel of several lanes, a
+    /// name given twice, or too many channels.
+    pub fn new(
+        channels: impl IntoIterator<Item = (ChannelName, ChannelOptions)>,
+    ) -> Result<Self, ConfigError> {
+        let mut by_name = BTreeMap::new();
+        for (name, options) in channels {
+            if by_name.insert(name.clone(), options).is_some() {
+                return Err(ConfigError::ChannelTwice { channel: name });
+            }
+        }
+        Self::try_from(by_name)
+    }
+
+    /// Looks a channel up by its name.
+    #[must_use]
+    pub fn id(&self, name: &str) -> Option<ChannelId> {
+        let place = self
+            .0
+            .iter()
+            .position(|(known, _)| known.as_str() == name)?;
+        Some(ChannelId(u8::try_from(place).ok()?))
+    }
+
+    /// The name of a channel; `None` for an id of another configuration.
+    #[must_use]
+    pub fn name(&self, id: ChannelId) -> Option<&ChannelName> {
+        self.0.get(usize::from(id.0)).map(|(name, _)| name)
+    }
+
+    /// The options of a channel; `None` for an id of another configuration.
+    #[must_use]
+    pub fn options(&self, id: ChannelId) -> Option<ChannelOptions> {
+        self.0.get(usize::from(id.0)).map(|(_, options)| *options)
+    }
+
+    /// All channels with their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (ChannelId, &ChannelName, ChannelOptions)> {
+        self.0
+            .iter()
+            .zip(0..)
+            .map(|((name, options), id)| (ChannelId(id), name, *options))
+    }
+
+    /// The channels as a [`NodeSpec`](crate::NodeSpec) tells them.
+    #[must_use]
+    pub fn specs(&self) -> Vec<ChannelSpec> {
+        let spec = |(name, options): &(ChannelName, ChannelOptions)| ChannelSpec {
+            name: name.clone(),
+            parallelism: options.parallelism,
+        };
+        self.0.iter().map(spec).collect()
+    }
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self::new([]).expect("the built-in channels are good")
+    }
+}
+
+impl TryFrom<BTreeMap<ChannelName, ChannelOptions>> for Channels {
+    type Error = ConfigError;
+
+    fn try_from(mut named: BTreeMap<ChannelName, ChannelOptions>) -> Result<Self, ConfigError> {
+        let built_in = [Self::MEMBERSHIP, Self::DEFAULT].map(|name| {
+            let (name, options) = named.remove_entry(name).unwrap_or_else(|| {
+                let name = ChannelName::new(name).expect("a constant name is a good one");
+                (name, ChannelOptions::default())
+            });
+            (name, options)
+        });
+        if built_in[0].1.parallelism != 1 {
+            return Err(ConfigError::MembershipLanes {
+                given: built_in[0].1.parallelism,
+            });
+        }
+        let channels: Vec<_> = built_in.into_iter().chain(named).collect();
+        for (name, options) in &channels {
+            if !(1..=MAX_PARALLELISM).contains(&usize::from(options.parallelism)) {
+                let given = options.parallelism;
+                return Err(ConfigError::Parallelism {
+                    channel: name.clone(),
+                    given,
+                    most: MAX_PARALLELISM,
+                });
+            }
+        }
+        if channels.len() > MAX_CHANNELS {
+            return Err(ConfigError::TooManyChannels { most: MAX_CHANNELS });
+        }
+        Ok(Self(channels))
+    }
+}
+
+impl From<Channels> for BTreeMap<ChannelName, ChannelOptions> {
+    fn from(channels: Channels) -> Self {
+        channels.0.into_iter().collect()
+    }
+}
+
+/// How connections are opened, watched and bounded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectionsConfig {
+    /// How long one address may take to answer a dial. Default 1 s (Partisan's connect timeout).
+    #[serde(with = "duration_text")]
+    pub dial_timeout: Duration,
+    /// How long a handshake may take, from the opening of the connection to its end. Default 5 s.
+    #[serde(with = "duration_text")]
+    pub handshake_timeout: Duration,
+    /// The longest wait before the second dial of a peer; doubles with each failure. The wait is
+    /// drawn between half of it and all of it. Default 1 s (Partisan's `connection_interval`).
+    #[serde(with = "duration_text")]
+    pub retry_least: Duration,
+    /// The cap on the wait between dials. Default 30 s.
+    #[serde(with = "duration_text")]
+    pub retry_most: Duration,
+    /// How dead peers are found on connections that say nothing.
+    pub keep_alive: KeepAliveConfig,
+    /// The most bytes a frame may have after its length, 1 KiB to 1 GiB. Told to peers at the
+    /// handshake; a longer frame closes the connection. Default 16 MiB.
+    pub max_frame: u32,
+    /// The most accepted connections that have not finished their handshake; another is closed at
+    /// once. Default 256.
+    pub max_pending: usize,
+    /// The most connections, of all kinds; another accepted one is closed at once and no other is
+    /// dialled. Default 65,536.
+    pub max_connections: usize,
+    /// Whether a message on a channel that the peer does not have goes by the `default` channel
+    /// instead of failing. Never because a lane is down for the moment: that would break the order
+    /// of messages. Default true (Partisan's `channel_fallback`).
+    pub channel_fallback: bool,
+}
+
+impl Default for ConnectionsConfig {
+    fn default() -> Self {
+        Self {
+            dial_timeout: Duration::from_secs(1),
+            handshake_timeout: Duration::from_secs(5),
+            retry_least: Duration::from_secs(1),
+            retry_most: Duration::from_secs(30),
+            keep_alive: KeepAliveConfig::default(),
+            max_frame: 16 << 20,
+            max_pending: 256,
+            max_connections: 65_536,
+            channel_fallback: true,
+        }
+    }
+}
+
+impl ConnectionsConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        positive("connections.dial_timeout", self.dial_timeout)?;
+        positive("connections.handshake_timeout", self.handshake_timeout)?;
+        positive("connections.retry_least", self.retry_least)?;
+        if self.retry_most < self.retry_least {
+            return Err(ConfigError::Order {
+                smaller: "connections.retry_least",
+                greater: "connections.retry_most",
+            });
+        }
+        within(
+            "connections.max_frame",
+            u64::from(self.max_frame),
+            1 << 10,
+            1 << 30,
+        )?;
+        within(
+            "connections.max_pending",
+            self.max_pending as u64,
+            1,
+            1 << 20,
+        )?;
+        within(
+            "connections.max_connections",
+            self.max_connections as u64,
+            1,
+            1 << 24,
+        )?;
+        self.keep_alive.validate()
+    }
+}
+
+/// Keep-alive: a ping after some silence, again while it goes unanswered, then the end.
+///
+/// Partisan's `connection_ping`; a silent peer is noticed after
+/// `idle_timeout + max_attempts * ping_timeout` (70 s by default).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeepAliveConfig {
+    /// Whether pings are sent at all. They are answered in any case. Default true.
+    pub enabled: bool,
+    /// How long a connection may be silent before a ping; the accepting side waits a quarter
+    /// longer, so that one side usually spares the other the asking. Default 20 s.
+    #[serde(with = "duration_text")]
+    pub idle_timeout: Duration,
+    /// How long a ping may go unanswered before the next. Default 10 s.
+    #[serde(with = "duration_text")]
+    pub ping_timeout: Duration,
+    /// Unanswered pings after which the connection is closed. Default 5.
+    pub max_attempts: u8,
+}
+
+impl Default for KeepAliveConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            idle_timeout: Duration::from_secs(20),
+            ping_timeout: Duration::from_secs(10),
+            max_attempts: 5,
+        }
+    }
+}
+
+impl KeepAliveConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        positive("connections.keep_alive.idle_timeout", self.idle_timeout)?;
+        positive("connections.keep_alive.ping_timeout", self.ping_timeout)?;
+        within(
+            "connections.keep_alive.max_attempts",
+            u64::from(self.max_attempts),
+            1,
+            255,
+        )
+    }
+}
+
+/// Which manager a node uses, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ManagerConfig {
+    /// Full mesh: every member connected to every other.
+    Pluggable(PluggableConfig),
+}
+
+impl Default for ManagerConfig {
+    fn default() -> Self {
+        Self::Pluggable(PluggableConfig::default())
+    }
+}
+
+/// The pluggable manager with the full strategy (`partisan_pluggable_peer_service_manager`,
+/// `partisan_full_membership_strategy`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluggableConfig {
+    /// The period of the gossip round: digests to some peers, and every connection verified.
+    /// Default 10 s (Partisan's `periodic_interval`).
+    #[serde(with = "duration_text")]
+    pub gossip_interval: Duration,
+    /// How many random peers a round contacts, and to how many a node passes news on. Default 3.
+    pub fanout: usize,
+    /// The shortest time between two messages of news to the same peers: the first news goes at
+    /// once, what follows within this time goes together. Default 100 ms.
+    #[serde(with = "duration_text")]
+    pub news_interval: Duration,
+    /// Of two members that hear of each other, one dials at once; the other waits this long for
+    /// it before dialling too. Default 2 s.
+    #[serde(with = "duration_text")]
+    pub dial_grace: Duration,
+    /// How long the removal of a member takes part in the comparison of digests. Default 1 h.
+    #[serde(with = "duration_text")]
+    pub removal_spread: Duration,
+    /// How long the removal of a member is remembered at all, as a guard against stale news.
+    /// Default 24 h.
+    #[serde(with = "duration_text")]
+    pub removal_memory: Duration,
+    /// The most members a node accepts; news of another is refused and counted. Default 10,000.
+    pub max_members: usize,
+    /// The most removals remembered; the oldest is forgotten first. Default 10,000.
+    pub max_removals: usize,
+    /// The most joins under way at once; another fails. Default 64.
+    pub max_joins: usize,
+}
+
+impl Default for PluggableConfig {
+    fn default() -> Self {
+        Self {
+            gossip_interval: Duration::from_secs(10),
+            fanout: 3,
+            news_interval: Duration::from_millis(100),
+            dial_grace: Duration::from_secs(2),
+            removal_spread: Duration::from_secs(3600),
+            removal_memory: Duration::from_secs(86_400),
+            max_members: 10_000,
+            max_removals: 10_000,
+            max_joins: 64,
+        }
+    }
+}
+
+impl PluggableConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        positive("manager.pluggable.gossip_interval", self.gossip_interval)?;
+        positive("manager.pluggable.news_interval", self.news_interval)?;
+        positive("manager.pluggable.removal_spread", self.removal_spread)?;
+        within("manager.pluggable.fanout", self.fanout as u64, 1, 1_000)?;
+        within(
+            "manager.pluggable.max_members",
+            self.max_members as u64,
+            1,
+            1 << 20,
+        )?;
+        within(
+            "manager.pluggable.max_removals",
+            self.max_removals as u64,
+            1,
+            1 << 20,
+        )?;
+        within(
+            "manager.pluggable.max_joins",
+            self.max_joins as u64,
+            1,
+            1 << 16,
+        )?;
+        if self.removal_memory < self.removal_spread {
+            return Err(ConfigError::Order {
+                smaller: "manager.pluggable.removal_spread",
+                greater: "manager.pluggable.removal_memory",
+            });
+        }
+        Ok(())
+    }
+}
+
+const fn positive(key: &'static str, span: Duration) -> Result<(), ConfigError> {
+    if span.is_zero() {
+        Err(ConfigError::Zero { key })
+    } else {
+        Ok(())
+    }
+}
+
+const fn within(key: &'static str, given: u64, least: u64, most: u64) -> Result<(), ConfigError> {
+    if given < least || given > most {
+        return Err(ConfigError::Range {
+            key,
+            given,
+            least,
+            most,
+        });
+    }
+    Ok(())
+}
+
+/// Serde for spans of time as text: a whole number and `ns`, `us`, `ms`, `s`, `m`, `h` or `d`.
+pub mod duration_text {
+    use alloc::format;
+    use alloc::string::String;
+    use core::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    const UNITS: [(&str, u64); 7] = [
+        ("d", 86_400_000_000_000),
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+        ("ns", 1),
+    ];
+
+    /// Reads one span; `None` when the text is not a whole number and a unit.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Duration> {
+        let text = text.trim();
+        let split = text.find(|c: char| !c.is_ascii_digit())?;
+        let number: u64 = text[..split].parse().ok()?;
+        let unit = text[split..].trim_start();
+        let (_, nanos) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        number.checked_mul(*nanos).map(Duration::from_nanos)
+    }
+
+    /// Writes a span with the largest unit that is exact.
+    #[must_use]
+    pub fn show(span: Duration) -> String {
+        let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let exact = UNITS
+            .iter()
+            .find(|(_, unit)| nanos.is_multiple_of(*unit) && nanos >= *unit);
+        match exact {
+            Some((name, unit)) => format!("{}{name}", nanos / unit),
+            None => "0s".into(),
+        }
+    }
+
+    /// For `#[serde(with)]`.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&show(*span))
+    }
+
+    /// For `#[serde(with)]`.
+    ///
+    /// # Errors
+    /// When the text is not a whole number and a unit.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        parse(&text).ok_or_else(|| {
+            de::Error::custom(format!(
+                "`{text}` is no span of time; write a whole number and ns, us, ms, s, m, h or d, \
+                 as in \"1500ms\""
+            ))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn channel(name: &str, parallelism: u8) -> (ChannelName, ChannelOptions) {
+        (
+            ChannelName::new(name).unwrap(),
+            ChannelOptions { parallelism },
+        )
+    }
+
+    #[test]
+    fn the_built_in_channels_are_always_there_and_first() {
+        let channels = Channels::new([channel("bulk", 4), channel("a", 1)]).unwrap();
+        let names: Vec<_> = channels.iter().map(|(_, name, _)| name.as_str()).collect();
+        assert_eq!(names, vec!["membership", "default", "a", "bulk"]);
+        assert_eq!(channels.id("membership"), Some(ChannelId::MEMBERSHIP));
+        assert_eq!(channels.id("default"), Some(ChannelId::DEFAULT));
+        assert_eq!(channels.options(ChannelId(3)).unwrap().parallelism, 4);
+        assert_eq!(channels.id("other"), None);
+        assert_eq!(channels.name(ChannelId(9)), None);
+    }
+
+    #[test]
+    fn the_default_channel_can_have_more_lanes_and_the_membership_channel_cannot() {
+        let channels = Channels::new([channel("default", 3)]).unwrap();
+        assert_eq!(channels.options(ChannelId::DEFAULT).unwrap().parallelism, 3);
+        let error = Channels::new([channel("membership", 2)]).unwrap_err();
+        assert_eq!(error, ConfigError::MembershipLanes { given: 2 });
+    }
+
+    #[test]
+    fn bad_channels_are_refused_by_name() {
+        let zero = Channels::new([channel("bulk", 0)]).unwrap_err();
+        assert!(matches!(zero, ConfigError::Parallelism { given: 0, .. }));
+        let many = Channels::new([channel("bulk", 65)]).unwrap_err();
+        assert!(matches!(many, ConfigError::Parallelism { given: 65, .. }));
+        let twice = Channels::new([channel("bulk", 1), channel("bulk", 2)]).unwrap_err();
+        assert!(matches!(twice, ConfigError::ChannelTwice { .. }));
+        let names = (0..40).map(|i| channel(&alloc::format!("c{i}"), 1));
+        assert!(matches!(
+            Channels::new(names),
+            Err(ConfigError::TooManyChannels { .. })
+        ));
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_are_those_of_partisan() {
+        let config = Config::default();
+        config.validate().unwrap();
+        let keep_alive = &config.connections.keep_alive;
+        assert_eq!(keep_alive.idle_timeout, Duration::from_secs(20));
+        assert_eq!(keep_alive.ping_timeout, Duration::from_secs(10));
+        assert_eq!(keep_alive.max_attempts, 5);
+        assert_eq!(config.connections.dial_timeout, Duration::from_secs(1));
+        let ManagerConfig::Pluggable(pluggable) = config.manager;
+        assert_eq!(pluggable.gossip_interval, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn each_bad_value_names_its_key() {
+        let check = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            alloc::string::ToString::to_string(&config.validate().unwrap_err())
+        };
+        assert!(check(|c| c.connections.max_frame = 10).contains("connections.max_frame"));
+        assert!(check(|c| c.connections.retry_most = Duration::ZERO).contains("retry_most"));
+        assert!(check(|c| c.connections.keep_alive.max_attempts = 0).contains("max_attempts"));
+        assert!(check(|c| c.secret = Some(Secret("short".into()))).contains("secret"));
+        assert!(check(|c| c.connections.dial_timeout = Duration::ZERO).contains("dial_timeout"));
+    }
+
+    #[test]
+    fn spans_of_time_are_read_and_written_as_text() {
+        for text in ["10s", "1500ms", "2h", "7d", "3us", "5ns", "1m"] {
+            assert_eq!(
+                duration_text::show(duration_text::parse(text).unwrap()),
+                text
+            );
+        }
+        assert_eq!(duration_text::parse("10"), None);
+        assert_eq!(duration_text::parse("-1s"), None);
+        assert_eq!(duration_text::parse("1.5s"), None);
+        assert_eq!(duration_text::parse("99999999999999d"), None);
+        assert_eq!(duration_text::show(Duration::ZERO), "0s");
+        assert_eq!(duration_text::parse("0s"), Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,70 @@
+//! Who is a member: the managers.
+//!
+//! A manager is a machine of its own behind the [`Manager`] trait, testable with nothing but a
+//! [`Context`]. It decides who is a member and to whom to stay connected; `connections` does the
+//! connecting and tells it who is up and who is down.
+
+pub mod pluggable;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::change::Change;
+use crate::command::Command;
+use crate::context::Context;
+use crate::id::{Incarnation, Instance, NodeId, Ticket};
+use crate::spec::NodeSpec;
+use crate::timers::Timer;
+use crate::wire::ControlMessage;
+
+/// One member as a manager sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Which life of it is known.
+    pub incarnation: Incarnation,
+    /// What is known of it.
+    pub spec: Arc<NodeSpec>,
+}
+
+/// What a manager must do: the peer service managers of Partisan, without I/O.
+///
+/// Every method runs to completion, leaves its results in the context, and must not panic whatever
+/// a peer sent.
+pub trait Manager: fmt::Debug + Send {
+    /// The node starts: set timers, and ask to stay connected to members known from before.
+    fn start(&mut self, cx: &mut Context<'_>);
+
+    /// The application wants something about membership: one of [`Command::Join`],
+    /// [`Command::SyncJoin`], [`Command::Leave`], [`Command::Remove`],
+    /// [`Command::UpdateMembers`]. The ticket must be answered exactly once, sooner or later.
+    fn command(&mut self, cx: &mut Context<'_>, ticket: Ticket, command: Command);
+
+    /// Another part changed something. [`Change::Knock`] must be answered.
+    fn change(&mut self, cx: &mut Context<'_>, change: &Change);
+
+    /// A peer with a session sent a message of this manager; `Err(message)` when it is another
+    /// manager's, which ends the session.
+    ///
+    /// # Errors
+    /// The message, when this manager does not understand it.
+    fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Instance,
+        message: ControlMessage,
+    ) -> Result<(), Box<ControlMessage>>;
+
+    /// A timer of this manager is due.
+    fn fire(&mut self, cx: &mut Context<'_>, timer: Timer);
+
+    /// All members, this node included, sorted by name.
+    fn members(&self) -> Vec<Member>;
+
+    /// One member, if it is one.
+    fn member(&self, node: NodeId) -> Option<Member>;
+
+    /// A number that is equal for equal states, for the simulator to compare runs with.
+    fn fingerprint(&self) -> u64;
+}

@@ -1,0 +1,388 @@
+//! The node: owns the parts, hands them what happens, runs to completion.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+
+use crate::action::{Action, Answer, Delivery, Outbox};
+use crate::change::Change;
+use crate::command::{Command, Send};
+use crate::config::{Config, ManagerConfig};
+use crate::connections::{ConnectionInfo, Connections, Counters, PeerInfo, Received, Routes};
+use crate::context::{Context, Me};
+use crate::error::{CommandError, ConfigError, Misbehaviour};
+use crate::event::Event;
+use crate::id::{Incarnation, Instance, NodeId, Ticket};
+use crate::manager::pluggable::Pluggable;
+use crate::manager::{Manager, Member};
+use crate::notification::Notification;
+use crate::random::Seed;
+use crate::snapshot::Snapshot;
+use crate::spec::NodeSpec;
+use crate::time::Instant;
+use crate::timers::{Timer, Timers};
+use crate::wire::{AppHeader, FRAME_PREFIX, Frame, StableHasher};
+
+/// Who a node is at its start.
+#[derive(Debug)]
+pub struct Birth {
+    /// What it tells about itself; its channels must be those of the configuration.
+    pub spec: NodeSpec,
+    /// Greater than that of any life before: one more than the stored one, or the time in
+    /// milliseconds since 1970 where nothing is stored.
+    pub incarnation: Incarnation,
+    /// Where all its randomness comes from.
+    pub seed: Seed,
+    /// What it stored in its last life, if it did.
+    pub snapshot: Option<Snapshot>,
+    /// A manager of the user's own, in place of the configured one.
+    pub manager: Option<Box<dyn Manager>>,
+}
+
+/// A node of a cluster: one value, one mutating method.
+///
+/// See the [crate's documentation](crate) for how to drive it.
+#[derive(Debug)]
+pub struct Node {
+    now: Instant,
+    config: Arc<Config>,
+    me: Me,
+    timers: Timers,
+    routes: Routes,
+    changes: VecDeque<Change>,
+    connections: Connections,
+    manager: Box<dyn Manager>,
+}
+
+impl Node {
+    /// Brings a node to life; what it wants to do first is left in `out`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a configuration that does not validate, a spec with other channels, an
+    /// incarnation of zero, or somebody else's snapshot.
+    pub fn start(
+        now: Instant,
+        birth: Birth,
+        config: Arc<Config>,
+        out: &mut Outbox,
+    ) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let Birth {
+            spec,
+            incarnation,
+            seed,
+            snapshot,
+            manager,
+        } = birth;
+        if *spec.channels() != *sorted(config.channels.specs()) {
+            return Err(ConfigError::ForeignChannels);
+        }
+        if incarnation == Incarnation::NONE {
+            return Err(ConfigError::NoIncarnation);
+        }
+        let instance = Instance {
+            node: spec.id(),
+            incarnation,
+        };
+        let me = Me {
+            instance,
+            spec: Arc::new(spec),
+            stopping: false,
+        };
+        let manager = match (manager, &config.manager) {
+            (Some(own), _) => own,
+            (None, ManagerConfig::Pluggable(pluggable)) => {
+                Box::new(Pluggable::new(&me, pluggable.clone(), &seed, snapshot)?)
+            }
+        };
+        let mut node = Self {
+            now,
+            connections: Connections::new(&seed, &config),
+            routes: Routes::new(config.connections.channel_fallback),
+            config,
+            me,
+            timers: Timers::default(),
+            changes: VecDeque::new(),
+            manager,
+        };
+        node.run(out, |parts, cx| parts.manager.start(cx));
+        Ok(node)
+    }
+
+    /// Handles one event: the whole contract.
+    ///
+    /// Appends to `out.actions` what the driver must do, in order, and sets `out.wake_at` to when
+    /// the node wants to be called again at the latest. Never fails, whatever a peer sent; a moment
+    /// before the last one counts as the last one.
+    pub fn handle(&mut self, now: Instant, event: Event, out: &mut Outbox) {
+        self.now = self.now.max(now);
+        match event {
+            Event::Wake => {
+                while let Some(timer) = self.timers.pop_due(self.now) {
+                    self.run(out, |parts, cx| parts.fire(cx, timer));
+                }
+            }
+            event => self.run(out, |parts, cx| parts.dispatch(cx, event)),
+        }
+        out.wake_at = self.timers.next();
+    }
+
+    /// Runs one step and everything that follows from it.
+    fn run(&mut self, out: &mut Outbox, step: impl FnOnce(&mut Parts<'_>, &mut Context<'_>)) {
+        let Self {
+            now,
+            config,
+            me,
+            timers,
+            routes,
+            changes,
+            connections,
+            manager,
+        } = self;
+        let mut parts = Parts {
+            connections,
+            manager: manager.as_mut(),
+        };
+        let mut cx = Context {
+            now: *now,
+            config,
+            me,
+            timers,
+            routes,
+            actions: &mut out.actions,
+            changes,
+        };
+        step(&mut parts, &mut cx);
+        while let Some(change) = cx.changes.pop_front() {
+            parts.connections.change(&mut cx, &change);
+            parts.manager.change(&mut cx, &change);
+        }
+        out.wake_at = self.timers.next();
+    }
+
+    /// This node and its present life.
+    #[must_use]
+    pub const fn instance(&self) -> Instance {
+        self.me.instance
+    }
+
+    /// What this node tells about itself.
+    #[must_use]
+    pub const fn spec(&self) -> &Arc<NodeSpec> {
+        &self.me.spec
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// All members, this node included, sorted by name.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        self.manager.members()
+    }
+
+    /// One member, if it is one.
+    #[must_use]
+    pub fn member(&self, node: NodeId) -> Option<Member> {
+        self.manager.member(node)
+    }
+
+    /// Who is connected and by which connections: what a driver gives to its senders.
+    #[must_use]
+    pub const fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// Every open connection, by peer, channel and lane.
+    #[must_use]
+    pub fn connections(&self) -> Vec<ConnectionInfo> {
+        self.connections.list(&self.routes)
+    }
+
+    /// What is known of the connection to a peer: its session, its last failure, its round-trip
+    /// time.
+    #[must_use]
+    pub fn peer(&self, node: NodeId) -> Option<PeerInfo> {
+        self.connections.peer(node)
+    }
+
+    /// How often what happened.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.connections.counters()
+    }
+
+    /// All set timers, in the order they will fire.
+    pub fn timers(&self) -> impl Iterator<Item = (Instant, Timer)> {
+        self.timers.iter()
+    }
+
+    /// Whether it was told to stop.
+    #[must_use]
+    pub const fn is_stopping(&self) -> bool {
+        self.me.stopping
+    }
+
+    /// A number that is equal for equal states: two runs of one seed must agree on it.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = StableHasher::default();
+        self.me.instance.hash(&mut hasher);
+        for routes in self.routes.peers() {
+            routes.hash(&mut hasher);
+        }
+        for timer in self.timers.iter() {
+            timer.hash(&mut hasher);
+        }
+        hasher.write_u64(self.manager.fingerprint());
+        hasher.finish()
+    }
+}
+
+fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
+    items.sort_unstable();
+    items
+}
+
+/// The parts of a node, while one step runs.
+struct Parts<'a> {
+    connections: &'a mut Connections,
+    manager: &'a mut dyn Manager,
+}
+
+impl Parts<'_> {
+    /// Where each event goes: one line an event.
+    fn dispatch(&mut self, cx: &mut Context<'_>, event: Event) {
+        match event {
+            Event::Accepted { connection } => self.connections.accepted(cx, connection),
+            Event::Opened { connection } => self.connections.opened(cx, connection),
+            Event::OpenFailed { connection, error } => {
+                self.connections.open_failed(cx, connection, error);
+            }
+            Event::Received { connection, frame } => {
+                if let Some(received) = self.connections.received(cx, connection, frame) {
+                    self.received(cx, received);
+                }
+            }
+            Event::Closed { connection, reason } => self.connections.closed(cx, connection, reason),
+            Event::Congested { connection } => self.connections.set_congested(connection, true),
+            Event::Drained { connection } => self.connections.set_congested(connection, false),
+            Event::Command { ticket, command } => self.command(cx, ticket, command),
+            Event::Wake => {}
+        }
+    }
+
+    /// Where each kind of message goes.
+    fn received(&mut self, cx: &mut Context<'_>, received: Received) {
+        let Received {
+            from,
+            connection,
+            channel,
+            frame,
+        } = received;
+        match frame {
+            Frame::App {
+                destination,
+                payload,
+            } => {
+                let from = from.node;
+                cx.act(Action::Deliver(Delivery {
+                    from,
+                    channel,
+                    destination,
+                    payload,
+                }));
+            }
+            Frame::Control(message) => {
+                if self.manager.receive(cx, from, message).is_err() {
+                    self.connections
+                        .misbehaved(cx, connection, Misbehaviour::OtherManager);
+                }
+            }
+            Frame::Hello(_) | Frame::Refuse(_) => {
+                self.connections
+                    .misbehaved(cx, connection, Misbehaviour::HandshakeTwice);
+            }
+        }
+    }
+
+    fn command(&mut self, cx: &mut Context<'_>, ticket: Ticket, command: Command) {
+        if cx.me.stopping {
+            return cx.reply(ticket, Err(CommandError::Stopping));
+        }
+        match command {
+            Command::Send(send) => {
+                let result = self.send(cx, send).map(|()| Answer::Done);
+                cx.reply(ticket, result);
+            }
+            Command::Disconnect(node) => {
+                let result = self.connections.disconnect(cx, node).map(|()| Answer::Done);
+                cx.reply(ticket, result);
+            }
+            Command::Stop => {
+                cx.me.stopping = true;
+                cx.change(Change::Stopping);
+                cx.notify(Notification::Stopped);
+                cx.reply(ticket, Ok(Answer::Done));
+            }
+            membership => self.manager.command(cx, ticket, membership),
+        }
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>, send: Send) -> Result<(), CommandError> {
+        let Send {
+            to,
+            channel,
+            key,
+            destination,
+            payload,
+        } = send;
+        if cx.config.channels.name(channel).is_none() {
+            return Err(CommandError::UnknownChannel(channel.0));
+        }
+        if to == cx.me.instance.node {
+            cx.act(Action::Deliver(Delivery {
+                from: to,
+                channel,
+                destination,
+                payload,
+            }));
+            return Ok(());
+        }
+        let header = AppHeader { destination };
+        let frame = FRAME_PREFIX - 4 + header.encoded_len() + payload.len();
+        let load = |connection| self.connections.load(connection);
+        let connection = cx.routes.lane(to, channel, key, frame, load)?;
+        if self.connections.is_congested(connection) {
+            return Err(CommandError::QueueFull(to));
+        }
+        let AppHeader { destination } = header;
+        cx.send_on(
+            connection,
+            Frame::App {
+                destination,
+                payload,
+            },
+        );
+        Ok(())
+    }
+
+    fn fire(&mut self, cx: &mut Context<'_>, timer: Timer) {
+        match timer {
+            Timer::EndHandshake(_)
+            | Timer::KeepAlive(_)
+            | Timer::Dial(..)
+            | Timer::DialContact(_) => {
+                self.connections.fire(cx, timer);
+            }
+            Timer::Gossip | Timer::News | Timer::EndJoin(_) | Timer::Custom(_) => {
+                self.manager.fire(cx, timer);
+            }
+        }
+    }
+}

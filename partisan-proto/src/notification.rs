@@ -1,0 +1,115 @@
+//! What an application may care about.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use crate::error::{CloseReason, JoinError, Misbehaviour, OpenError, Refusal};
+use crate::id::{ChannelId, Epoch, Incarnation, Instance, NodeId};
+use crate::spec::NodeSpec;
+
+/// Something worth knowing. Up and down strictly alternate, for each node and for each of its
+/// channels, whatever happens on the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notification {
+    /// A node became a member, or a member came back as a new incarnation.
+    MemberJoined {
+        /// What is known of it.
+        spec: Arc<NodeSpec>,
+        /// Which life of it.
+        incarnation: Incarnation,
+    },
+    /// A node is no member any more.
+    MemberLeft {
+        /// Which.
+        node: NodeId,
+    },
+    /// This node was removed from the cluster by another; it goes on alone as this incarnation.
+    Removed {
+        /// The new incarnation.
+        incarnation: Incarnation,
+    },
+    /// The first connection to a node is open (`on_up`).
+    NodeUp {
+        /// Which node, which life of it.
+        instance: Instance,
+        /// The session.
+        epoch: Epoch,
+    },
+    /// The session with a node is over (`on_down`).
+    NodeDown {
+        /// Which node, which life of it.
+        instance: Instance,
+        /// The session.
+        epoch: Epoch,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The first lane of a channel to a node is open.
+    ChannelUp {
+        /// The node.
+        node: NodeId,
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// The last lane of a channel to a node is gone.
+    ChannelDown {
+        /// The node.
+        node: NodeId,
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// Every negotiated lane to a node is open.
+    FullyConnected {
+        /// The node.
+        node: NodeId,
+    },
+    /// A join ended.
+    JoinEnded {
+        /// Through whom, or why not.
+        result: Result<NodeId, JoinError>,
+    },
+    /// A dial failed; it is repeated while the peer is wanted.
+    DialFailed {
+        /// Whom, if it is known.
+        node: Option<NodeId>,
+        /// Why.
+        error: DialError,
+        /// How often in a row.
+        failures: u32,
+    },
+    /// A connection was refused by this node before it was open.
+    PeerRefused {
+        /// Who claimed to be there, as far as it said.
+        node: Option<NodeId>,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A peer broke the protocol; the connection is closed.
+    PeerMisbehaved {
+        /// Who, if the handshake told.
+        node: Option<NodeId>,
+        /// What it did.
+        misbehaviour: Misbehaviour,
+    },
+    /// Another node with this node's name is alive; it is newer, so this one must be renamed or
+    /// stopped. Not dialled again.
+    DuplicateName {
+        /// Where it was met.
+        at: Option<Box<NodeSpec>>,
+    },
+    /// The node has stopped: every connection is closed or being flushed.
+    Stopped,
+}
+
+/// Why a dial did not end in a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// It could not be opened.
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    /// It ended before the handshake did.
+    #[error("{0}")]
+    Closed(#[from] CloseReason),
+}

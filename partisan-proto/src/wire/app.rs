@@ -1,0 +1,104 @@
+//! The header of application messages: written by hand, a few bytes, never through serde.
+
+use alloc::vec::Vec;
+
+use bytes::{BufMut, Bytes};
+
+use super::DecodeError;
+
+/// The longest header, so that a sender can tell the longest payload.
+pub const MAX_APP_HEADER: usize = 2 + 255;
+
+/// Whom an application message is for, at its node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// The node's own inbox.
+    #[default]
+    Inbox,
+    /// What is registered there under this name: 1 to 255 bytes of UTF-8.
+    Name(Bytes),
+}
+
+impl Destination {
+    /// The destination called `name`; `None` when it is empty or longer than 255 bytes.
+    #[must_use]
+    pub fn name(name: &str) -> Option<Self> {
+        let fits = (1..=255).contains(&name.len());
+        fits.then(|| Self::Name(Bytes::copy_from_slice(name.as_bytes())))
+    }
+
+    /// The name, where there is one.
+    #[must_use]
+    pub fn as_name(&self) -> Option<&str> {
+        match self {
+            Self::Inbox => None,
+            Self::Name(name) => core::str::from_utf8(name).ok(),
+        }
+    }
+}
+
+/// What stands before the payload.
+///
+/// ```text
+/// flags:u8                          0 = inbox, 1 = name; other bits must be zero
+/// name:(u8 length, UTF-8)           with flag 1
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppHeader {
+    /// Whom it is for.
+    pub destination: Destination,
+}
+
+const NAMED: u8 = 1;
+
+impl AppHeader {
+    /// How many bytes it takes.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        match &self.destination {
+            Destination::Inbox => 1,
+            Destination::Name(name) => 2 + name.len(),
+        }
+    }
+
+    /// Reads a header from the front of `body`; the rest is the payload.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] or [`DecodeError::BadHeader`].
+    pub fn decode(body: &Bytes) -> Result<(Self, Bytes), DecodeError> {
+        match *body.first().ok_or(DecodeError::Truncated)? {
+            0 => Ok((Self::default(), body.slice(1..))),
+            NAMED => {
+                let length = usize::from(*body.get(1).ok_or(DecodeError::Truncated)?);
+                let name = body.get(2..2 + length).ok_or(DecodeError::Truncated)?;
+                if name.is_empty() || core::str::from_utf8(name).is_err() {
+                    return Err(DecodeError::BadHeader);
+                }
+                let destination = Destination::Name(body.slice(2..2 + length));
+                Ok((Self { destination }, body.slice(2 + length..)))
+            }
+            _ => Err(DecodeError::BadHeader),
+        }
+    }
+}
+
+/// Appends a header to `out`; the payload follows it as it is.
+pub fn encode_app_header(header: &AppHeader, out: &mut Vec<u8>) {
+    match &header.destination {
+        Destination::Inbox => out.put_u8(0),
+        Destination::Name(name) => {
+            out.put_u8(NAMED);
+            // `Destination::name` and the decoder keep it within 255 bytes.
+            out.put_u8(name.len().min(255) as u8);
+            out.put_slice(&name[..name.len().min(255)]);
+        }
+    }
+}
+
+#[cfg(feature = "arbitrary")]
+impl<'a> arbitrary::Arbitrary<'a> for Destination {
+    fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
+        let pool = ["", "a", "store", "ünï"];
+        Ok(Self::name(u.choose(&pool)?).unwrap_or_default())
+    }
+}

@@ -1,0 +1,74 @@
+//! What travels between nodes, and the limits that the decoder enforces.
+//!
+//! ```text
+//! frame   = length:u32  kind:u8  body[length - 1]      big-endian; length counts kind and body
+//! kind 0  = Hello     fixed layout for ever, so that any two versions understand it
+//! kind 1  = App       hand-written header, then the payload as it is
+//! kind 2  = Control   postcard(ControlMessage); variants are only ever appended
+//! kind 3  = Refuse    code:u16 detail:u64, fixed for ever: why a handshake is refused
+//! others  : skipped when the top bit is set, else an error
+//! ```
+//!
+//! Pure functions over byte slices; a driver feeds them what it reads. Nothing here allocates more
+//! than the bytes that arrived justify: lengths are checked before anything is stored, and every
+//! collection has its bound inside its type ([`Bounded`]).
+
+mod app;
+mod bounded;
+mod control;
+mod frame;
+mod hash;
+mod hello;
+mod refuse;
+
+pub use app::{AppHeader, Destination, MAX_APP_HEADER, encode_app_header};
+pub use bounded::Bounded;
+pub use control::{
+    Accept, Confirm, ControlMessage, Delta, Digest, Entry, GoodbyeReason, Gossip,
+    MAX_CONTROL_FRAME, MAX_DELTA, MAX_SUMMARY, Presence, Proof, Request, Summary, SummaryEntry,
+};
+pub use frame::{
+    Decoded, FRAME_PREFIX, Frame, MIN_FRAME_LIMIT, decode, encode, encode_app, peek_kind,
+};
+pub use hash::StableHasher;
+pub use hello::{Hello, Nonce, PROTOCOL_VERSION, Role, VersionRange};
+pub use refuse::Refuse;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Why bytes are no frame. The connection they came from cannot be trusted any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error, Serialize, Deserialize)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The length is beyond the limit; told before anything is stored.
+    #[error("a frame of {length} bytes; the limit is {limit}")]
+    Oversize {
+        /// The announced length.
+        length: u32,
+        /// The limit in force.
+        limit: u32,
+    },
+    /// A length of zero.
+    #[error("an empty frame")]
+    Empty,
+    /// The frame ends within a field.
+    #[error("a truncated frame")]
+    Truncated,
+    /// A kind that must not be skipped.
+    #[error("a frame of unknown kind {0}")]
+    UnknownKind(u8),
+    /// A hello without the magic bytes: not a Partisan peer.
+    #[error("no Partisan hello")]
+    NotPartisan,
+    /// A hello with impossible content.
+    #[error("a malformed hello")]
+    BadHello,
+    /// An application header with impossible content.
+    #[error("a malformed application header")]
+    BadHeader,
+    /// A control message that does not decode, or has bytes left over.
+    #[error("a malformed control message")]
+    BadControl,
+}
