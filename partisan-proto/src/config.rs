@@ -239,6 +239,10 @@ pub struct ConnectionsConfig {
     /// The cap on the wait between dials. Default 30 s.
     #[serde(with = "duration_text")]
     pub retry_most: Duration,
+    /// Of two peers that hear of each other, one dials at once; the other waits this long for
+    /// it before dialling too. Default 2 s.
+    #[serde(with = "duration_text")]
+    pub dial_grace: Duration,
     /// How dead peers are found on connections that say nothing.
     pub keep_alive: KeepAliveConfig,
     /// The most bytes a frame may have after its length, 1 KiB to 1 GiB. Told to peers at the
@@ -263,6 +267,7 @@ impl Default for ConnectionsConfig {
             handshake_timeout: Duration::from_secs(5),
             retry_least: Duration::from_secs(1),
             retry_most: Duration::from_secs(30),
+            dial_grace: Duration::from_secs(2),
             keep_alive: KeepAliveConfig::default(),
             max_frame: 16 << 20,
             max_pending: 256,
@@ -379,10 +384,6 @@ pub struct PluggableConfig {
     /// once, what follows within this time goes together. Default 100 ms.
     #[serde(with = "duration_text")]
     pub news_interval: Duration,
-    /// Of two members that hear of each other, one dials at once; the other waits this long for
-    /// it before dialling too. Default 2 s.
-    #[serde(with = "duration_text")]
-    pub dial_grace: Duration,
     /// How long the removal of a member takes part in the comparison of digests. Default 1 h.
     #[serde(with = "duration_text")]
     pub removal_spread: Duration,
@@ -404,7 +405,6 @@ impl Default for PluggableConfig {
             gossip_interval: Duration::from_secs(10),
             fanout: 3,
             news_interval: Duration::from_millis(100),
-            dial_grace: Duration::from_secs(2),
             removal_spread: Duration::from_secs(3600),
             removal_memory: Duration::from_secs(86_400),
             max_members: 10_000,

@@ -52,7 +52,7 @@ pub struct Node {
     timers: Timers,
     routes: Routes,
     changes: VecDeque<Change>,
-    connections: Connections,
+    pub(crate) connections: Connections,
     manager: Box<dyn Manager>,
 }
 
@@ -99,7 +99,7 @@ impl Node {
         };
         let mut node = Self {
             now,
-            connections: Connections::new(&seed, &config),
+            connections: Connections::new(&seed),
             routes: Routes::new(config.connections.channel_fallback),
             config,
             me,
@@ -201,7 +201,7 @@ impl Node {
     /// Every open connection, by peer, channel and lane.
     #[must_use]
     pub fn connections(&self) -> Vec<ConnectionInfo> {
-        self.connections.list(&self.routes)
+        self.connections.list()
     }
 
     /// What is known of the connection to a peer: its session, its last failure, its round-trip
@@ -361,6 +361,7 @@ impl Parts<'_> {
         if self.connections.is_congested(connection) {
             return Err(CommandError::QueueFull(to));
         }
+        self.connections.count_sent(connection);
         let AppHeader { destination } = header;
         cx.send_on(
             connection,
@@ -377,7 +378,8 @@ impl Parts<'_> {
             Timer::EndHandshake(_)
             | Timer::KeepAlive(_)
             | Timer::Dial(..)
-            | Timer::DialContact(_) => {
+            | Timer::DialContact(_)
+            | Timer::EndGoodbye(_) => {
                 self.connections.fire(cx, timer);
             }
             Timer::Gossip | Timer::News | Timer::EndJoin(_) | Timer::Custom(_) => {

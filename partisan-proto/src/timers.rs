@@ -20,6 +20,8 @@ pub enum Timer {
     Dial(NodeId, ChannelId, u8),
     /// Dial a contact of which only the address is known.
     DialContact(u32),
+    /// Stop waiting for the last messages of a peer that said goodbye.
+    EndGoodbye(NodeId),
     /// Run a gossip round.
     Gossip,
     /// Send the news collected since the last sending.

@@ -1,152 +1,145 @@
 //! Who is connected: handshake, sessions, lanes, keep-alive, dialling.
+//!
+//! Two nodes that are connected have a *session*, numbered by an epoch. It consists of one
+//! connection per lane of each channel that both have; the connection of the `membership` channel
+//! is its *anchor*: the session begins when the anchor's handshake ends and is over when the anchor
+//! is gone, and every control message travels on it, in order. So whoever hangs state on a session
+//! need only listen for its end. Lanes come and go within a session; the side that dialled the
+//! anchor dials them.
+//!
+//! When both sides dial at once, the dial of the node with the smaller identifier is kept; a hello
+//! tells the last epoch that its sender shared with the peer, which is how the other side knows a
+//! dial that crossed the present session from one that follows its loss.
+//!
+//! After Partisan's `partisan_peer_connections`, `partisan_peer_service_client` and `_server`;
+//! unlike there, one connection carries both directions, and nothing is connected before its
+//! handshake is over.
 
+mod dial;
+mod handshake;
+mod info;
+mod keep_alive;
 mod routes;
+mod session;
+mod shake;
+#[cfg(test)]
+mod tests;
 
+pub use info::{ConnectionInfo, Counters, PeerInfo};
 pub use routes::{PeerRoutes, Routes};
 
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::change::Change;
-use crate::config::Config;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use self::dial::ContactDial;
+use self::handshake::Step;
+use self::keep_alive::{Due, KeepAlive, PongValue};
+use self::session::Session;
+use crate::action::Action;
+use crate::change::{Change, ContactId};
 use crate::context::Context;
 use crate::error::{CloseReason, CommandError, Misbehaviour, OpenError};
 use crate::id::{ChannelId, ConnectionId, Epoch, Incarnation, Instance, NodeId};
-use crate::notification::DialError;
-use crate::random::Seed;
+use crate::notification::{DialError, Notification};
+use crate::random::{Nonces, Random, Seed};
 use crate::spec::NodeSpec;
-use crate::time::Duration;
 use crate::timers::Timer;
-use crate::wire::Frame;
-
-/// One open connection, for those who ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionInfo {
-    /// Its number.
-    pub connection: ConnectionId,
-    /// To whom.
-    pub peer: NodeId,
-    /// For which channel.
-    pub channel: ChannelId,
-    /// Which of the channel's lanes.
-    pub lane: u8,
-}
-
-/// What is known of the connection to a peer, for those who ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerInfo {
-    /// Where it was last known to be.
-    pub spec: Option<Arc<NodeSpec>>,
-    /// Its newest known life.
-    pub incarnation: Incarnation,
-    /// The session, if there is one.
-    pub epoch: Option<Epoch>,
-    /// The last keep-alive round trip on the membership channel.
-    pub round_trip: Option<Duration>,
-    /// Why the last dial or session ended.
-    pub last_failure: Option<DialError>,
-    /// Dials that failed since the last session.
-    pub failures: u32,
-}
-
-/// How often what happened, since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Connections asked for.
-    pub dialled: u64,
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Dials that could not be opened.
-    pub open_failed: u64,
-    /// Handshakes finished, of both kinds.
-    pub established: u64,
-    /// Handshakes that took too long.
-    pub handshake_timeouts: u64,
-    /// Handshakes that this node refused.
-    pub refused: u64,
-    /// Handshakes that the peer refused.
-    pub refused_by_peer: u64,
-    /// Connections closed for undecodable bytes.
-    pub malformed: u64,
-    /// Connections closed for a breach of the protocol.
-    pub misbehaved: u64,
-    /// Connections closed for silence.
-    pub ping_timeouts: u64,
-    /// Pings sent.
-    pub pings: u64,
-    /// Pongs that answered no outstanding ping.
-    pub stray_pongs: u64,
-    /// Sessions begun.
-    pub sessions: u64,
-}
+use crate::wire::{ControlMessage, Frame};
 
 /// All connections of a node.
 #[derive(Debug)]
 pub struct Connections {
+    random: Random,
+    nonces: Nonces,
+    /// How many connections this node asked for so far.
+    dialled: u64,
+    /// Looked up by number, never iterated.
+    table: HashMap<ConnectionId, Connection, FixedState>,
+    /// The accepted connections whose handshake is not over.
+    pending: BTreeSet<ConnectionId>,
+    peers: BTreeMap<NodeId, Box<Peer>>,
+    contacts: BTreeMap<ContactId, ContactDial>,
     counters: Counters,
 }
 
-impl Connections {
-    pub(crate) fn new(_seed: &Seed, _config: &Config) -> Self {
+/// One lane of one channel to one node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slot {
+    node: NodeId,
+    channel: ChannelId,
+    lane: u8,
+}
+
+impl Slot {
+    const fn anchor(node: NodeId) -> Self {
         Self {
-            counters: Counters::default(),
+            node,
+            channel: ChannelId::MEMBERSHIP,
+            lane: 0,
         }
     }
 
-    pub(crate) fn accepted(&mut self, _cx: &mut Context<'_>, _connection: ConnectionId) {}
-
-    pub(crate) fn opened(&mut self, _cx: &mut Context<'_>, _connection: ConnectionId) {}
-
-    pub(crate) fn open_failed(&mut self, _: &mut Context<'_>, _: ConnectionId, _: OpenError) {}
-
-    /// Takes a frame of the connections' own; gives back what other parts must handle.
-    pub(crate) fn received(
-        &mut self,
-        _cx: &mut Context<'_>,
-        _connection: ConnectionId,
-        _frame: Frame,
-    ) -> Option<Received> {
-        None
+    fn is_anchor(self) -> bool {
+        self.channel == ChannelId::MEMBERSHIP
     }
 
-    pub(crate) fn closed(&mut self, _: &mut Context<'_>, _: ConnectionId, _: CloseReason) {}
-
-    pub(crate) fn set_congested(&mut self, _connection: ConnectionId, _congested: bool) {}
-
-    pub(crate) fn is_congested(&self, _connection: ConnectionId) -> bool {
-        false
+    const fn timer(self) -> Timer {
+        Timer::Dial(self.node, self.channel, self.lane)
     }
+}
 
-    pub(crate) fn load(&self, _connection: ConnectionId) -> usize {
-        0
-    }
+#[derive(Debug)]
+struct Connection {
+    origin: Origin,
+    stage: Stage,
+    congested: bool,
+    /// Application messages sent through the core since its channel's lanes last changed.
+    sent: usize,
+}
 
-    pub(crate) fn misbehaved(&mut self, _: &mut Context<'_>, _: ConnectionId, _: Misbehaviour) {}
+/// Why a connection was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Accepted,
+    For(Slot),
+    ForContact(ContactId),
+}
 
-    pub(crate) fn disconnect(
-        &mut self,
-        _cx: &mut Context<'_>,
-        _node: NodeId,
-    ) -> Result<(), CommandError> {
-        Ok(())
-    }
+#[derive(Debug)]
+enum Stage {
+    /// Asked for, not open yet.
+    Opening,
+    /// In its handshake.
+    Shaking(Box<Step>),
+    /// Part of a session.
+    Open(Box<OpenConnection>),
+}
 
-    pub(crate) fn change(&mut self, _cx: &mut Context<'_>, _change: &Change) {}
+#[derive(Debug)]
+struct OpenConnection {
+    slot: Slot,
+    from: Instance,
+    keep_alive: KeepAlive,
+}
 
-    pub(crate) fn fire(&mut self, _cx: &mut Context<'_>, _timer: Timer) {}
-
-    pub(crate) fn list(&self, _routes: &Routes) -> Vec<ConnectionInfo> {
-        Vec::new()
-    }
-
-    pub(crate) fn peer(&self, _node: NodeId) -> Option<PeerInfo> {
-        None
-    }
-
-    pub(crate) const fn counters(&self) -> Counters {
-        self.counters
-    }
+/// What is known of a node to connect to.
+#[derive(Debug)]
+struct Peer {
+    /// Whether the manager wants a session with it.
+    kept: bool,
+    spec: Arc<NodeSpec>,
+    incarnation: Incarnation,
+    last_epoch: Epoch,
+    session: Option<Session>,
+    /// The dial of the anchor, if one is under way.
+    dialling: Option<ConnectionId>,
+    failures: u32,
+    last_failure: Option<DialError>,
 }
 
 /// A frame that is not the connections' own, with its sender.
@@ -156,4 +149,326 @@ pub(crate) struct Received {
     pub(crate) connection: ConnectionId,
     pub(crate) channel: ChannelId,
     pub(crate) frame: Frame,
+}
+
+impl Connections {
+    pub(crate) fn new(seed: &Seed) -> Self {
+        Self {
+            random: Random::fork(seed, "connections"),
+            nonces: Nonces::new(seed),
+            dialled: 0,
+            table: HashMap::with_hasher(FixedState::default()),
+            pending: BTreeSet::new(),
+            peers: BTreeMap::new(),
+            contacts: BTreeMap::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    pub(crate) fn accepted(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
+        let limits = &cx.config.connections;
+        self.counters.accepted += 1;
+        let full = self.pending.len() >= limits.max_pending;
+        if cx.me.stopping || full || self.table.len() >= limits.max_connections {
+            self.counters.too_many += u64::from(!cx.me.stopping);
+            let reason = CloseReason::TooMany;
+            return cx.act(Action::Close {
+                connection: id,
+                reason,
+                flush: false,
+            });
+        }
+        if id.is_dialled() || self.table.contains_key(&id) {
+            // A driver's mistake: the number is taken.
+            return;
+        }
+        self.pending.insert(id);
+        let stage = Stage::Shaking(Box::new(Step::ExpectFirstHello));
+        let connection = Connection {
+            origin: Origin::Accepted,
+            stage,
+            congested: false,
+            sent: 0,
+        };
+        self.table.insert(id, connection);
+        cx.set_timer(Timer::EndHandshake(id), limits.handshake_timeout);
+    }
+
+    pub(crate) fn open_failed(&mut self, cx: &mut Context<'_>, id: ConnectionId, error: OpenError) {
+        if let Some(Stage::Opening) = self.table.get(&id).map(|connection| &connection.stage) {
+            self.counters.open_failed += 1;
+            self.forget(cx, id, DialError::Open(error));
+        }
+    }
+
+    /// Takes a frame of the connections' own; gives back what other parts must handle.
+    pub(crate) fn received(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnectionId,
+        frame: Frame,
+    ) -> Option<Received> {
+        match &mut self.table.get_mut(&id)?.stage {
+            Stage::Opening => self.misbehaved(cx, id, Misbehaviour::OutOfTurn),
+            Stage::Shaking(_) => self.shake(cx, id, frame),
+            Stage::Open(open) => {
+                open.keep_alive.heard(cx.now);
+                return self.received_open(cx, id, frame);
+            }
+        }
+        None
+    }
+
+    fn received_open(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnectionId,
+        frame: Frame,
+    ) -> Option<Received> {
+        let (slot, from) = self.open(id).map(|open| (open.slot, open.from))?;
+        match frame {
+            Frame::Control(ControlMessage::Ping { id: ping }) => {
+                cx.send_on(id, Frame::Control(ControlMessage::Pong { id: ping }));
+            }
+            Frame::Control(ControlMessage::Pong { id: ping }) => self.pong(cx, id, ping),
+            Frame::Hello(_)
+            | Frame::Refuse(_)
+            | Frame::Control(ControlMessage::Confirm(_) | ControlMessage::Accept(_)) => {
+                self.misbehaved(cx, id, Misbehaviour::HandshakeTwice);
+            }
+            Frame::App { .. } if slot.is_anchor() => {
+                self.misbehaved(cx, id, Misbehaviour::WrongChannel);
+            }
+            Frame::Control(_) if !slot.is_anchor() => {
+                self.misbehaved(cx, id, Misbehaviour::WrongChannel);
+            }
+            Frame::Control(ControlMessage::Goodbye(reason)) => self.goodbye(cx, slot.node, reason),
+            Frame::App { .. } | Frame::Control(_) => {
+                return Some(Received {
+                    from,
+                    connection: id,
+                    channel: slot.channel,
+                    frame,
+                });
+            }
+        }
+        None
+    }
+
+    fn open(&self, id: ConnectionId) -> Option<&OpenConnection> {
+        match &self.table.get(&id)?.stage {
+            Stage::Open(open) => Some(open),
+            Stage::Opening | Stage::Shaking(_) => None,
+        }
+    }
+
+    fn pong(&mut self, cx: &mut Context<'_>, id: ConnectionId, ping: u64) {
+        let Some(open) = self.open(id) else { return };
+        let (slot, value) = (open.slot, open.keep_alive.pong(cx.now, ping));
+        match value {
+            PongValue::RoundTrip(span) => {
+                let peer = self.peers.get_mut(&slot.node).filter(|_| slot.is_anchor());
+                if let Some(session) = peer.and_then(|peer| peer.session.as_mut()) {
+                    session.round_trip = Some(span);
+                }
+            }
+            PongValue::Late => {}
+            PongValue::Stray => self.counters.stray_pongs += 1,
+        }
+    }
+
+    /// The driver says that a connection ended.
+    pub(crate) fn closed(&mut self, cx: &mut Context<'_>, id: ConnectionId, reason: CloseReason) {
+        if self.table.contains_key(&id) {
+            self.counters.malformed += u64::from(matches!(reason, CloseReason::Malformed(_)));
+            self.forget(cx, id, DialError::Closed(reason));
+        }
+    }
+
+    /// Closes a connection from this side.
+    fn close(&mut self, cx: &mut Context<'_>, id: ConnectionId, reason: CloseReason, flush: bool) {
+        if self.table.contains_key(&id) {
+            cx.act(Action::Close {
+                connection: id,
+                reason,
+                flush,
+            });
+            self.forget(cx, id, DialError::Closed(reason));
+        }
+    }
+
+    /// Removes a connection that ended, with everything that follows from it.
+    fn forget(&mut self, cx: &mut Context<'_>, id: ConnectionId, error: DialError) {
+        let Some(connection) = self.remove(cx, id) else {
+            return;
+        };
+        let reason = match error {
+            DialError::Closed(reason) => reason,
+            DialError::Open(_) => CloseReason::Broken,
+        };
+        match (connection.stage, connection.origin) {
+            (Stage::Open(open), _) => self.lane_ended(cx, open.slot, reason),
+            (_, Origin::Accepted) => {}
+            (_, Origin::For(slot)) => self.dial_failed(cx, slot, error),
+            (_, Origin::ForContact(contact)) => self.contact_failed(cx, contact, error),
+        }
+    }
+
+    /// Removes a connection and its timers, and nothing else.
+    fn remove(&mut self, cx: &mut Context<'_>, id: ConnectionId) -> Option<Connection> {
+        let connection = self.table.remove(&id)?;
+        self.pending.remove(&id);
+        let timer = match connection.stage {
+            Stage::Open(_) => Timer::KeepAlive(id),
+            Stage::Opening | Stage::Shaking(_) => Timer::EndHandshake(id),
+        };
+        cx.timers.cancel(timer);
+        Some(connection)
+    }
+
+    /// A peer broke the protocol: the connection ends, and somebody is told.
+    pub(crate) fn misbehaved(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnectionId,
+        misbehaviour: Misbehaviour,
+    ) {
+        self.counters.misbehaved += 1;
+        let node = self.open(id).map(|open| open.slot.node);
+        cx.notify(Notification::PeerMisbehaved { node, misbehaviour });
+        self.close(cx, id, CloseReason::Misbehaved(misbehaviour), false);
+    }
+
+    pub(crate) fn set_congested(&mut self, id: ConnectionId, congested: bool) {
+        if let Some(connection) = self.table.get_mut(&id) {
+            connection.congested = congested;
+        }
+    }
+
+    pub(crate) fn is_congested(&self, id: ConnectionId) -> bool {
+        self.table
+            .get(&id)
+            .is_some_and(|connection| connection.congested)
+    }
+
+    /// How much of a channel's traffic went by this lane lately; most of all when it is congested.
+    pub(crate) fn load(&self, id: ConnectionId) -> usize {
+        match self.table.get(&id) {
+            Some(connection) if !connection.congested => connection.sent,
+            Some(_) | None => usize::MAX,
+        }
+    }
+
+    pub(crate) fn count_sent(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.table.get_mut(&id) {
+            connection.sent = connection.sent.saturating_add(1);
+        }
+    }
+
+    /// Closes all connections to a node, as the application asked.
+    pub(crate) fn disconnect(
+        &mut self,
+        cx: &mut Context<'_>,
+        node: NodeId,
+    ) -> Result<(), CommandError> {
+        cx.routes.check(node)?;
+        self.say_goodbye(cx, node, CloseReason::Requested);
+        Ok(())
+    }
+
+    pub(crate) fn change(&mut self, cx: &mut Context<'_>, change: &Change) {
+        match change {
+            Change::Admit { connection } => self.admit(cx, *connection),
+            Change::TurnAway {
+                connection,
+                refusal,
+            } => self.refuse(cx, *connection, *refusal),
+            Change::Keep {
+                instance,
+                spec,
+                patient,
+            } => self.keep(cx, *instance, spec, *patient),
+            Change::Release { node, reason } => self.release(cx, *node, *reason),
+            Change::Verify => self.verify(cx),
+            Change::DialContact { contact, target } => self.add_contact(cx, *contact, target),
+            Change::DropContact { contact } => self.drop_contact(cx, *contact),
+            Change::Reborn { reason } => self.end_everything(cx, *reason),
+            Change::Stopping => self.end_everything(cx, CloseReason::Stopped),
+            Change::Knock { .. }
+            | Change::PeerUp { .. }
+            | Change::PeerDown { .. }
+            | Change::FullyConnected { .. }
+            | Change::ContactFailed { .. }
+            | Change::ContactReached { .. }
+            | Change::Outdated { .. }
+            | Change::MembersChanged => {}
+        }
+    }
+
+    pub(crate) fn fire(&mut self, cx: &mut Context<'_>, timer: Timer) {
+        match timer {
+            Timer::EndHandshake(id) => {
+                self.counters.handshake_timeouts += 1;
+                self.close(cx, id, CloseReason::HandshakeTimeout, false);
+            }
+            Timer::KeepAlive(id) => self.look_after(cx, id),
+            Timer::Dial(node, channel, lane) => self.dial(
+                cx,
+                Slot {
+                    node,
+                    channel,
+                    lane,
+                },
+            ),
+            Timer::DialContact(number) => self.dial_contact(cx, ContactId(number)),
+            Timer::EndGoodbye(node) => self.end_goodbye(cx, node),
+            _ => {}
+        }
+    }
+
+    fn look_after(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
+        let Some(Stage::Open(open)) = self.table.get_mut(&id).map(|found| &mut found.stage) else {
+            return;
+        };
+        let due = open.keep_alive.due(cx.now);
+        self.keep_alive(cx, id, due);
+    }
+
+    fn keep_alive(&mut self, cx: &mut Context<'_>, id: ConnectionId, due: Due) {
+        match due {
+            Due::Wait(until) => cx.timers.set(Timer::KeepAlive(id), until),
+            Due::Ping(ping, again) => {
+                self.counters.pings += 1;
+                cx.send_on(id, Frame::Control(ControlMessage::Ping { id: ping }));
+                cx.timers.set(Timer::KeepAlive(id), again);
+            }
+            Due::Dead => {
+                self.counters.ping_timeouts += 1;
+                self.close(cx, id, CloseReason::PingTimeout, false);
+            }
+        }
+    }
+
+    pub(crate) fn list(&self) -> Vec<ConnectionInfo> {
+        self.peers
+            .iter()
+            .flat_map(|(node, peer)| peer.connections(*node))
+            .collect()
+    }
+
+    pub(crate) fn peer(&self, node: NodeId) -> Option<PeerInfo> {
+        let peer = self.peers.get(&node)?;
+        Some(PeerInfo {
+            spec: peer.spec.clone(),
+            incarnation: peer.incarnation,
+            epoch: peer.session.as_ref().map(|session| session.epoch),
+            round_trip: peer.session.as_ref().and_then(|session| session.round_trip),
+            last_failure: peer.last_failure,
+            failures: peer.failures,
+        })
+    }
+
+    pub(crate) const fn counters(&self) -> Counters {
+        self.counters
+    }
 }

@@ -1,0 +1,366 @@
+//! Dialling: whom, when, and when again.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::session::LaneState;
+use super::{Connection, Connections, Origin, Peer, Slot, Stage};
+use crate::action::Action;
+use crate::change::{Change, ContactId};
+use crate::command::Contact;
+use crate::context::Context;
+use crate::error::{CloseReason, OpenError};
+use crate::id::{ConnectionId, Instance, NodeId};
+use crate::notification::{DialError, Notification};
+use crate::spec::{Address, NodeSpec};
+use crate::time::Duration;
+use crate::timers::Timer;
+
+/// The dialling of somebody of whom only addresses are known.
+#[derive(Debug)]
+pub(super) struct ContactDial {
+    pub(super) target: Contact,
+    pub(super) dialling: Option<ConnectionId>,
+    /// Who answered, once the present dial got so far.
+    pub(super) reached: Option<NodeId>,
+    failures: u32,
+}
+
+impl Connections {
+    /// The manager wants to stay connected to this peer.
+    pub(super) fn keep(
+        &mut self,
+        cx: &mut Context<'_>,
+        instance: Instance,
+        spec: &Arc<NodeSpec>,
+        patient: bool,
+    ) {
+        let node = instance.node;
+        if node == cx.me.instance.node || cx.me.stopping {
+            return;
+        }
+        let fresh = || Box::new(Peer::new(spec.clone(), instance));
+        let peer = self.peers.entry(node).or_insert_with(fresh);
+        let newer = instance.incarnation > peer.incarnation;
+        if newer || (instance.incarnation == peer.incarnation && peer.session.is_none()) {
+            (peer.incarnation, peer.spec) = (instance.incarnation, spec.clone());
+        }
+        if newer {
+            peer.failures = 0;
+        }
+        let known = peer.kept && !newer;
+        peer.kept = true;
+        cx.routes.await_peer(node);
+        let idle = peer.session.is_none() && peer.dialling.is_none();
+        if idle && !(known && cx.timers.due(Slot::anchor(node).timer()).is_some()) {
+            let config = &cx.config.connections;
+            let wait = match patient {
+                true => config
+                    .dial_grace
+                    .saturating_add(self.random.up_to(config.retry_least)),
+                false => Duration::ZERO,
+            };
+            cx.set_timer(Slot::anchor(node).timer(), wait);
+        }
+    }
+
+    /// The manager has no use for this peer any more.
+    pub(super) fn release(&mut self, cx: &mut Context<'_>, node: NodeId, reason: CloseReason) {
+        let Some(peer) = self.peers.get_mut(&node) else {
+            return;
+        };
+        peer.kept = false;
+        let dialling = peer.dialling.take();
+        cx.timers.cancel(Slot::anchor(node).timer());
+        if let Some(id) = dialling
+            && self.remove(cx, id).is_some()
+        {
+            let reason = CloseReason::NotWanted;
+            cx.act(Action::Close {
+                connection: id,
+                reason,
+                flush: false,
+            });
+        }
+        self.say_goodbye(cx, node, reason);
+        if self.peers.remove(&node).is_some() {
+            cx.routes.forget(node);
+        }
+    }
+
+    /// Dials what should be connected and is not.
+    pub(super) fn verify(&mut self, cx: &mut Context<'_>) {
+        let nodes: Vec<_> = self.peers.keys().copied().collect();
+        for node in nodes {
+            let Some(peer) = self.peers.get(&node) else {
+                continue;
+            };
+            let idle = peer.session.is_none() && peer.dialling.is_none();
+            if peer.kept && idle && cx.timers.due(Slot::anchor(node).timer()).is_none() {
+                cx.set_timer(Slot::anchor(node).timer(), Duration::ZERO);
+            }
+            self.dial_missing_lanes(cx, node);
+        }
+    }
+
+    /// Dials every lane that is missing and that nobody is dialling yet.
+    pub(super) fn dial_missing_lanes(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let session = self.peers.get(&node).and_then(|peer| peer.session.as_ref());
+        let Some(session) = session.filter(|session| session.dialled) else {
+            return;
+        };
+        let missing = session
+            .lanes
+            .iter()
+            .filter(|lane| lane.state == LaneState::Missing);
+        let slots = missing.map(|lane| Slot {
+            node,
+            channel: lane.channel,
+            lane: lane.number,
+        });
+        let slots: Vec<_> = slots.collect();
+        for slot in slots {
+            if cx.timers.due(slot.timer()).is_none() {
+                self.dial(cx, slot);
+            }
+        }
+    }
+
+    /// The time to dial has come.
+    pub(super) fn dial(&mut self, cx: &mut Context<'_>, slot: Slot) {
+        let Some(peer) = self.peers.get(&slot.node) else {
+            return;
+        };
+        let free = match &peer.session {
+            None => slot.is_anchor() && peer.kept && peer.dialling.is_none(),
+            Some(session) => {
+                let lane = session.lane(slot);
+                let missing = lane.is_some_and(|lane| lane.state == LaneState::Missing);
+                missing && session.dialled && session.goodbye.is_none() && !slot.is_anchor()
+            }
+        };
+        if !free || cx.me.stopping {
+            return;
+        }
+        let addresses = peer.spec.addresses().into();
+        match self.open_to(cx, Origin::For(slot), addresses) {
+            Ok(id) => self.set_dialling(slot, Some(id)),
+            Err(error) => self.dial_failed(cx, slot, DialError::Open(error)),
+        }
+    }
+
+    fn set_dialling(&mut self, slot: Slot, id: Option<ConnectionId>) {
+        let Some(peer) = self.peers.get_mut(&slot.node) else {
+            return;
+        };
+        if slot.is_anchor() {
+            peer.dialling = id;
+        } else if let Some(lane) = peer
+            .session
+            .as_mut()
+            .and_then(|session| session.lane_mut(slot))
+        {
+            lane.state = id.map_or(LaneState::Missing, LaneState::Dialling);
+        }
+    }
+
+    fn open_to(
+        &mut self,
+        cx: &mut Context<'_>,
+        origin: Origin,
+        addresses: Arc<[Address]>,
+    ) -> Result<ConnectionId, OpenError> {
+        if addresses.is_empty() {
+            return Err(OpenError::NoAddress);
+        }
+        if self.table.len() >= cx.config.connections.max_connections {
+            return Err(OpenError::System);
+        }
+        let id = ConnectionId::dialled(self.dialled);
+        self.dialled += 1;
+        self.counters.dialled += 1;
+        let connection = Connection {
+            origin,
+            stage: Stage::Opening,
+            congested: false,
+            sent: 0,
+        };
+        self.table.insert(id, connection);
+        let timeout = cx.config.connections.dial_timeout;
+        cx.act(Action::Open {
+            connection: id,
+            addresses,
+            timeout,
+        });
+        Ok(id)
+    }
+
+    /// A dial of a peer failed, somewhere between the opening and the end of the handshake.
+    pub(super) fn dial_failed(&mut self, cx: &mut Context<'_>, slot: Slot, error: DialError) {
+        self.set_dialling(slot, None);
+        let Some(peer) = self.peers.get_mut(&slot.node) else {
+            return;
+        };
+        peer.last_failure = Some(error);
+        let failures = match peer
+            .session
+            .as_mut()
+            .and_then(|session| session.lane_mut(slot))
+        {
+            Some(lane) => &mut lane.failures,
+            None => &mut peer.failures,
+        };
+        *failures = failures.saturating_add(1);
+        let (failures, kept) = (*failures, peer.kept);
+        cx.notify(Notification::DialFailed {
+            node: Some(slot.node),
+            error,
+            failures,
+        });
+        let in_session = peer.session.is_some();
+        if (slot.is_anchor() && kept && !in_session) || (!slot.is_anchor() && in_session) {
+            self.dial_later(cx, slot, failures);
+        }
+    }
+
+    /// Sets the time of the next dial: at once after no failure, later and later after more.
+    pub(super) fn dial_later(&mut self, cx: &mut Context<'_>, slot: Slot, failures: u32) {
+        let wait = self.backoff(cx, failures);
+        cx.set_timer(slot.timer(), wait);
+    }
+
+    /// Exponential, capped; drawn between half of it and all of it, so that those who lost the same
+    /// peer do not all come back at once.
+    fn backoff(&mut self, cx: &Context<'_>, failures: u32) -> Duration {
+        let Some(doublings) = failures.checked_sub(1) else {
+            return Duration::ZERO;
+        };
+        let config = &cx.config.connections;
+        let factor = 1u32.checked_shl(doublings).unwrap_or(u32::MAX);
+        let most = config
+            .retry_least
+            .saturating_mul(factor)
+            .min(config.retry_most);
+        most / 2 + self.random.up_to(most / 2)
+    }
+
+    /// The manager wants to reach somebody at an address.
+    pub(super) fn add_contact(&mut self, cx: &mut Context<'_>, id: ContactId, target: &Contact) {
+        let dial = ContactDial {
+            target: target.clone(),
+            dialling: None,
+            reached: None,
+            failures: 0,
+        };
+        self.contacts.insert(id, dial);
+        self.dial_contact(cx, id);
+    }
+
+    pub(super) fn dial_contact(&mut self, cx: &mut Context<'_>, id: ContactId) {
+        let Some(dial) = self
+            .contacts
+            .get(&id)
+            .filter(|dial| dial.dialling.is_none())
+        else {
+            return;
+        };
+        let addresses = dial.target.addresses.as_slice().into();
+        let opened = self.open_to(cx, Origin::ForContact(id), addresses);
+        match (opened, self.contacts.get_mut(&id)) {
+            (Ok(connection), Some(dial)) => dial.dialling = Some(connection),
+            (Ok(_), None) => {}
+            (Err(error), _) => self.contact_failed(cx, id, DialError::Open(error)),
+        }
+    }
+
+    pub(super) fn contact_failed(&mut self, cx: &mut Context<'_>, id: ContactId, error: DialError) {
+        let Some(dial) = self.contacts.get_mut(&id) else {
+            return;
+        };
+        let node = dial.reached.take();
+        dial.dialling = None;
+        dial.failures = dial.failures.saturating_add(1);
+        let failures = dial.failures;
+        cx.notify(Notification::DialFailed {
+            node,
+            error,
+            failures,
+        });
+        cx.change(Change::ContactFailed { contact: id, error });
+        let wait = self.backoff(cx, failures);
+        cx.set_timer(Timer::DialContact(id.0), wait);
+    }
+
+    /// A contact turned out to be a node that is connected already.
+    pub(super) fn contact_reached(&mut self, cx: &mut Context<'_>, id: ContactId) {
+        if let Some(node) = self.contacts.remove(&id).and_then(|dial| dial.reached) {
+            cx.change(Change::ContactReached { contact: id, node });
+        }
+    }
+
+    pub(super) fn drop_contact(&mut self, cx: &mut Context<'_>, id: ContactId) {
+        let Some(dial) = self.contacts.remove(&id) else {
+            return;
+        };
+        cx.timers.cancel(Timer::DialContact(id.0));
+        if let Some(connection) = dial.dialling
+            && self.remove(cx, connection).is_some()
+        {
+            let reason = CloseReason::NotWanted;
+            cx.act(Action::Close {
+                connection,
+                reason,
+                flush: false,
+            });
+        }
+    }
+
+    /// A session with `node` begins on connection `kept`: all other dials of it are surplus.
+    /// Returns the contact that `kept` was dialled for.
+    pub(super) fn settle_dials(
+        &mut self,
+        cx: &mut Context<'_>,
+        node: NodeId,
+        kept: ConnectionId,
+        origin: Origin,
+    ) -> Option<ContactId> {
+        cx.timers.cancel(Slot::anchor(node).timer());
+        let of_peer = self
+            .peers
+            .get_mut(&node)
+            .and_then(|peer| peer.dialling.take());
+        let own = match origin {
+            Origin::ForContact(contact) => self.contacts.remove(&contact).map(|_| contact),
+            Origin::For(_) | Origin::Accepted => None,
+        };
+        let others = self.contacts.iter().filter(|(_, dial)| dial.is_for(node));
+        let others: Vec<_> = others
+            .map(|(contact, dial)| (*contact, dial.dialling))
+            .collect();
+        let dials = others.iter().filter_map(|(_, dial)| *dial).chain(of_peer);
+        for id in dials.filter(|id| *id != kept) {
+            if self.remove(cx, id).is_some() {
+                let reason = CloseReason::Surplus;
+                cx.act(Action::Close {
+                    connection: id,
+                    reason,
+                    flush: false,
+                });
+            }
+        }
+        for (contact, _) in others {
+            cx.timers.cancel(Timer::DialContact(contact.0));
+            self.contacts.remove(&contact);
+            cx.change(Change::ContactReached { contact, node });
+        }
+        own
+    }
+}
+
+impl ContactDial {
+    fn is_for(&self, node: NodeId) -> bool {
+        let named = self.target.name.as_ref().map(|name| name.id());
+        self.reached == Some(node) || named == Some(node)
+    }
+}

@@ -1,0 +1,72 @@
+//! What can be asked about connections.
+
+use alloc::sync::Arc;
+
+use crate::id::{ChannelId, ConnectionId, Epoch, Incarnation, NodeId};
+use crate::notification::DialError;
+use crate::spec::NodeSpec;
+use crate::time::Duration;
+
+/// One open connection, for those who ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// Its number.
+    pub connection: ConnectionId,
+    /// To whom.
+    pub peer: NodeId,
+    /// For which channel.
+    pub channel: ChannelId,
+    /// Which of the channel's lanes.
+    pub lane: u8,
+}
+
+/// What is known of the connection to a peer, for those who ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// Where it was last known to be.
+    pub spec: Arc<NodeSpec>,
+    /// Its newest known life.
+    pub incarnation: Incarnation,
+    /// The session, if there is one.
+    pub epoch: Option<Epoch>,
+    /// The last keep-alive round trip on the membership channel.
+    pub round_trip: Option<Duration>,
+    /// Why the last dial or session ended.
+    pub last_failure: Option<DialError>,
+    /// Dials that failed since the last session.
+    pub failures: u32,
+}
+
+/// How often what happened, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Connections asked for.
+    pub dialled: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Dials that could not be opened.
+    pub open_failed: u64,
+    /// Handshakes finished, of both kinds.
+    pub established: u64,
+    /// Handshakes that took too long.
+    pub handshake_timeouts: u64,
+    /// Handshakes that this node refused.
+    pub refused: u64,
+    /// Handshakes that the peer refused.
+    pub refused_by_peer: u64,
+    /// Accepted connections closed at once, since there were too many.
+    pub too_many: u64,
+    /// Connections closed for undecodable bytes.
+    pub malformed: u64,
+    /// Connections closed for a breach of the protocol.
+    pub misbehaved: u64,
+    /// Connections closed for silence.
+    pub ping_timeouts: u64,
+    /// Pings sent.
+    pub pings: u64,
+    /// Pongs that answered no outstanding ping.
+    pub stray_pongs: u64,
+    /// Sessions begun.
+    pub sessions: u64,
+}

@@ -1,0 +1,178 @@
+//! Keep-alive of one connection: ping after silence, again while unanswered, then the end.
+//!
+//! `partisan_peer_service_client`'s and `_server`'s ping rules, without their defects: a late pong
+//! is as good as any other sign of life, and keep-alive can be switched off.
+
+use crate::config::KeepAliveConfig;
+use crate::time::{Duration, Instant};
+
+/// The keep-alive state of one connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KeepAlive {
+    heard: Instant,
+    idle_timeout: Duration,
+    ping_timeout: Duration,
+    max_attempts: u8,
+    attempts: u8,
+    last_ping: u64,
+    pinged: Instant,
+}
+
+/// What to do when the timer fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Nothing until then.
+    Wait(Instant),
+    /// Send a ping with this number and look again at that time.
+    Ping(u64, Instant),
+    /// Give the connection up.
+    Dead,
+}
+
+/// What a pong is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PongValue {
+    /// It answers the last ping: so long was the round trip.
+    RoundTrip(Duration),
+    /// It answers an earlier ping.
+    Late,
+    /// It answers no ping of ours.
+    Stray,
+}
+
+impl KeepAlive {
+    /// The accepting side waits a quarter longer before it pings.
+    pub(super) fn new(config: &KeepAliveConfig, now: Instant, dialled: bool) -> Self {
+        let longer = if dialled {
+            Duration::ZERO
+        } else {
+            config.idle_timeout / 4
+        };
+        Self {
+            heard: now,
+            idle_timeout: config.idle_timeout.saturating_add(longer),
+            ping_timeout: config.ping_timeout,
+            max_attempts: config.max_attempts,
+            attempts: 0,
+            last_ping: 0,
+            pinged: now,
+        }
+    }
+
+    /// When to look for the first time.
+    pub(super) fn first(&self) -> Instant {
+        self.heard + self.idle_timeout
+    }
+
+    /// Anything arrived.
+    pub(super) const fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.attempts = 0;
+    }
+
+    pub(super) fn due(&mut self, now: Instant) -> Due {
+        if self.attempts == 0 && now < self.heard + self.idle_timeout {
+            return Due::Wait(self.heard + self.idle_timeout);
+        }
+        if self.attempts >= self.max_attempts {
+            return Due::Dead;
+        }
+        self.ping(now)
+    }
+
+    fn ping(&mut self, now: Instant) -> Due {
+        self.attempts += 1;
+        self.last_ping += 1;
+        self.pinged = now;
+        Due::Ping(self.last_ping, now + self.ping_timeout)
+    }
+
+    /// There is reason to doubt the connection: one ping, one chance.
+    pub(super) fn suspect(&mut self, now: Instant) -> Due {
+        let due = self.ping(now);
+        self.attempts = self.max_attempts;
+        due
+    }
+
+    pub(super) fn pong(&self, now: Instant, id: u64) -> PongValue {
+        match id {
+            0 => PongValue::Stray,
+            _ if id == self.last_ping => PongValue::RoundTrip(now.since(self.pinged)),
+            _ if id < self.last_ping => PongValue::Late,
+            _ => PongValue::Stray,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_secs(seconds)
+    }
+
+    fn dialled() -> KeepAlive {
+        KeepAlive::new(&KeepAliveConfig::default(), Instant::ZERO, true)
+    }
+
+    /// Runtime checklist K1 and K3: the exact instants of Partisan's defaults.
+    #[test]
+    fn pings_at_20_30_40_50_60_and_gives_up_at_70_seconds() {
+        let mut keep_alive = dialled();
+        assert_eq!(keep_alive.first(), at(20));
+        assert_eq!(
+            keep_alive.due(Instant::from_millis(19_999)),
+            Due::Wait(at(20))
+        );
+        for (ping, seconds) in (1..=5).zip((20..).step_by(10)) {
+            assert_eq!(
+                keep_alive.due(at(seconds)),
+                Due::Ping(ping, at(seconds + 10))
+            );
+        }
+        assert_eq!(keep_alive.due(at(70)), Due::Dead);
+    }
+
+    /// K2.
+    #[test]
+    fn the_accepting_side_waits_a_quarter_longer() {
+        let keep_alive = KeepAlive::new(&KeepAliveConfig::default(), Instant::ZERO, false);
+        assert_eq!(keep_alive.first(), at(25));
+    }
+
+    /// K11.
+    #[test]
+    fn any_sign_of_life_starts_over() {
+        let mut keep_alive = dialled();
+        keep_alive.due(at(20));
+        keep_alive.due(at(30));
+        keep_alive.heard(at(35));
+        assert_eq!(keep_alive.due(at(40)), Due::Wait(at(55)));
+        assert_eq!(keep_alive.due(at(55)), Due::Ping(3, at(65)));
+    }
+
+    /// K4.
+    #[test]
+    fn a_late_pong_is_a_sign_of_life_and_a_stray_one_is_none() {
+        let mut keep_alive = dialled();
+        keep_alive.due(at(20));
+        keep_alive.due(at(30));
+        assert_eq!(
+            keep_alive.pong(at(31), 2),
+            PongValue::RoundTrip(Duration::from_secs(1))
+        );
+        assert_eq!(keep_alive.pong(at(31), 1), PongValue::Late);
+        assert_eq!(keep_alive.pong(at(31), 0), PongValue::Stray);
+        assert_eq!(keep_alive.pong(at(31), 9), PongValue::Stray);
+    }
+
+    #[test]
+    fn a_suspected_connection_has_one_chance() {
+        let mut keep_alive = dialled();
+        assert_eq!(keep_alive.suspect(at(5)), Due::Ping(1, at(15)));
+        assert_eq!(keep_alive.due(at(15)), Due::Dead);
+        keep_alive.heard(at(15));
+        assert_eq!(keep_alive.due(at(15)), Due::Wait(at(35)));
+    }
+}

@@ -1,0 +1,462 @@
+//! Leads each connection through its [handshake](super::handshake).
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+use super::handshake::{
+    Opening, Step, check_hello, check_life, check_proof, hello, proof, slot_of,
+};
+use super::{Connections, Origin, Slot, Stage};
+use crate::action::Action;
+use crate::change::Change;
+use crate::context::Context;
+use crate::error::{CloseReason, Misbehaviour, Refusal};
+use crate::id::{ConnectionId, Epoch, NodeId};
+use crate::notification::Notification;
+use crate::spec::NodeSpec;
+use crate::timers::Timer;
+use crate::wire::{Accept, Confirm, ControlMessage, Frame, Hello, Refuse, Role};
+
+impl Connections {
+    /// A dialled connection is open: say hello.
+    pub(crate) fn opened(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
+        let Some(connection) = self.table.get(&id) else {
+            return;
+        };
+        if !matches!(connection.stage, Stage::Opening) {
+            return;
+        }
+        let opening = match connection.origin {
+            Origin::For(slot) => self.opening(slot),
+            Origin::ForContact(contact) => {
+                let name = self
+                    .contacts
+                    .get(&contact)
+                    .and_then(|dial| dial.target.name.as_ref());
+                let expected = name.map(|name| name.id());
+                expected.map_or_else(Opening::to_anybody, |node| self.opening(Slot::anchor(node)))
+            }
+            Origin::Accepted => return,
+        };
+        let ours = hello(
+            cx.me,
+            cx.config,
+            Role::Connector,
+            &opening,
+            self.nonces.draw(),
+        );
+        cx.send_on(id, Frame::Hello(Box::new(ours.clone())));
+        self.set_step(id, Step::ExpectHello(ours));
+        cx.set_timer(
+            Timer::EndHandshake(id),
+            cx.config.connections.handshake_timeout,
+        );
+    }
+
+    /// What our hello for this slot says.
+    fn opening(&self, slot: Slot) -> Opening {
+        let epoch = self
+            .peers
+            .get(&slot.node)
+            .map_or(Epoch(0), |peer| peer.last_epoch);
+        Opening {
+            channel: slot.channel,
+            lane: slot.lane,
+            epoch,
+            expected: Some(slot.node),
+        }
+    }
+
+    fn set_step(&mut self, id: ConnectionId, step: Step) {
+        if let Some(connection) = self.table.get_mut(&id) {
+            connection.stage = Stage::Shaking(Box::new(step));
+        }
+    }
+
+    /// A frame arrived during the handshake.
+    pub(super) fn shake(&mut self, cx: &mut Context<'_>, id: ConnectionId, frame: Frame) {
+        let Some(Stage::Shaking(step)) = self.table.get(&id).map(|found| &found.stage) else {
+            return;
+        };
+        let result = match (Step::clone(step), frame) {
+            (Step::ExpectFirstHello, Frame::Hello(theirs)) if theirs.role == Role::Connector => {
+                self.first_hello(cx, id, *theirs)
+            }
+            (Step::ExpectHello(ours), Frame::Hello(theirs)) if theirs.role == Role::Acceptor => {
+                self.second_hello(cx, id, ours, *theirs)
+            }
+            (Step::ExpectConfirm(first, second), Frame::Control(ControlMessage::Confirm(it))) => {
+                self.confirmed(cx, id, first, &second, *it)
+            }
+            (Step::ExpectAccept(first, second), Frame::Control(ControlMessage::Accept(it))) => {
+                self.accepted_by_peer(cx, id, &first, &second, *it)
+            }
+            (_, Frame::Refuse(Refuse(refusal))) => return self.refused_by_peer(cx, id, refusal),
+            _ => Err(Stop::Misbehaved(Misbehaviour::OutOfTurn)),
+        };
+        match result {
+            Ok(()) => {}
+            Err(Stop::Refuse(refusal)) => self.refuse(cx, id, refusal),
+            Err(Stop::Misbehaved(misbehaviour)) => self.misbehaved(cx, id, misbehaviour),
+            Err(Stop::Surplus) => self.surplus(cx, id),
+        }
+    }
+
+    /// Acceptor, first step: who is there?
+    fn first_hello(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnectionId,
+        theirs: Hello,
+    ) -> Result<(), Stop> {
+        self.check_theirs(cx, &theirs)?;
+        if theirs
+            .expected
+            .is_some_and(|node| node != cx.me.instance.node)
+        {
+            return Err(Stop::Refuse(Refusal::UnexpectedPeer));
+        }
+        if cx.me.stopping {
+            return Err(Stop::Refuse(Refusal::Stopping));
+        }
+        let slot = slot_of(cx.config, &theirs)?;
+        self.check_slot(cx, slot, &theirs)?;
+        let opening = self.opening(slot);
+        let ours = hello(
+            cx.me,
+            cx.config,
+            Role::Acceptor,
+            &opening,
+            self.nonces.draw(),
+        );
+        cx.send_on(id, Frame::Hello(Box::new(ours.clone())));
+        self.set_step(id, Step::ExpectConfirm(theirs, ours));
+        Ok(())
+    }
+
+    /// Connector, second step: is it whom we dialled?
+    fn second_hello(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnectionId,
+        ours: Hello,
+        theirs: Hello,
+    ) -> Result<(), Stop> {
+        self.check_theirs(cx, &theirs)?;
+        let slot = self.dialled_slot(id, &theirs)?;
+        if theirs.channel != ours.channel || theirs.lane != ours.lane {
+            return Err(Stop::Misbehaved(Misbehaviour::OutOfTurn));
+        }
+        let known = self.peers.get(&slot.node);
+        if let Some(peer) = known {
+            check_life(theirs.incarnation, peer.incarnation)?;
+            if *peer.spec.name() != theirs.name {
+                return Err(Stop::Refuse(Refusal::IdentifierCollision));
+            }
+        }
+        let session = known.and_then(|peer| peer.session.as_ref());
+        let present = session.is_some_and(|session| session.instance == theirs.instance());
+        match (slot.is_anchor(), present) {
+            (true, true) => return Err(Stop::Surplus),
+            (false, false) => return Err(Stop::Refuse(Refusal::NoSession)),
+            (true, false) | (false, true) => {}
+        }
+        let proof = proof(cx.config.secret.as_ref(), Role::Connector, &ours, &theirs);
+        let spec = slot.is_anchor().then(|| cx.me.spec.clone());
+        let confirm = ControlMessage::Confirm(Box::new(Confirm { proof, spec }));
+        cx.send_on(id, Frame::Control(confirm));
+        self.set_step(id, Step::ExpectAccept(ours, theirs));
+        Ok(())
+    }
+
+    /// Acceptor, third step: the peer is who it says.
+    fn confirmed(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnectionId,
+        first: Hello,
+        second: &Hello,
+        confirm: Confirm,
+    ) -> Result<(), Stop> {
+        let secret = cx.config.secret.as_ref();
+        check_proof(
+            proof(secret, Role::Connector, &first, second),
+            confirm.proof,
+        )?;
+        let slot = slot_of(cx.config, &first)?;
+        // Much may have changed since the hello.
+        self.check_slot(cx, slot, &first)?;
+        let proof = proof(secret, Role::Acceptor, &first, second);
+        if !slot.is_anchor() {
+            self.send_accept(cx, id, proof, None, first.epoch);
+            self.begin_lane(cx, id, slot);
+            return Ok(());
+        }
+        let spec = check_spec(confirm.spec, &first)?;
+        if cx.me.instance.node < slot.node && self.is_shaking_with(slot.node) {
+            return Err(Stop::Refuse(Refusal::SimultaneousDial));
+        }
+        let instance = first.instance();
+        let knock = Change::Knock {
+            connection: id,
+            instance,
+            spec: spec.clone(),
+        };
+        self.set_step(id, Step::Knocking(first, proof, spec));
+        cx.change(knock);
+        Ok(())
+    }
+
+    /// The manager lets the knocking peer in.
+    pub(super) fn admit(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
+        let Some(Stage::Shaking(step)) = self.table.get(&id).map(|found| &found.stage) else {
+            return;
+        };
+        let Step::Knocking(theirs, proof, spec) = Step::clone(step) else {
+            return;
+        };
+        let last = self
+            .peers
+            .get(&spec.id())
+            .map_or(Epoch(0), |peer| peer.last_epoch);
+        let epoch = Epoch(last.max(theirs.epoch).0.saturating_add(1));
+        self.send_accept(cx, id, proof, Some(cx.me.spec.clone()), epoch);
+        self.begin_session(cx, id, &theirs, spec, epoch);
+    }
+
+    fn send_accept(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnectionId,
+        proof: Option<crate::wire::Proof>,
+        spec: Option<Arc<NodeSpec>>,
+        epoch: Epoch,
+    ) {
+        let accept = Accept { proof, spec, epoch };
+        cx.send_on(id, Frame::Control(ControlMessage::Accept(Box::new(accept))));
+    }
+
+    /// Connector, last step: the other side is who it says, and has us in.
+    fn accepted_by_peer(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnectionId,
+        first: &Hello,
+        second: &Hello,
+        accept: Accept,
+    ) -> Result<(), Stop> {
+        let secret = cx.config.secret.as_ref();
+        check_proof(proof(secret, Role::Acceptor, first, second), accept.proof)?;
+        let slot = self.dialled_slot(id, second)?;
+        let known = self.peers.get(&slot.node);
+        let session = known.and_then(|peer| peer.session.as_ref());
+        if slot.is_anchor() {
+            let spec = check_spec(accept.spec, second)?;
+            if session.is_some_and(|session| session.instance == second.instance()) {
+                return Err(Stop::Surplus);
+            }
+            if let Some(peer) = known {
+                check_life(second.incarnation, peer.incarnation)?;
+            }
+            self.begin_session(cx, id, second, spec, accept.epoch);
+        } else if session.is_some_and(|session| session.epoch == accept.epoch) {
+            self.begin_lane(cx, id, slot);
+        } else {
+            return Err(Stop::Refuse(Refusal::NoSession));
+        }
+        Ok(())
+    }
+
+    fn check_theirs(&mut self, cx: &mut Context<'_>, theirs: &Hello) -> Result<(), Stop> {
+        let result = check_hello(cx.me, cx.config, theirs);
+        let newer = theirs.incarnation > cx.me.instance.incarnation;
+        // Only where no secret could have proven the claim false; else the manager hears of it.
+        if result == Err(Refusal::DuplicateName) && newer && cx.config.secret.is_none() {
+            cx.notify(Notification::DuplicateName { at: None });
+        }
+        result.map_err(Stop::Refuse)
+    }
+
+    /// Which slot a dialled connection is for, now that the other side said who it is.
+    fn dialled_slot(&mut self, id: ConnectionId, theirs: &Hello) -> Result<Slot, Stop> {
+        let node = theirs.name.id();
+        match self.table.get(&id).map(|connection| connection.origin) {
+            Some(Origin::For(slot)) if slot.node == node => Ok(slot),
+            Some(Origin::ForContact(contact)) => {
+                let Some(dial) = self.contacts.get_mut(&contact) else {
+                    return Err(Stop::Surplus);
+                };
+                if dial
+                    .target
+                    .name
+                    .as_ref()
+                    .is_some_and(|name| *name != theirs.name)
+                {
+                    return Err(Stop::Refuse(Refusal::UnexpectedPeer));
+                }
+                dial.reached = Some(node);
+                Ok(Slot::anchor(node))
+            }
+            Some(Origin::For(_) | Origin::Accepted) | None => {
+                Err(Stop::Refuse(Refusal::UnexpectedPeer))
+            }
+        }
+    }
+
+    /// Whether the place that a connector asks for is free, or may be taken from its holder.
+    fn check_slot(&mut self, cx: &mut Context<'_>, slot: Slot, theirs: &Hello) -> Result<(), Stop> {
+        let Some(peer) = self.peers.get(&slot.node) else {
+            return if slot.is_anchor() {
+                Ok(())
+            } else {
+                Err(Stop::Refuse(Refusal::NoSession))
+            };
+        };
+        if *peer.spec.name() != theirs.name {
+            return Err(Stop::Refuse(Refusal::IdentifierCollision));
+        }
+        let session = peer.session.as_ref();
+        if let Err(stale) = check_life(theirs.incarnation, peer.incarnation) {
+            let newer_is_alive =
+                session.is_some_and(|session| session.instance.incarnation > theirs.incarnation);
+            let refusal = if newer_is_alive {
+                Refusal::DuplicateName
+            } else {
+                stale
+            };
+            return Err(Stop::Refuse(refusal));
+        }
+        let same = session.filter(|session| session.instance == theirs.instance());
+        if slot.is_anchor() {
+            let Some(session) = same.filter(|session| theirs.epoch < session.epoch) else {
+                return Ok(());
+            };
+            let anchor = session.anchor();
+            self.suspect(cx, anchor);
+            return Err(Stop::Refuse(Refusal::AlreadyConnected));
+        }
+        let open_to_lanes = |session: &&super::Session| {
+            session.epoch == theirs.epoch && !session.dialled && session.goodbye.is_none()
+        };
+        match same.filter(open_to_lanes) {
+            None => Err(Stop::Refuse(Refusal::NoSession)),
+            Some(session) if session.lane(slot).is_none() => {
+                Err(Stop::Refuse(Refusal::UnknownChannel))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The peer dials as if our session were over: look whether its anchor is still alive.
+    fn suspect(&mut self, cx: &mut Context<'_>, anchor: Option<ConnectionId>) {
+        let found = anchor.and_then(|id| Some((id, self.table.get_mut(&id)?)));
+        if let Some((id, connection)) = found
+            && let Stage::Open(open) = &mut connection.stage
+        {
+            let due = open.keep_alive.suspect(cx.now);
+            self.keep_alive(cx, id, due);
+        }
+    }
+
+    /// Whether a dial of ours to this node is open and in its handshake.
+    fn is_shaking_with(&self, node: NodeId) -> bool {
+        let of_peer = self.peers.get(&node).and_then(|peer| peer.dialling);
+        let of_contacts = self
+            .contacts
+            .values()
+            .filter(|dial| dial.reached == Some(node));
+        let mut dials = of_peer
+            .into_iter()
+            .chain(of_contacts.filter_map(|dial| dial.dialling));
+        dials.any(|id| {
+            let stage = self.table.get(&id).map(|connection| &connection.stage);
+            matches!(stage, Some(Stage::Shaking(_)))
+        })
+    }
+
+    /// Refuses a handshake: says why, closes.
+    pub(super) fn refuse(&mut self, cx: &mut Context<'_>, id: ConnectionId, refusal: Refusal) {
+        let Some(connection) = self.table.get(&id) else {
+            return;
+        };
+        let Stage::Shaking(step) = &connection.stage else {
+            return;
+        };
+        let node = match &**step {
+            Step::ExpectConfirm(theirs, _)
+            | Step::Knocking(theirs, ..)
+            | Step::ExpectAccept(_, theirs) => Some(theirs.name.id()),
+            Step::ExpectHello(_) | Step::ExpectFirstHello => None,
+        };
+        self.counters.refused += 1;
+        cx.notify(Notification::PeerRefused { node, refusal });
+        cx.send_on(id, Frame::Refuse(Refuse(refusal)));
+        self.close(cx, id, CloseReason::Refused(refusal), true);
+    }
+
+    fn refused_by_peer(&mut self, cx: &mut Context<'_>, id: ConnectionId, refusal: Refusal) {
+        self.counters.refused_by_peer += 1;
+        let outdated = matches!(
+            refusal,
+            Refusal::StaleIncarnation(_) | Refusal::Removed(_) | Refusal::DuplicateName
+        );
+        if outdated {
+            cx.change(Change::Outdated { refusal });
+        }
+        self.close(cx, id, CloseReason::Refused(refusal), false);
+    }
+
+    /// Ends a dial of ours that is not needed: the node is connected by another one.
+    fn surplus(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
+        let Some(connection) = self.remove(cx, id) else {
+            return;
+        };
+        let reason = CloseReason::Surplus;
+        cx.act(Action::Close {
+            connection: id,
+            reason,
+            flush: false,
+        });
+        match connection.origin {
+            Origin::ForContact(contact) => self.contact_reached(cx, contact),
+            Origin::For(slot) => {
+                if let Some(peer) = self.peers.get_mut(&slot.node) {
+                    peer.dialling = peer.dialling.filter(|dial| *dial != id);
+                }
+            }
+            Origin::Accepted => {}
+        }
+    }
+}
+
+impl Opening {
+    /// For a contact of which only the address is known.
+    const fn to_anybody() -> Self {
+        let channel = crate::id::ChannelId::MEMBERSHIP;
+        Self {
+            channel,
+            lane: 0,
+            epoch: Epoch(0),
+            expected: None,
+        }
+    }
+}
+
+/// Why a handshake goes no further.
+enum Stop {
+    Refuse(Refusal),
+    Misbehaved(Misbehaviour),
+    Surplus,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refuse(refusal)
+    }
+}
+
+/// The introduction must be of the node that said hello.
+fn check_spec(spec: Option<Arc<NodeSpec>>, theirs: &Hello) -> Result<Arc<NodeSpec>, Stop> {
+    spec.filter(|spec| *spec.name() == theirs.name)
+        .ok_or(Stop::Misbehaved(Misbehaviour::WrongSpec))
+}

@@ -1,0 +1,395 @@
+//! The smallest network that can carry a handshake: whole nodes, no latency, one queue.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::change::Change;
+use crate::command::{Command, Contact};
+use crate::config::{ChannelOptions, Channels, Config};
+use crate::context::Context;
+use crate::error::{CloseReason, CommandError, OpenError, Refusal};
+use crate::id::{ChannelName, ConnectionId, Incarnation, Instance, NodeId, NodeName, Ticket};
+use crate::manager::{Manager, Member};
+use crate::spec::{Address, NodeSpec};
+use crate::time::{Duration, Instant};
+use crate::timers::Timer;
+use crate::wire::{ControlMessage, Frame};
+use crate::{Action, Answer, Birth, ContactId, Delivery, Event, Node, Notification, Outbox};
+
+/// A manager that keeps whom it is told to keep and admits everybody, or nobody.
+#[derive(Debug, Default)]
+pub(super) struct Keeper {
+    pub(super) keep: Vec<Arc<NodeSpec>>,
+    pub(super) turn_away: Option<Refusal>,
+    pub(super) contacts: u32,
+}
+
+impl Keeper {
+    pub(super) fn keeping(spec: NodeSpec) -> Self {
+        Self {
+            keep: vec![spec.into()],
+            ..Self::default()
+        }
+    }
+}
+
+impl Manager for Keeper {
+    fn start(&mut self, cx: &mut Context<'_>) {
+        for spec in &self.keep {
+            let instance = Instance {
+                node: spec.id(),
+                incarnation: Incarnation(1),
+            };
+            cx.change(Change::Keep {
+                instance,
+                spec: spec.clone(),
+                patient: false,
+            });
+        }
+    }
+
+    fn command(&mut self, cx: &mut Context<'_>, ticket: Ticket, command: Command) {
+        match command {
+            Command::Join(target) => {
+                self.contacts += 1;
+                cx.change(Change::DialContact {
+                    contact: ContactId(self.contacts),
+                    target,
+                });
+            }
+            Command::Remove(node) => {
+                cx.change(Change::Release {
+                    node,
+                    reason: CloseReason::Removed,
+                });
+            }
+            Command::Leave => {
+                cx.reincarnate(Incarnation::NONE);
+                cx.change(Change::Reborn {
+                    reason: CloseReason::Left,
+                });
+            }
+            Command::UpdateMembers(_) => cx.change(Change::Verify),
+            _ => {}
+        }
+        cx.reply(ticket, Ok(Answer::Done));
+    }
+
+    fn change(&mut self, cx: &mut Context<'_>, change: &Change) {
+        if let Change::Knock { connection, .. } = change {
+            let connection = *connection;
+            cx.change(match self.turn_away {
+                Some(refusal) => Change::TurnAway {
+                    connection,
+                    refusal,
+                },
+                None => Change::Admit { connection },
+            });
+        }
+    }
+
+    fn receive(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _from: Instance,
+        message: ControlMessage,
+    ) -> Result<(), Box<ControlMessage>> {
+        Err(Box::new(message))
+    }
+
+    fn fire(&mut self, _cx: &mut Context<'_>, _timer: Timer) {}
+
+    fn members(&self) -> Vec<Member> {
+        Vec::new()
+    }
+
+    fn member(&self, _node: NodeId) -> Option<Member> {
+        None
+    }
+
+    fn fingerprint(&self) -> u64 {
+        0
+    }
+}
+
+type End = (usize, ConnectionId);
+
+/// Some nodes and the connections between them.
+pub(super) struct Net {
+    pub(super) now: Instant,
+    pub(super) nodes: Vec<Option<Node>>,
+    links: Vec<(End, End)>,
+    queue: VecDeque<(usize, Event)>,
+    accepted: u64,
+    pub(super) notes: Vec<(usize, Notification)>,
+    pub(super) deliveries: Vec<(usize, Delivery)>,
+    pub(super) replies: Vec<(usize, Result<Answer, CommandError>)>,
+    pub(super) closes: Vec<(usize, CloseReason)>,
+    /// Frames from or to these nodes vanish without a trace.
+    pub(super) mute: Vec<usize>,
+    pub(super) frames: usize,
+    wakes: Vec<Option<Instant>>,
+}
+
+pub(super) fn channels(named: &[(&str, u8)]) -> Channels {
+    let channel = |(name, parallelism): &(&str, u8)| {
+        (
+            ChannelName::new(name).unwrap(),
+            ChannelOptions {
+                parallelism: *parallelism,
+            },
+        )
+    };
+    Channels::new(named.iter().map(channel)).unwrap()
+}
+
+pub(super) fn spec(index: usize, config: &Config) -> NodeSpec {
+    let name = NodeName::new(&format!("node{index}@h")).unwrap();
+    NodeSpec::new(name, vec![address(index)], &config.channels, vec![]).unwrap()
+}
+
+pub(super) fn address(index: usize) -> Address {
+    Address::from(core::net::SocketAddr::from((
+        [127, 0, 0, 1],
+        9000 + index as u16,
+    )))
+}
+
+impl Net {
+    pub(super) fn new() -> Self {
+        Self {
+            now: Instant::from_secs(1),
+            nodes: Vec::new(),
+            links: Vec::new(),
+            queue: VecDeque::new(),
+            accepted: 0,
+            notes: Vec::new(),
+            deliveries: Vec::new(),
+            replies: Vec::new(),
+            closes: Vec::new(),
+            mute: Vec::new(),
+            frames: 0,
+            wakes: Vec::new(),
+        }
+    }
+
+    /// As many nodes with this configuration, strangers to each other.
+    pub(super) fn with(count: usize, config: &Config) -> Self {
+        let mut net = Self::new();
+        for _ in 0..count {
+            net.add(config, 1, Keeper::default());
+        }
+        net
+    }
+
+    pub(super) fn add(&mut self, config: &Config, incarnation: u64, keeper: Keeper) -> usize {
+        let index = self.nodes.len();
+        self.nodes.push(None);
+        self.wakes.push(None);
+        self.start(index, config, incarnation, keeper);
+        index
+    }
+
+    pub(super) fn start(&mut self, index: usize, config: &Config, life: u64, keeper: Keeper) {
+        let birth = Birth {
+            spec: spec(index, config),
+            incarnation: Incarnation(life),
+            seed: [index as u8 + life as u8; 32],
+            snapshot: None,
+            manager: Some(Box::new(keeper)),
+        };
+        let mut out = Outbox::default();
+        let node = Node::start(self.now, birth, Arc::new(config.clone()), &mut out).unwrap();
+        self.nodes[index] = Some(node);
+        self.perform(index, out);
+    }
+
+    /// The node dies; its connections are reset.
+    pub(super) fn crash(&mut self, index: usize) {
+        self.nodes[index] = None;
+        self.cut(|a, b| a.0 == index || b.0 == index);
+    }
+
+    /// Breaks every connection of which `which` says so.
+    pub(super) fn cut(&mut self, which: impl Fn(End, End) -> bool) {
+        let (cut, kept) = self.links.iter().copied().partition(|(a, b)| which(*a, *b));
+        self.links = kept;
+        let cut: Vec<(End, End)> = cut;
+        for (index, connection) in cut.into_iter().flat_map(|(a, b)| [a, b]) {
+            let reason = CloseReason::Broken;
+            self.queue
+                .push_back((index, Event::Closed { connection, reason }));
+        }
+    }
+
+    pub(super) fn command(&mut self, index: usize, command: Command) {
+        self.handle(
+            index,
+            Event::Command {
+                ticket: Ticket(0),
+                command,
+            },
+        );
+    }
+
+    pub(super) fn join(&mut self, index: usize, contact: usize) {
+        self.command(index, Command::Join(Contact::at(address(contact))));
+    }
+
+    pub(super) fn handle(&mut self, index: usize, event: Event) {
+        let Some(node) = self.nodes[index].as_mut() else {
+            return;
+        };
+        let mut out = Outbox::default();
+        node.handle(self.now, event, &mut out);
+        self.perform(index, out);
+    }
+
+    fn perform(&mut self, index: usize, out: Outbox) {
+        self.wakes[index] = out.wake_at.map(|(at, _)| at);
+        for action in out.actions {
+            match action {
+                Action::Open {
+                    connection,
+                    addresses,
+                    ..
+                } => {
+                    self.open(index, connection, &addresses);
+                }
+                Action::Send { connection, frame } => self.send((index, connection), frame),
+                Action::Close {
+                    connection, reason, ..
+                } => {
+                    self.closes.push((index, reason));
+                    self.close((index, connection));
+                }
+                Action::Deliver(delivery) => self.deliveries.push((index, delivery)),
+                Action::Reply { result, .. } => self.replies.push((index, result)),
+                Action::Notify(note) => self.notes.push((index, note)),
+                Action::Persist(_) => {}
+            }
+        }
+    }
+
+    fn open(&mut self, index: usize, connection: ConnectionId, addresses: &[Address]) {
+        let target = (0..self.nodes.len()).find(|other| addresses.contains(&address(*other)));
+        match target.filter(|other| self.nodes[*other].is_some()) {
+            Some(other) => {
+                self.accepted += 1;
+                let there = ConnectionId::accepted(self.accepted);
+                self.links.push(((index, connection), (other, there)));
+                self.queue
+                    .push_back((other, Event::Accepted { connection: there }));
+                self.queue.push_back((index, Event::Opened { connection }));
+            }
+            None => {
+                let error = OpenError::Refused;
+                self.queue
+                    .push_back((index, Event::OpenFailed { connection, error }));
+            }
+        }
+    }
+
+    pub(super) fn other_end(&self, end: End) -> Option<End> {
+        self.links.iter().find_map(|(a, b)| match end {
+            end if end == *a => Some(*b),
+            end if end == *b => Some(*a),
+            _ => None,
+        })
+    }
+
+    fn send(&mut self, from: End, frame: Frame) {
+        self.frames += 1;
+        let Some((other, connection)) = self.other_end(from) else {
+            return;
+        };
+        if !self.mute.contains(&other) && !self.mute.contains(&from.0) {
+            self.queue
+                .push_back((other, Event::Received { connection, frame }));
+        }
+    }
+
+    fn close(&mut self, end: End) {
+        if let Some((other, connection)) = self.other_end(end) {
+            self.links.retain(|(a, b)| *a != end && *b != end);
+            let reason = CloseReason::ClosedByPeer;
+            self.queue
+                .push_back((other, Event::Closed { connection, reason }));
+        }
+    }
+
+    /// Delivers everything that is on its way, and what follows from it.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..100_000 {
+            let Some((index, event)) = self.queue.pop_front() else {
+                return;
+            };
+            self.handle(index, event);
+        }
+        panic!("the network does not settle");
+    }
+
+    /// Lets time pass, stopping at each timer.
+    pub(super) fn run_for(&mut self, span: Duration) {
+        let end = self.now + span;
+        self.settle();
+        while let Some(at) = self
+            .wakes
+            .iter()
+            .flatten()
+            .copied()
+            .min()
+            .filter(|at| *at <= end)
+        {
+            self.now = self.now.max(at);
+            for index in 0..self.nodes.len() {
+                if self.wakes[index].is_some_and(|wake| wake <= self.now) {
+                    self.wakes[index] = None;
+                    self.handle(index, Event::Wake);
+                }
+            }
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    pub(super) fn id(&self, index: usize) -> NodeId {
+        spec(index, &Config::default()).id()
+    }
+
+    pub(super) fn node(&self, index: usize) -> &Node {
+        self.nodes[index].as_ref().unwrap()
+    }
+
+    /// Whether both have a session with each other, of the same epoch, with every lane open and
+    /// each connection known to both.
+    pub(super) fn joined(&self, a: usize, b: usize) -> bool {
+        let one = self.node(a).routes().peer(self.id(b));
+        let other = self.node(b).routes().peer(self.id(a));
+        let (Some(one), Some(other)) = (one, other) else {
+            return false;
+        };
+        let mirrored = one.connections().all(|connection| {
+            let there = self.other_end((a, connection));
+            there.is_some_and(|(index, id)| index == b && other.connections().any(|c| c == id))
+        });
+        let counts = one.connections().count() == other.connections().count();
+        one.epoch == other.epoch && one.is_full() && other.is_full() && mirrored && counts
+    }
+
+    /// The notifications of a node since the last call.
+    pub(super) fn take_notes(&mut self, index: usize) -> Vec<Notification> {
+        let (taken, left) = self.notes.drain(..).partition(|(node, _)| *node == index);
+        self.notes = left;
+        let taken: Vec<(usize, Notification)> = taken;
+        taken.into_iter().map(|(_, note)| note).collect()
+    }
+
+    pub(super) fn links(&self) -> usize {
+        self.links.len()
+    }
+}
