@@ -1,55 +1,410 @@
-//! The pluggable manager.
+//! The pluggable manager (`partisan_pluggable_peer_service_manager`): commands, joins, timers and
+//! storing, around a membership [`Strategy`] that decides who is a member.
+//!
+//! Connecting is how joining works: a contact is dialled, the strategies exchange what they know,
+//! and with that both are members of one cluster. There is no other request to join.
+
+pub mod full;
+pub mod member_set;
+pub mod strategy;
+
+mod commands;
+mod joins;
+
+#[cfg(test)]
+mod tests;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 
 use super::{Manager, Member};
-use crate::change::Change;
+use crate::action::{Action, Answer};
+use crate::change::{Change, ContactId};
 use crate::command::Command;
 use crate::config::PluggableConfig;
 use crate::context::{Context, Me};
-use crate::error::ConfigError;
-use crate::id::{Instance, NodeId, Ticket};
-use crate::random::Seed;
+use crate::error::{CloseReason, CommandError, ConfigError, JoinError, Refusal, SnapshotError};
+use crate::id::{ConnectionId, Incarnation, Instance, NodeId, Ticket};
+use crate::notification::Notification;
+use crate::random::{Random, Seed};
 use crate::snapshot::Snapshot;
+use crate::spec::NodeSpec;
 use crate::timers::Timer;
-use crate::wire::ControlMessage;
+use crate::wire::{ControlMessage, StableHasher};
+use full::Full;
+use joins::{Join, Joins};
+use strategy::{Outcome, Outcomes, Saved, Strategy};
 
 /// The pluggable manager.
 #[derive(Debug)]
-pub struct Pluggable {}
+pub struct Pluggable {
+    config: PluggableConfig,
+    strategy: Box<dyn Strategy>,
+    joins: Joins,
+    random: Random,
+    /// The incarnation of the last life that was stored.
+    stored: Incarnation,
+    /// Something is to be stored.
+    unsaved: bool,
+    /// The application was told that another node has this one's name.
+    duplicate: bool,
+}
 
 impl Pluggable {
-    /// Starts.
+    /// The manager with the full-mesh strategy.
+    ///
+    /// # Errors
+    /// [`ConfigError::Snapshot`] when the snapshot is another node's.
     pub fn new(
-        _me: &Me,
-        _config: PluggableConfig,
-        _seed: &Seed,
-        _snapshot: Option<Snapshot>,
+        me: &Me,
+        config: PluggableConfig,
+        seed: &Seed,
+        snapshot: Option<Snapshot>,
     ) -> Result<Self, ConfigError> {
-        Ok(Self {})
+        let full = config.clone();
+        let node = me.instance.node;
+        Self::with_strategy(me, config, seed, snapshot, |saved| {
+            Box::new(Full::new(node, &full, seed, saved))
+        })
+    }
+
+    /// The manager with a strategy made from what was saved in the last life.
+    ///
+    /// # Errors
+    /// [`ConfigError::Snapshot`] when the snapshot is another node's.
+    pub fn with_strategy(
+        me: &Me,
+        config: PluggableConfig,
+        seed: &Seed,
+        snapshot: Option<Snapshot>,
+        strategy: impl FnOnce(Saved) -> Box<dyn Strategy>,
+    ) -> Result<Self, ConfigError> {
+        let mut saved = Saved::default();
+        let mut stored = Incarnation::NONE;
+        if let Some(snapshot) = snapshot {
+            if snapshot.name != *me.spec.name() {
+                let found = snapshot.name.as_str().into();
+                return Err(SnapshotError::OtherNode { found }.into());
+            }
+            stored = snapshot.incarnation;
+            saved.joined = snapshot.joined;
+            saved.entries = snapshot.entries;
+        }
+        Ok(Self {
+            strategy: strategy(saved),
+            joins: Joins::new(config.max_joins),
+            random: Random::fork(seed, "pluggable manager"),
+            config,
+            stored,
+            unsaved: true,
+            duplicate: false,
+        })
+    }
+
+    /// Hands the outcomes of a strategy's step to the node.
+    fn apply(&mut self, cx: &mut Context<'_>, outcomes: Outcomes) {
+        let mut changed = false;
+        let mut removed = None;
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Joined { instance, spec } => {
+                    changed = true;
+                    let incarnation = instance.incarnation;
+                    cx.notify(Notification::MemberJoined { spec, incarnation });
+                }
+                Outcome::Left { node } => {
+                    changed = true;
+                    cx.notify(Notification::MemberLeft { node });
+                }
+                Outcome::Keep { instance, spec } => {
+                    let patient = cx.me.instance.node > instance.node;
+                    cx.change(Change::Keep {
+                        instance,
+                        spec,
+                        patient,
+                    });
+                }
+                Outcome::Release { node, reason } => cx.change(Change::Release { node, reason }),
+                Outcome::Synced { node } => self.join_through(cx, node),
+                // Last, whatever else was learned with it: it is not this life's any more.
+                Outcome::Removed { upto } => removed = removed.max(Some(upto)),
+                Outcome::DuplicateName { spec } => self.tell_duplicate(cx, Some(&spec)),
+                Outcome::Changed => self.unsaved = true,
+            }
+        }
+        if changed {
+            cx.change(Change::MembersChanged);
+        }
+        if let Some(upto) = removed {
+            self.cancel_joins(cx, &CommandError::Join(JoinError::Cancelled));
+            self.was_removed(cx, upto);
+        }
+    }
+
+    /// Runs a step of the strategy, then whatever follows.
+    fn step(
+        &mut self,
+        cx: &mut Context<'_>,
+        step: impl FnOnce(&mut dyn Strategy, &mut Context<'_>, &mut Outcomes),
+    ) {
+        let mut outcomes = Outcomes::new();
+        step(self.strategy.as_mut(), cx, &mut outcomes);
+        self.apply(cx, outcomes);
+    }
+
+    /// Sends and stores what changed: at once, unless that was done within `news_interval`.
+    fn settle(&mut self, cx: &mut Context<'_>) {
+        let news = self.strategy.has_news();
+        if !(news || self.unsaved) || cx.timers.due(Timer::News).is_some() || cx.me.stopping {
+            return;
+        }
+        if news {
+            self.strategy.send_news(cx);
+        }
+        self.save(cx);
+        cx.set_timer(Timer::News, self.config.news_interval);
+    }
+
+    /// Stores what is to be stored.
+    fn save(&mut self, cx: &mut Context<'_>) {
+        if !core::mem::take(&mut self.unsaved) {
+            return;
+        }
+        let Saved { joined, entries } = self.strategy.saved();
+        let snapshot = Snapshot {
+            name: cx.me.spec.name().clone(),
+            incarnation: cx.me.instance.incarnation,
+            joined,
+            entries,
+        };
+        cx.act(Action::Persist(snapshot.encode()));
+    }
+
+    fn was_removed(&mut self, cx: &mut Context<'_>, upto: Incarnation) {
+        self.begin_anew(cx, upto, CloseReason::Removed);
+        let incarnation = cx.me.instance.incarnation;
+        cx.notify(Notification::Removed { incarnation });
+    }
+
+    /// Becomes a later incarnation that is alone.
+    fn begin_anew(&mut self, cx: &mut Context<'_>, upto: Incarnation, reason: CloseReason) {
+        cx.reincarnate(upto);
+        cx.change(Change::Reborn { reason });
+        self.duplicate = false;
+        let mut outcomes = Outcomes::new();
+        self.strategy.begin_anew(cx, &mut outcomes, upto);
+        for outcome in &outcomes {
+            if let Outcome::Left { node } = *outcome {
+                cx.change(Change::Release { node, reason });
+            }
+        }
+        self.apply(cx, outcomes);
+        // At once: a crash must not bring the old membership back.
+        self.unsaved = true;
+        self.save(cx);
+    }
+
+    /// A peer refused this incarnation.
+    fn outdated(&mut self, cx: &mut Context<'_>, refusal: Refusal) {
+        let own = cx.me.instance.incarnation;
+        match refusal {
+            // With another node of that name alive the two would outbid each other for ever.
+            Refusal::StaleIncarnation(known) if known >= own && !self.duplicate => {
+                cx.reincarnate(known);
+                self.unsaved = true;
+                self.step(cx, |strategy, cx, out| strategy.announce(cx, out));
+            }
+            Refusal::Removed(upto) if upto >= own => {
+                self.was_removed(cx, upto);
+                // Joins under way go on as the new incarnation.
+                for (old, contact, target) in self.joins.renew(|_| true) {
+                    cx.change(Change::DropContact { contact: old });
+                    cx.change(Change::DialContact { contact, target });
+                }
+            }
+            Refusal::DuplicateName => self.tell_duplicate(cx, None),
+            _ => {}
+        }
+    }
+
+    fn tell_duplicate(&mut self, cx: &mut Context<'_>, spec: Option<&NodeSpec>) {
+        if !core::mem::replace(&mut self.duplicate, true) {
+            let at = spec.map(|spec| Box::new(spec.clone()));
+            cx.notify(Notification::DuplicateName { at });
+        }
+    }
+
+    /// Answers a knock.
+    fn knock(&self, cx: &mut Context<'_>, connection: ConnectionId, knock: (Instance, &NodeSpec)) {
+        let (instance, spec) = knock;
+        let verdict = if cx.me.stopping {
+            Err(Refusal::Stopping)
+        } else if instance.node != cx.me.instance.node {
+            self.strategy.admit(instance, spec)
+        } else if spec.name() == cx.me.spec.name() {
+            Err(Refusal::DuplicateName)
+        } else {
+            Err(Refusal::IdentifierCollision)
+        };
+        cx.change(match verdict {
+            Ok(()) => Change::Admit { connection },
+            Err(refusal) => Change::TurnAway {
+                connection,
+                refusal,
+            },
+        });
+    }
+
+    fn peer_up(&mut self, cx: &mut Context<'_>, instance: Instance, contact: Option<ContactId>) {
+        if let Some(contact) = contact {
+            self.joins.reached(contact, instance.node);
+        }
+        let joining = contact.is_some();
+        self.step(cx, |strategy, cx, out| {
+            strategy.peer_up(cx, out, instance, joining);
+        });
+    }
+
+    fn peer_down(&mut self, cx: &mut Context<'_>, instance: Instance) {
+        self.step(cx, |strategy, cx, out| {
+            strategy.peer_down(cx, out, instance)
+        });
+        for (contact, target) in self.joins.lost(instance.node) {
+            cx.change(Change::DialContact { contact, target });
+        }
+    }
+
+    /// The node stops without leaving.
+    fn stop(&mut self, cx: &mut Context<'_>) {
+        cx.timers.cancel(Timer::Gossip);
+        cx.timers.cancel(Timer::News);
+        self.cancel_joins(cx, &CommandError::Stopping);
+        self.save(cx);
+    }
+
+    fn fully_connected(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        for ticket in self.joins.finished(node) {
+            cx.timers.cancel(Timer::EndJoin(ticket));
+            cx.reply(ticket, Ok(Answer::Joined(node)));
+        }
     }
 }
 
 impl Manager for Pluggable {
-    fn start(&mut self, _cx: &mut Context<'_>) {}
-    fn command(&mut self, _cx: &mut Context<'_>, _ticket: Ticket, _command: Command) {}
-    fn change(&mut self, _cx: &mut Context<'_>, _change: &Change) {}
+    fn start(&mut self, cx: &mut Context<'_>) {
+        if cx.me.instance.incarnation <= self.stored {
+            cx.reincarnate(self.stored);
+        }
+        self.step(cx, |strategy, cx, out| strategy.start(cx, out));
+        let first = self.random.up_to(self.config.gossip_interval);
+        cx.set_timer(Timer::Gossip, first);
+        self.settle(cx);
+    }
+
+    fn command(&mut self, cx: &mut Context<'_>, ticket: Ticket, command: Command) {
+        self.obey(cx, ticket, command);
+        self.settle(cx);
+    }
+
+    fn change(&mut self, cx: &mut Context<'_>, change: &Change) {
+        match change {
+            Change::Knock {
+                connection,
+                instance,
+                spec,
+            } => self.knock(cx, *connection, (*instance, spec)),
+            Change::PeerUp {
+                instance, contact, ..
+            } => self.peer_up(cx, *instance, *contact),
+            Change::PeerDown { instance, .. } => self.peer_down(cx, *instance),
+            Change::FullyConnected { node } => self.fully_connected(cx, *node),
+            Change::ContactFailed { contact, error } => {
+                if let Some(join) = self.joins.failed(*contact, *error) {
+                    let contact = *contact;
+                    cx.change(Change::DropContact { contact });
+                    let error = join.last.clone().unwrap_or(JoinError::Cancelled);
+                    end_join(cx, join, &CommandError::Join(error));
+                }
+            }
+            Change::ContactReached { contact, node } => self.contact_reached(cx, *contact, *node),
+            Change::Outdated { refusal } => self.outdated(cx, *refusal),
+            Change::Stopping => return self.stop(cx),
+            // The manager's own.
+            Change::Admit { .. }
+            | Change::TurnAway { .. }
+            | Change::Keep { .. }
+            | Change::Release { .. }
+            | Change::Verify
+            | Change::DialContact { .. }
+            | Change::DropContact { .. }
+            | Change::MembersChanged
+            | Change::Reborn { .. } => return,
+        }
+        self.settle(cx);
+    }
+
     fn receive(
         &mut self,
-        _cx: &mut Context<'_>,
-        _from: Instance,
-        _message: ControlMessage,
+        cx: &mut Context<'_>,
+        from: Instance,
+        message: ControlMessage,
     ) -> Result<(), Box<ControlMessage>> {
+        let mut outcomes = Outcomes::new();
+        self.strategy.receive(cx, &mut outcomes, from, message)?;
+        self.apply(cx, outcomes);
+        self.settle(cx);
         Ok(())
     }
-    fn fire(&mut self, _cx: &mut Context<'_>, _timer: Timer) {}
+
+    fn fire(&mut self, cx: &mut Context<'_>, timer: Timer) {
+        match timer {
+            Timer::Gossip => {
+                self.step(cx, |strategy, cx, out| strategy.round(cx, out));
+                cx.change(Change::Verify);
+                cx.set_timer(Timer::Gossip, self.config.gossip_interval);
+            }
+            Timer::EndJoin(ticket) => {
+                if let Some(last) = self.joins.expire(ticket) {
+                    cx.reply(ticket, Err(CommandError::JoinTimeout { last }));
+                }
+            }
+            // Whatever was collected is sent below.
+            _ => {}
+        }
+        self.settle(cx);
+    }
+
     fn members(&self) -> Vec<Member> {
-        Vec::new()
+        let mut members = self.strategy.members();
+        members.sort_unstable_by(|one, other| one.spec.name().cmp(other.spec.name()));
+        members
     }
-    fn member(&self, _node: NodeId) -> Option<Member> {
-        None
+
+    fn member(&self, node: NodeId) -> Option<Member> {
+        self.strategy.member(node)
     }
+
     fn fingerprint(&self) -> u64 {
-        0
+        let mut hasher = StableHasher::default();
+        self.strategy.fingerprint(&mut hasher);
+        hasher.write_usize(self.joins.len());
+        hasher.write_usize(self.joins.waiting());
+        self.unsaved.hash(&mut hasher);
+        self.duplicate.hash(&mut hasher);
+        hasher.finish()
     }
+}
+
+/// Tells everybody who is interested that a join failed.
+fn end_join(cx: &mut Context<'_>, join: Join, error: &CommandError) {
+    for ticket in join.waiters {
+        cx.timers.cancel(Timer::EndJoin(ticket));
+        cx.reply(ticket, Err(error.clone()));
+    }
+    let result = Err(match error {
+        CommandError::Join(error) => error.clone(),
+        _ => JoinError::Cancelled,
+    });
+    cx.notify(Notification::JoinEnded { result });
 }

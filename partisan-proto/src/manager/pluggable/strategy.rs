@@ -1,0 +1,158 @@
+//! What a membership strategy must do: the rules by which news of members spreads.
+//!
+//! The pluggable manager does what all of them share (commands, joins, timers, storing); a
+//! strategy decides who is a member, to whom to stay connected, and what to tell whom. It sends
+//! through the context and leaves everything that concerns the node as [`Outcome`]s.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use alloc::boxed::Box;
+
+use crate::context::Context;
+use crate::error::{CloseReason, Refusal};
+use crate::id::{Incarnation, Instance, NodeId};
+use crate::manager::Member;
+use crate::spec::NodeSpec;
+use crate::wire::{ControlMessage, Entry, StableHasher};
+
+/// What follows for the node from what a strategy learned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// A node became a member, or a member began a later incarnation.
+    Joined {
+        /// Which life of it.
+        instance: Instance,
+        /// What is known of it.
+        spec: Arc<NodeSpec>,
+    },
+    /// A node is no member any more.
+    Left {
+        /// Which.
+        node: NodeId,
+    },
+    /// Stay connected to this node. Again with another spec: it moved.
+    Keep {
+        /// Which life of it.
+        instance: Instance,
+        /// Where it is.
+        spec: Arc<NodeSpec>,
+    },
+    /// Do not stay connected to this node.
+    Release {
+        /// Which.
+        node: NodeId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// All that this connected peer knew at the beginning of the session is known here.
+    Synced {
+        /// The peer.
+        node: NodeId,
+    },
+    /// The stay of this node is over: somebody removed it, up to this incarnation.
+    Removed {
+        /// Up to which.
+        upto: Incarnation,
+    },
+    /// Another node with this node's name is alive.
+    DuplicateName {
+        /// What it says of itself.
+        spec: Arc<NodeSpec>,
+    },
+    /// Something changed that [`Strategy::saved`] tells.
+    Changed,
+}
+
+/// Where a strategy leaves its outcomes.
+pub type Outcomes = Vec<Outcome>;
+
+/// What of a strategy is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// The incarnation in which the present stay began; none: 0.
+    pub joined: Incarnation,
+    /// What is known of others, and of the node itself the removals.
+    pub entries: Vec<Entry>,
+}
+
+/// A membership strategy (`partisan_membership_strategy`).
+///
+/// Its messages travel on the membership channel, in order, to connected peers only.
+pub trait Strategy: fmt::Debug + Send {
+    /// The node starts with the incarnation that the context tells.
+    fn start(&mut self, cx: &mut Context<'_>, out: &mut Outcomes);
+
+    /// Whether a node may have a session, as far as membership is concerned. Strangers may:
+    /// connecting is how joining begins.
+    ///
+    /// # Errors
+    /// The refusal that the node is told.
+    fn admit(&self, instance: Instance, spec: &NodeSpec) -> Result<(), Refusal>;
+
+    /// A session began; `joining` when it was dialled for a join.
+    fn peer_up(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Outcomes,
+        instance: Instance,
+        joining: bool,
+    );
+
+    /// A session is over.
+    fn peer_down(&mut self, cx: &mut Context<'_>, out: &mut Outcomes, instance: Instance);
+
+    /// A peer sent a message.
+    ///
+    /// # Errors
+    /// The message, when it belongs to another strategy.
+    fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Outcomes,
+        from: Instance,
+        message: ControlMessage,
+    ) -> Result<(), Box<ControlMessage>>;
+
+    /// The periodic round.
+    fn round(&mut self, cx: &mut Context<'_>, out: &mut Outcomes);
+
+    /// The application removes other nodes from the cluster; those that are no members change
+    /// nothing. The news must be sent before this returns.
+    fn remove(&mut self, cx: &mut Context<'_>, out: &mut Outcomes, nodes: &[NodeId]);
+
+    /// This node leaves: tell the peers, now. [`Strategy::begin_anew`] follows.
+    fn leave(&mut self, cx: &mut Context<'_>);
+
+    /// The node has a new incarnation, and is alone: nobody else is a member. Incarnations up to
+    /// `removed` are over.
+    fn begin_anew(&mut self, cx: &mut Context<'_>, out: &mut Outcomes, removed: Incarnation);
+
+    /// The node has a new incarnation within its cluster, since others knew a later one than its
+    /// last: tell them.
+    fn announce(&mut self, cx: &mut Context<'_>, out: &mut Outcomes);
+
+    /// Whether there is news that [`Strategy::send_news`] would send.
+    fn has_news(&self) -> bool;
+
+    /// Sends the news collected so far. Called at once for the first, then at most once in
+    /// `news_interval`.
+    fn send_news(&mut self, cx: &mut Context<'_>);
+
+    /// Whether all that a connected peer knew at the beginning of the session is known here.
+    fn is_synced(&self, node: NodeId) -> bool;
+
+    /// All members, this node included, in any order that is the same in every run.
+    fn members(&self) -> Vec<Member>;
+
+    /// One member, if it is one.
+    fn member(&self, node: NodeId) -> Option<Member>;
+
+    /// What to store.
+    fn saved(&self) -> Saved;
+
+    /// Adds what the strategy knows to a fingerprint.
+    fn fingerprint(&self, hasher: &mut StableHasher);
+}
