@@ -17,7 +17,7 @@ use crate::spec::NodeSpec;
 pub enum Change {
     // From `connections`.
     /// An authenticated peer asks for a session; the manager answers with [`Change::Admit`] or
-    /// [`Change::Turn away`](Change::TurnAway).
+    /// [`Change::TurnAway`].
     Knock {
         /// The connection that waits for the answer.
         connection: ConnectionId,

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the caller's, before the start | [`ConfigError`], [`NameError`], [`AddressError`], [`SpecError`] | nothing starts |
 //! | the caller's, later | [`CommandError`] | the command's ticket is answered with it |
-//! | malformed bytes | [`DecodeError`](crate::wire::DecodeError) | the driver closes that connection |
+//! | malformed bytes | [`DecodeError`] | the driver closes that connection |
 //! | a peer's | [`Misbehaviour`], [`Refusal`] | that connection is closed, counted and told |
 //! | the network's | [`OpenError`], [`CloseReason`] | dialled again, as configured |
 //!

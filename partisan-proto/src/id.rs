@@ -273,6 +273,12 @@ impl ConnectionId {
         Self((number << 1) | 1)
     }
 
+    /// The connection with this number, the inverse of [`ConnectionId::as_u64`].
+    #[must_use]
+    pub const fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
+
     /// Whether this node opened it.
     #[must_use]
     pub const fn is_dialled(self) -> bool {
