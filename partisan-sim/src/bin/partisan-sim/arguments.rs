@@ -1,0 +1,250 @@
+//! What can be written on the command line.
+
+use std::ops::Range;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use partisan_proto::Duration;
+use partisan_proto::config::{ManagerConfig, duration_text};
+use partisan_sim::draw::{Label, draw};
+use partisan_sim::fault::FaultClass;
+use partisan_sim::workload::{Bootstrap, Load};
+use partisan_sim::{Latency, Scenario, Wire};
+
+/// Clusters of up to so many nodes encode their frames unless told otherwise.
+const SMALL: usize = 200;
+
+/// Simulates Partisan clusters: deterministic, with faults from a seed.
+///
+/// Exit codes: 0 all is well, 10 something happened that never must, 11 something did not happen
+/// in time, 12 a panic, 13 two runs of one seed differ, 2 bad arguments.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// End with one JSON object on the last line.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run one seed.
+    Run {
+        /// Which.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Run many seeds, and print how to repeat those that fail.
+    Sweep {
+        /// Which, as in `0..200`.
+        #[arg(long, default_value = "0..100", value_parser = seeds)]
+        seeds: Range<u64>,
+        #[command(flatten)]
+        cluster: Cluster,
+        /// How many at once; by default as many as there are processors.
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// Run every so manieth seed twice and compare the hashes.
+        #[arg(long, default_value_t = 10)]
+        twice: u64,
+    },
+    /// Run one seed again, and show what happened before it failed.
+    Replay {
+        /// Which.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        #[command(flatten)]
+        cluster: Cluster,
+        /// Planned faults to leave out, by number.
+        #[arg(long, value_delimiter = ',')]
+        drop_faults: Vec<usize>,
+        /// Planned work to leave out, by number.
+        #[arg(long, value_delimiter = ',')]
+        drop_work: Vec<usize>,
+        /// Print the last events before the end.
+        #[arg(long)]
+        trace: bool,
+        /// How many lines of them.
+        #[arg(long, default_value_t = 200)]
+        lines: usize,
+        /// Of this node alone.
+        #[arg(long)]
+        node: Option<usize>,
+        /// Leave out all faults and work that are not needed for it to fail.
+        #[arg(long)]
+        shrink: bool,
+    },
+    /// Measure events a second and bytes a node at several sizes.
+    Bench {
+        /// The sizes.
+        #[arg(long, value_delimiter = ',', default_value = "10,30,100,300")]
+        sizes: Vec<usize>,
+        /// The seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// The manager.
+        #[arg(long, default_value = "pluggable")]
+        manager: Manager,
+        /// How long, in simulated time.
+        #[arg(long = "for", default_value = "60s", value_parser = span)]
+        span: Duration,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Cluster {
+    /// Who decides who is a member.
+    #[arg(long, default_value = "pluggable")]
+    manager: Manager,
+    /// How many nodes: a number, or a range such as `3..8` to draw from.
+    #[arg(long, value_parser = sizes)]
+    nodes: Option<Range<usize>>,
+    /// How long the first part lasts, in simulated time.
+    #[arg(long = "for", default_value = "60s", value_parser = span)]
+    span: Duration,
+    /// `none`, `all`, or a list of crash, pause, partition, cut, refuse, black-hole, clog, slow.
+    #[arg(long, default_value = "none", value_parser = faults)]
+    faults: Faults,
+    /// What applications do; by default churn where there are faults, else traffic.
+    #[arg(long)]
+    load: Option<Load>,
+    /// How the cluster is formed; by default drawn where there are faults, else by one contact.
+    #[arg(long)]
+    bootstrap: Option<Bootstrap>,
+    /// `lan`, `wan`, `regions`, or a span such as `5ms`.
+    #[arg(long, default_value = "lan", value_parser = latency)]
+    latency: Latency,
+    /// Whether frames are turned to bytes and back; by default in clusters of up to 200 nodes.
+    #[arg(long)]
+    wire: Option<WireChoice>,
+    /// Check nothing: faster.
+    #[arg(long)]
+    no_checks: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Manager {
+    /// Full mesh.
+    Pluggable,
+}
+
+impl Manager {
+    pub(crate) fn config(self) -> ManagerConfig {
+        match self {
+            Self::Pluggable => ManagerConfig::default(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum WireChoice {
+    Encoded,
+    Typed,
+}
+
+#[derive(Clone, Debug)]
+struct Faults(Vec<FaultClass>);
+
+fn faults(text: &str) -> Result<Faults, String> {
+    match text {
+        "none" => Ok(Faults(Vec::new())),
+        "all" => Ok(Faults(FaultClass::ALL.to_vec())),
+        list => list
+            .split(',')
+            .map(|name| FaultClass::from_str(name, true))
+            .collect::<Result<_, _>>()
+            .map(Faults),
+    }
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    duration_text::parse(text).ok_or_else(|| "write a whole number and a unit, as in 60s".into())
+}
+
+fn latency(text: &str) -> Result<Latency, String> {
+    Latency::parse(text).ok_or_else(|| "choose lan, wan, regions or a span such as 5ms".into())
+}
+
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let (first, end) = text.split_once("..").ok_or("write a range, as in 0..200")?;
+    let parse = |text: &str| text.parse().map_err(|_| format!("`{text}` is no number"));
+    Ok(parse(first)?..parse(end)?)
+}
+
+fn sizes(text: &str) -> Result<Range<usize>, String> {
+    let parse = |text: &str| match text.parse() {
+        Ok(0) => Err("there must be at least one node".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err(format!("`{text}` is no number")),
+    };
+    match text.split_once("..") {
+        Some((least, most)) => {
+            let (least, most): (usize, usize) = (parse(least)?, parse(most)?);
+            if least > most {
+                Err("the range is empty".into())
+            } else {
+                Ok(least..most + 1)
+            }
+        }
+        None => parse(text).map(|number| number..number + 1),
+    }
+}
+
+impl Cluster {
+    /// The scenario of one seed.
+    pub(crate) fn scenario(&self, seed: u64, sizes: &Range<usize>) -> Scenario {
+        let sizes = self.nodes.as_ref().unwrap_or(sizes);
+        let spread = sizes.end - sizes.start;
+        let nodes = sizes.start + (draw(seed, Label::Size, 0, 0) % spread as u64) as usize;
+        let troubled = !self.faults.0.is_empty();
+        let load = if troubled { Load::Churn } else { Load::Traffic };
+        let encoded = self
+            .wire
+            .map_or(nodes <= SMALL, |wire| wire == WireChoice::Encoded);
+        Scenario {
+            seed,
+            nodes,
+            manager: self.manager.config(),
+            span: self.span,
+            faults: self.faults.0.clone(),
+            load: self.load.unwrap_or(load),
+            bootstrap: self.bootstrap.or((!troubled).then_some(Bootstrap::Contact)),
+            latency: self.latency.clone(),
+            wire: if encoded { Wire::Encoded } else { Wire::Typed },
+            checks: !self.no_checks,
+            ..Scenario::default()
+        }
+    }
+
+    /// The arguments that a command to repeat a seed needs besides seed and nodes, as given.
+    pub(crate) fn as_given() -> String {
+        let mut out = String::new();
+        let mut arguments = std::env::args().skip(2);
+        let mine = [
+            "manager",
+            "for",
+            "faults",
+            "load",
+            "bootstrap",
+            "latency",
+            "wire",
+        ];
+        while let Some(argument) = arguments.next() {
+            let Some(name) = argument.strip_prefix("--") else {
+                continue;
+            };
+            let (name, value) = match name.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (name, None),
+            };
+            if mine.contains(&name) {
+                let value = value.or_else(|| arguments.next()).unwrap_or_default();
+                out += &format!(" --{name} {value}");
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,142 @@
+//! Checkers: what must never happen, and what must have happened in the end.
+//!
+//! Safety is watched at each step ([`Checker`]); liveness is asked once everything has been healed
+//! and time has passed ([`mesh`]).
+
+mod alternation;
+mod commands;
+mod local;
+pub mod mesh;
+mod order;
+mod removal;
+
+pub use alternation::Alternation;
+pub use commands::Commands;
+pub use local::Local;
+pub use order::Order;
+pub use removal::NoResurrection;
+
+use std::fmt;
+
+use partisan_proto::Instant;
+use serde::Serialize;
+
+use crate::world::{Step, World};
+
+/// Watches a run.
+pub trait Checker: fmt::Debug {
+    /// A node has handled an event; what it asks for is not done yet.
+    fn on_step(&mut self, step: &Step<'_>, world: &World, found: &mut Vec<Violation>);
+
+    /// A node has died: what it owed is owed no more.
+    fn on_crash(&mut self, _node: usize) {}
+
+    /// The run is over.
+    fn at_end(&mut self, _world: &World, _found: &mut Vec<Violation>) {}
+}
+
+/// Which property does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum ViolationKind {
+    /// Up and down do not alternate.
+    Alternation,
+    /// A removed incarnation is a member again.
+    Resurrection,
+    /// Messages of one key arrived in another order than sent.
+    Order,
+    /// A message arrived twice.
+    Duplicate,
+    /// A command was answered twice, or an answer belongs to no command.
+    AnsweredTwice,
+    /// A node is not among its own members.
+    NotSelf,
+    /// A node sends on a connection that is not open.
+    SendOnClosed,
+    /// A node wants to be woken in the past.
+    WakeInThePast,
+    /// A frame is not what it was after encoding and decoding.
+    Codec,
+    /// Events follow each other and no time passes.
+    Livelock,
+    /// A command was never answered.
+    Unanswered,
+    /// The members are not what they should be, though everything is healed.
+    Membership,
+    /// The connections are not those that the members need.
+    Connections,
+    /// Timers, connections or queues are left over at rest.
+    Leak,
+    /// Too many messages at rest.
+    Restless,
+    /// The node panicked.
+    Panic,
+    /// Two runs of one seed differ.
+    Nondeterminism,
+}
+
+impl ViolationKind {
+    /// What a program that found it should exit with.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Unanswered
+            | Self::Membership
+            | Self::Connections
+            | Self::Leak
+            | Self::Restless => 11,
+            Self::Panic => 12,
+            Self::Nondeterminism => 13,
+            _ => 10,
+        }
+    }
+}
+
+/// A property that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which.
+    pub kind: ViolationKind,
+    /// When it was noticed.
+    pub at: Instant,
+    /// On which node, if on one.
+    pub node: Option<usize>,
+    /// What was found.
+    pub explanation: String,
+}
+
+impl Violation {
+    /// A violation.
+    #[must_use]
+    pub const fn new(
+        kind: ViolationKind,
+        at: Instant,
+        node: Option<usize>,
+        explanation: String,
+    ) -> Self {
+        Self {
+            kind,
+            at,
+            node,
+            explanation,
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {}", self.kind, self.at)?;
+        if let Some(node) = self.node {
+            write!(f, " on node {node}")?;
+        }
+        write!(f, ": {}", self.explanation)
+    }
+}
+
+/// All safety checkers.
+pub fn watch(world: &mut World) {
+    world.check(Alternation::default());
+    world.check(NoResurrection::default());
+    world.check(Order::default());
+    world.check(Commands::default());
+    world.check(Local::default());
+}

@@ -1,0 +1,195 @@
+//! One connection: two ends, two ways.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use partisan_proto::wire::Frame;
+use partisan_proto::{Address, CloseReason, ConnectionId, Duration, Instant};
+
+/// A connection in the network's table, safe against the reuse of its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkRef {
+    pub(super) place: u32,
+    pub(super) generation: u32,
+}
+
+/// Which end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The one that dialled.
+    Dialler = 0,
+    /// The one that listened.
+    Listener = 1,
+}
+
+impl Side {
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::Dialler => Self::Listener,
+            Self::Listener => Self::Dialler,
+        }
+    }
+}
+
+/// What the network will do next with a connection.
+#[derive(Debug)]
+pub enum Signal {
+    /// A packet of the dial reaches the address.
+    Knock(LinkRef),
+    /// The dial's answer reaches the dialler.
+    Answer(LinkRef),
+    /// The present address failed: try the next.
+    NextAddress(LinkRef, partisan_proto::OpenError),
+    /// A frame reaches the end that is not `from`.
+    Arrive {
+        /// The connection.
+        link: LinkRef,
+        /// Who sent it.
+        from: Side,
+        /// Its place among all frames of this way.
+        number: u32,
+        /// Its length in bytes.
+        size: u32,
+        /// What it says.
+        frame: Frame,
+    },
+    /// The end that is not `from` learns that the connection is over.
+    Notice {
+        /// The connection.
+        link: LinkRef,
+        /// Who ended it, or whose end vanished.
+        from: Side,
+        /// What the other end is told.
+        reason: CloseReason,
+    },
+    /// What was held up on the way from this side goes on.
+    Release(LinkRef, Side),
+    /// The sender gives up if its frames are still stuck.
+    GiveUp(LinkRef, Side),
+    /// The sender on this side may send no more for now.
+    Congested(LinkRef, Side),
+    /// The sender on this side may send again.
+    Drained(LinkRef, Side),
+}
+
+/// How far a connection is, seen from one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EndState {
+    /// Not there yet.
+    Dialling,
+    Open,
+    Closed,
+}
+
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) node: u32,
+    pub(super) id: ConnectionId,
+    pub(super) state: EndState,
+}
+
+/// What is held up, in order.
+#[derive(Debug)]
+pub(super) enum Held {
+    Frame {
+        number: u32,
+        size: u32,
+        frame: Frame,
+    },
+    Notice(CloseReason),
+}
+
+/// One direction of a connection.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// Nothing arrives before what was sent before it.
+    pub(super) last_arrival: Instant,
+    /// When the sender's line is free again, where its speed is bounded.
+    pub(super) line_free: Instant,
+    /// How many frames were sent.
+    pub(super) sent: u32,
+    /// How many frames arrived.
+    pub(super) arrived: u32,
+    /// Frames from this number on are lost.
+    pub(super) cut: u32,
+    /// Bytes sent and not arrived.
+    pub(super) in_flight: u32,
+    pub(super) congested: bool,
+    /// Everything vanishes from `cut` on, the end of the connection included.
+    pub(super) void: bool,
+    /// Whether a [`Signal::Release`] is under way.
+    pub(super) releasing: bool,
+    /// Whether a [`Signal::GiveUp`] is under way.
+    pub(super) giving_up: bool,
+    /// Frames that arrived at an obstacle; none most of the time.
+    #[allow(clippy::box_collection, reason = "keeps the common case small")]
+    pub(super) held: Option<Box<VecDeque<Held>>>,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self {
+            last_arrival: Instant::ZERO,
+            line_free: Instant::ZERO,
+            sent: 0,
+            arrived: 0,
+            cut: u32::MAX,
+            in_flight: 0,
+            congested: false,
+            void: false,
+            releasing: false,
+            giving_up: false,
+            held: None,
+        }
+    }
+}
+
+impl Way {
+    pub(super) fn is_held(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| !held.is_empty())
+    }
+
+    pub(super) fn hold(&mut self, item: Held) {
+        self.held.get_or_insert_default().push_back(item);
+    }
+}
+
+/// A dial under way.
+#[derive(Debug)]
+pub(super) struct Dial {
+    pub(super) addresses: Arc<[Address]>,
+    pub(super) timeout: Duration,
+    /// Which address is being tried.
+    pub(super) attempt: usize,
+    pub(super) began: Instant,
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) generation: u32,
+    /// What this connection's choices are drawn with: the same whatever else happens in the run.
+    pub(super) key: u64,
+    pub(super) packets: u32,
+    pub(super) ends: [End; 2],
+    /// By the side that sends.
+    pub(super) ways: [Way; 2],
+    pub(super) dial: Option<Box<Dial>>,
+}
+
+impl Link {
+    pub(super) const fn end(&self, side: Side) -> &End {
+        &self.ends[side as usize]
+    }
+
+    pub(super) const fn end_mut(&mut self, side: Side) -> &mut End {
+        &mut self.ends[side as usize]
+    }
+
+    pub(super) const fn way_mut(&mut self, from: Side) -> &mut Way {
+        &mut self.ways[from as usize]
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.ends.iter().all(|end| end.state == EndState::Closed)
+    }
+}

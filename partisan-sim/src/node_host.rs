@@ -1,0 +1,104 @@
+//! One node with what surrounds it: its disk, its wake-up, what it was seen to do.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use partisan_proto::{
+    Answer, CommandError, Config, Delivery, Event, Incarnation, Instant, Manager, Node, NodeName,
+    Notification, Ticket,
+};
+
+/// Makes the manager of a node anew at each of its starts.
+pub type ManagerMaker = Rc<dyn Fn() -> Box<dyn Manager>>;
+
+/// What an application on the node saw.
+#[derive(Debug, Default)]
+pub struct Observed {
+    /// Messages handed over, with their times.
+    pub deliveries: Vec<(Instant, Delivery)>,
+    /// Notifications, with their times.
+    pub notifications: Vec<(Instant, Notification)>,
+    /// Answers to commands.
+    pub replies: BTreeMap<Ticket, Result<Answer, CommandError>>,
+}
+
+/// A node with what surrounds it.
+pub struct NodeHost {
+    pub(crate) node: Option<Box<Node>>,
+    pub(crate) name: NodeName,
+    pub(crate) config: Arc<Config>,
+    pub(crate) manager: Option<ManagerMaker>,
+    pub(crate) births: u32,
+    /// The newest incarnation it is known to have had.
+    pub(crate) incarnation: Incarnation,
+    /// The last bytes that it asked to store.
+    pub(crate) disk: Option<Bytes>,
+    /// When it is called next; `FAR_FUTURE` when it is not.
+    pub(crate) wake: Instant,
+    pub(crate) wake_generation: u32,
+    pub(crate) paused: bool,
+    pub(crate) backlog: VecDeque<Event>,
+    pub(crate) observed: Observed,
+}
+
+impl NodeHost {
+    pub(crate) fn new(name: NodeName, config: Arc<Config>, manager: Option<ManagerMaker>) -> Self {
+        Self {
+            node: None,
+            name,
+            config,
+            manager,
+            births: 0,
+            incarnation: Incarnation::NONE,
+            disk: None,
+            wake: Instant::FAR_FUTURE,
+            wake_generation: 0,
+            paused: false,
+            backlog: VecDeque::new(),
+            observed: Observed::default(),
+        }
+    }
+
+    /// The node, while it lives.
+    #[must_use]
+    pub fn node(&self) -> Option<&Node> {
+        self.node.as_deref()
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &NodeName {
+        &self.name
+    }
+
+    /// How often it was started.
+    #[must_use]
+    pub const fn births(&self) -> u32 {
+        self.births
+    }
+
+    /// Whether it is alive and its time stands still.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// What its application saw.
+    #[must_use]
+    pub const fn observed(&self) -> &Observed {
+        &self.observed
+    }
+}
+
+impl fmt::Debug for NodeHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeHost")
+            .field("name", &self.name)
+            .field("births", &self.births)
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,296 @@
+//! A whole run: form a cluster, trouble it, heal it, and see whether all is well.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time;
+
+use partisan_proto::config::ManagerConfig;
+use partisan_proto::{ChannelName, ChannelOptions, Channels, Config, Duration, Instant};
+
+use crate::check::{self, Violation, ViolationKind};
+use crate::fault::{Fault, FaultClass, draw_faults};
+use crate::latency::Latency;
+use crate::network::NetworkOptions;
+use crate::trace::Trace;
+use crate::workload::{Bootstrap, Load, Work, draw_work};
+use crate::world::{Wire, World, WorldOptions};
+
+mod settle;
+
+/// Clusters above this size are checked by samples only: whole-mesh checks are quadratic.
+const LARGE: usize = 300;
+
+/// Everything a run depends on.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// How many nodes.
+    pub nodes: usize,
+    /// The manager of each node.
+    pub manager: ManagerConfig,
+    /// How long the first part lasts: bootstrap, work and faults.
+    pub span: Duration,
+    /// Which faults may happen.
+    pub faults: Vec<FaultClass>,
+    /// What applications do.
+    pub load: Load,
+    /// How the cluster is formed; `None`: drawn.
+    pub bootstrap: Option<Bootstrap>,
+    /// How long packets travel.
+    pub latency: Latency,
+    /// Whether frames are encoded.
+    pub wire: Wire,
+    /// Whether the safety checkers watch, and the end is judged.
+    pub checks: bool,
+    /// Planned faults to leave out, by their place in the plan.
+    pub without_faults: Vec<usize>,
+    /// Planned work to leave out, by its place in the plan.
+    pub without_work: Vec<usize>,
+    /// How many lines of trace to keep, and of which node alone.
+    pub trace: Option<(usize, Option<usize>)>,
+    /// Asks how much memory is in use, and what the most was.
+    pub memory: Option<MemoryProbe>,
+}
+
+/// How a program that counts its memory tells.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryProbe {
+    /// Bytes in use now.
+    pub in_use: fn() -> usize,
+    /// The most bytes in use since the last call of `reset`.
+    pub peak: fn() -> usize,
+    /// Begins to measure the peak anew.
+    pub reset: fn(),
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            nodes: 5,
+            manager: ManagerConfig::default(),
+            span: Duration::from_secs(60),
+            faults: Vec::new(),
+            load: Load::Traffic,
+            bootstrap: Some(Bootstrap::Contact),
+            latency: Latency::LAN,
+            wire: Wire::Encoded,
+            checks: true,
+            without_faults: Vec::new(),
+            without_work: Vec::new(),
+            trace: None,
+            memory: None,
+        }
+    }
+}
+
+/// What became of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Follows from everything that happened.
+    pub hash: u64,
+    /// Events handled.
+    pub events: u64,
+    /// Frames sent.
+    pub frames: u64,
+    /// Simulated time.
+    pub simulated: Duration,
+    /// Real time, in seconds.
+    pub wall_seconds: f64,
+    /// The most memory in use, where it is counted.
+    pub peak_bytes: usize,
+    /// Memory in use at the end of the first part, by node, where it is counted.
+    pub bytes_per_node: usize,
+    /// How many faults were planned.
+    pub planned_faults: usize,
+    /// How much work was planned.
+    pub planned_work: usize,
+    /// What was found.
+    pub violations: Vec<Violation>,
+    /// The last lines of the trace, where one was asked for.
+    pub trace: Vec<String>,
+}
+
+impl Report {
+    /// Events handled in a real second.
+    #[must_use]
+    pub fn events_per_second(&self) -> f64 {
+        self.events as f64 / self.wall_seconds.max(1e-9)
+    }
+
+    /// What the program should exit with.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        self.violations
+            .first()
+            .map_or(0, |violation| violation.kind.exit_code())
+    }
+}
+
+/// The faults and the work of a run, as planned from the seed.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Faults, by time.
+    pub faults: Vec<(Instant, Fault)>,
+    /// Work besides the bootstrap, by time.
+    pub work: Vec<(Instant, Work)>,
+    /// The joins that form the cluster.
+    pub bootstrap: Vec<(Instant, Work)>,
+}
+
+impl Scenario {
+    /// What will go wrong and what will be done.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        let config = self.config();
+        let channels = config.channels.iter().count() as u8;
+        let drawn = Bootstrap::ALL[(crate::draw::mix(self.seed) % 4) as usize];
+        let bootstrap = self.bootstrap.unwrap_or(drawn);
+        let pause = (self.span / 4 / self.nodes.max(1) as u32).min(Duration::from_millis(100));
+        Plan {
+            faults: draw_faults(self.seed, self.nodes, self.span, &self.faults),
+            work: draw_work(self.seed, self.nodes, channels, self.span, self.load),
+            bootstrap: bootstrap.plan(self.seed, self.nodes, pause),
+        }
+    }
+
+    /// The configuration of every node: besides the built-in channels one of three lanes, in small
+    /// clusters.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        let bulk = ChannelName::new("bulk").expect("a short plain name is good");
+        let several = (self.nodes <= 32).then_some((bulk, ChannelOptions { parallelism: 3 }));
+        Arc::new(Config {
+            channels: Channels::new(several).expect("one more channel is not too many"),
+            manager: self.manager.clone(),
+            ..Config::default()
+        })
+    }
+
+    /// Runs it; a panic becomes a violation.
+    #[must_use]
+    pub fn run(&self) -> Report {
+        self.run_watched(&mut |_| {})
+    }
+
+    /// As [`Scenario::run`], telling `progress` the simulated time now and then.
+    pub fn run_watched(&self, progress: &mut dyn FnMut(Instant)) -> Report {
+        let began = time::Instant::now();
+        let mut report = Report::default();
+        let mut trace = None;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let before = self.memory.map_or(0, |memory| {
+                (memory.reset)();
+                (memory.in_use)()
+            });
+            let mut world = self.world();
+            self.first_part(&mut world, progress);
+            if let Some(memory) = self.memory {
+                let used = (memory.in_use)().saturating_sub(before);
+                report.bytes_per_node = used / self.nodes.max(1);
+            }
+            report.events = world.events();
+            report.wall_seconds = began.elapsed().as_secs_f64();
+            if self.checks && world.violations().is_empty() {
+                settle::settle(self, &mut world);
+                world.check_end();
+            }
+            self.fill(&mut report, &world);
+            trace = world.trace.take();
+        }));
+        if let Err(panic) = outcome {
+            let text = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            let text = text.unwrap_or_else(|| "a panic without a text".into());
+            let panic = Violation::new(ViolationKind::Panic, Instant::ZERO, None, text);
+            report.violations.push(panic);
+        }
+        report.wall_seconds = began.elapsed().as_secs_f64();
+        report.trace = trace
+            .iter()
+            .flat_map(Trace::lines)
+            .map(str::to_owned)
+            .collect();
+        report
+    }
+
+    fn fill(&self, report: &mut Report, world: &World) {
+        report.hash = world.hash();
+        report.events = world.events();
+        report.frames = world.frames();
+        report.simulated = world.now().since(Instant::ZERO);
+        report.peak_bytes = self.memory.map_or(0, |memory| (memory.peak)());
+        report.violations = world.violations().to_vec();
+        let plan = self.plan();
+        report.planned_faults = plan.faults.len();
+        report.planned_work = plan.work.len();
+    }
+
+    fn world(&self) -> World {
+        let network = NetworkOptions {
+            latency: self.latency.clone(),
+            ..NetworkOptions::default()
+        };
+        let mut world = World::new(WorldOptions {
+            seed: self.seed,
+            network,
+            wire: self.wire,
+            config: self.config(),
+            record: false,
+        });
+        world.trace = self.trace.map(|(lines, node)| Trace::new(lines, node));
+        if self.checks {
+            check::watch(&mut world);
+        }
+        world.add_nodes(self.nodes);
+        let plan = self.plan();
+        for (at, work) in plan.bootstrap {
+            world.plan_work(at, work);
+        }
+        for (number, (at, work)) in plan.work.into_iter().enumerate() {
+            if !self.without_work.contains(&number) {
+                world.plan_work(at, work);
+            }
+        }
+        for (number, (at, fault)) in plan.faults.into_iter().enumerate() {
+            if !self.without_faults.contains(&number) {
+                world.plan_fault(at, fault);
+            }
+        }
+        world
+    }
+
+    /// Bootstrap, work and faults; stops at the first violation.
+    fn first_part(&self, world: &mut World, progress: &mut dyn FnMut(Instant)) {
+        let end = Instant::ZERO + self.span;
+        let mut count = 0_u32;
+        while world.violations().is_empty() && world.advance(end) {
+            count = count.wrapping_add(1);
+            if count.is_multiple_of(100_000) {
+                progress(world.now());
+            }
+        }
+    }
+
+    /// The command that runs this again.
+    #[must_use]
+    pub fn command(&self, binary_arguments: &str) -> String {
+        let list = |name: &str, items: &[usize]| match items {
+            [] => String::new(),
+            items => {
+                let items: Vec<_> = items.iter().map(usize::to_string).collect();
+                format!(" --drop-{name} {}", items.join(","))
+            }
+        };
+        format!(
+            "partisan-sim replay --seed {} --nodes {}{binary_arguments}{}{}",
+            self.seed,
+            self.nodes,
+            list("faults", &self.without_faults),
+            list("work", &self.without_work),
+        )
+    }
+}

@@ -1,0 +1,315 @@
+//! The world: nodes, a network, a clock, and the loop that moves them.
+
+mod script;
+mod step;
+
+pub use script::Restart;
+pub use step::{Happened, Step};
+
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use partisan_proto::{Config, Event, Instant, NodeId, NodeName, Outbox, Ticket};
+
+use crate::check::{Checker, Violation, ViolationKind};
+use crate::fault::Fault;
+use crate::network::{Network, NetworkOptions, Signal};
+use crate::node_host::{ManagerMaker, NodeHost};
+use crate::queue::Queue;
+use crate::trace::Trace;
+use crate::workload::Work;
+
+/// The time of day, in milliseconds since 1970, at which every run begins.
+pub const FIRST_MILLISECOND: u64 = 1_700_000_000_000;
+/// The most events without any time passing; more is a loop.
+const MOST_AT_ONCE: u32 = 1_000_000;
+
+/// Whether frames are turned to bytes and back on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// They are, so that the codec is part of every run.
+    Encoded,
+    /// They are not: faster, for large clusters.
+    Typed,
+}
+
+/// What a world is like.
+#[derive(Clone, Debug)]
+pub struct WorldOptions {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// The network when nothing is wrong.
+    pub network: NetworkOptions,
+    /// Whether frames are encoded.
+    pub wire: Wire,
+    /// Of nodes that are given no other.
+    pub config: Arc<Config>,
+    /// Whether deliveries, notifications and replies are kept for asking. Costs memory.
+    pub record: bool,
+}
+
+impl Default for WorldOptions {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            network: NetworkOptions::default(),
+            wire: Wire::Encoded,
+            config: Arc::default(),
+            record: true,
+        }
+    }
+}
+
+/// Something that will happen.
+#[derive(Debug)]
+pub enum Happening {
+    /// A node's `wake_at` is reached.
+    Wake {
+        /// The node.
+        node: u32,
+        /// Outdated unless it is the node's present one.
+        generation: u32,
+    },
+    /// The network's business.
+    Net(Signal),
+    /// A fault of the plan strikes.
+    Fault(u32),
+    /// A piece of the planned work is due.
+    Work(u32),
+}
+
+/// A simulated cluster. See the [crate's documentation](crate) for an example.
+#[derive(Debug)]
+pub struct World {
+    options: WorldOptions,
+    now: Instant,
+    queue: Queue<Happening>,
+    network: Network,
+    hosts: Vec<NodeHost>,
+    numbers: HashMap<NodeId, u32, FixedState>,
+    out: Outbox,
+    faults: Vec<Fault>,
+    work: Vec<Work>,
+    pub(crate) checkers: Vec<Box<dyn Checker>>,
+    violations: Vec<Violation>,
+    pub(crate) trace: Option<Trace>,
+    tickets: u64,
+    messages: u64,
+    hash: u64,
+    events: u64,
+    frames: u64,
+    at_once: u32,
+    buffer: Vec<u8>,
+}
+
+impl World {
+    /// A world without nodes.
+    #[must_use]
+    pub fn new(options: WorldOptions) -> Self {
+        Self {
+            network: Network::new(options.seed, options.network.clone()),
+            options,
+            now: Instant::ZERO,
+            queue: Queue::default(),
+            hosts: Vec::new(),
+            numbers: HashMap::default(),
+            out: Outbox::default(),
+            faults: Vec::new(),
+            work: Vec::new(),
+            checkers: Vec::new(),
+            violations: Vec::new(),
+            trace: None,
+            tickets: 0,
+            messages: 0,
+            hash: 0,
+            events: 0,
+            frames: 0,
+            at_once: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Adds a node with the world's configuration and starts it; says its number, counted from 0.
+    pub fn add_node(&mut self) -> usize {
+        self.add_node_with(self.options.config.clone(), None)
+    }
+
+    /// Adds so many nodes.
+    pub fn add_nodes(&mut self, count: usize) {
+        for _ in 0..count {
+            self.add_node();
+        }
+    }
+
+    /// Adds a node with a configuration, and perhaps a manager, of its own.
+    ///
+    /// # Panics
+    /// When the configuration is not valid.
+    pub fn add_node_with(&mut self, config: Arc<Config>, manager: Option<ManagerMaker>) -> usize {
+        let number = self.network.add_station();
+        let name = NodeName::new(&format!("n{number}@sim")).expect("a short plain name is good");
+        self.numbers.insert(name.id(), number as u32);
+        self.hosts.push(NodeHost::new(name, config, manager));
+        self.start(number, false);
+        number
+    }
+
+    /// What is the time.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// All nodes, dead ones included, by number.
+    #[must_use]
+    pub fn hosts(&self) -> &[NodeHost] {
+        &self.hosts
+    }
+
+    /// The numbers of the nodes that live.
+    pub fn live(&self) -> impl Iterator<Item = usize> {
+        let hosts = self.hosts.iter().enumerate();
+        hosts.filter_map(|(number, host)| host.node.is_some().then_some(number))
+    }
+
+    /// The number of the node with this identifier, if it is of this world.
+    #[must_use]
+    pub fn number(&self, node: NodeId) -> Option<usize> {
+        self.numbers.get(&node).map(|number| *number as usize)
+    }
+
+    /// The network, to look at.
+    #[must_use]
+    pub const fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What the checkers found so far.
+    #[must_use]
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// How many events were handled.
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// How many frames were sent.
+    #[must_use]
+    pub const fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// How many events wait.
+    #[must_use]
+    pub const fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// A number that follows from everything that happened: two runs of one seed agree on it.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        let nodes = self.hosts.iter().filter_map(NodeHost::node);
+        nodes.fold(self.hash, |hash, node| {
+            crate::draw::mix(hash ^ node.fingerprint())
+        })
+    }
+
+    /// Watches the run with one more checker.
+    pub fn check(&mut self, checker: impl Checker + 'static) {
+        self.checkers.push(Box::new(checker));
+    }
+
+    /// Lets every checker judge the end.
+    pub fn check_end(&mut self) {
+        let mut checkers = std::mem::take(&mut self.checkers);
+        let mut found = Vec::new();
+        for checker in &mut checkers {
+            checker.at_end(self, &mut found);
+        }
+        self.checkers = checkers;
+        self.violations.append(&mut found);
+    }
+
+    /// Records a violation found from outside.
+    pub fn report(&mut self, violation: Violation) {
+        self.violations.push(violation);
+    }
+
+    /// Plans a fault.
+    pub fn plan_fault(&mut self, at: Instant, fault: Fault) {
+        self.faults.push(fault);
+        self.queue
+            .push(at, Happening::Fault((self.faults.len() - 1) as u32));
+    }
+
+    /// Plans a piece of work.
+    pub fn plan_work(&mut self, at: Instant, work: Work) {
+        self.work.push(work);
+        self.queue
+            .push(at, Happening::Work((self.work.len() - 1) as u32));
+    }
+
+    /// Handles the next event that is due by `until`; `false` when there is none, and the clock
+    /// stands at `until`.
+    pub fn advance(&mut self, until: Instant) -> bool {
+        let Some((at, happening)) = self.queue.pop_until(until) else {
+            self.now = self.now.max(until);
+            return false;
+        };
+        self.at_once = if at > self.now { 0 } else { self.at_once + 1 };
+        self.now = self.now.max(at);
+        if self.at_once > MOST_AT_ONCE {
+            self.queue = Queue::default();
+            let text = format!("{MOST_AT_ONCE} events and no time passes");
+            self.report(Violation::new(
+                ViolationKind::Livelock,
+                self.now,
+                None,
+                text,
+            ));
+            return false;
+        }
+        self.happen(happening);
+        true
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Wake { node, generation } => {
+                let host = &mut self.hosts[node as usize];
+                if host.wake_generation == generation {
+                    host.wake = Instant::FAR_FUTURE;
+                    self.deliver(node as usize, Event::Wake);
+                }
+            }
+            Happening::Net(signal) => {
+                if let Some((node, event)) = self.network.signal(self.now, signal, &mut self.queue)
+                {
+                    self.deliver(node, event);
+                }
+            }
+            Happening::Fault(number) => {
+                let fault = self.faults[number as usize].clone();
+                fault.strike(self);
+            }
+            Happening::Work(number) => {
+                let work = self.work[number as usize].clone();
+                work.perform(self);
+            }
+        }
+    }
+
+    pub(crate) fn next_ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    pub(crate) const fn next_message(&mut self) -> u64 {
+        self.messages += 1;
+        self.messages
+    }
+}
