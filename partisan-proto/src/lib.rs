@@ -76,7 +76,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
+// Only what fuzzers use needs more than `alloc`.
+#[cfg(any(test, feature = "arbitrary"))]
 extern crate std;
 
 pub mod action;

@@ -21,12 +21,35 @@ pub const MAX_TAGS: usize = 8;
 
 /// The host of an [`Address`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "UncheckedHost")]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Host {
     /// An IP address.
     Ip(IpAddr),
-    /// A name that the driver resolves each time it dials.
+    /// A name that the driver resolves each time it dials: 1 to 253 letters, digits, `-`, `_` and
+    /// `.`, not digits and dots alone. Decoding and [`NodeSpec::new`] refuse others.
     Name(Box<str>),
+}
+
+#[derive(Deserialize)]
+#[serde(rename = "Host")]
+enum UncheckedHost {
+    Ip(IpAddr),
+    Name(Box<str>),
+}
+
+impl TryFrom<UncheckedHost> for Host {
+    type Error = AddressError;
+
+    fn try_from(host: UncheckedHost) -> Result<Self, AddressError> {
+        match host {
+            UncheckedHost::Ip(ip) => Ok(Self::Ip(ip)),
+            UncheckedHost::Name(name) => {
+                check_host_name(&name)?;
+                Ok(Self::Name(name))
+            }
+        }
+    }
 }
 
 /// Where a node listens: a host and a port.
@@ -43,12 +66,13 @@ pub struct Address {
 }
 
 impl Address {
-    /// Whether others can dial it: a port, and a host that is not `0.0.0.0` or `::`.
+    /// Whether others can dial it: a port, and a host that is a well-formed name or an IP address
+    /// other than `0.0.0.0` and `::`.
     #[must_use]
     pub fn is_dialable(&self) -> bool {
         let specified = match &self.host {
             Host::Ip(ip) => !ip.is_unspecified(),
-            Host::Name(name) => !name.is_empty() && name.len() <= 253,
+            Host::Name(name) => check_host_name(name).is_ok(),
         };
         specified && self.port != 0
     }

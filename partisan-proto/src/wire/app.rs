@@ -15,8 +15,20 @@ pub enum Destination {
     /// The node's own inbox.
     #[default]
     Inbox,
-    /// What is registered there under this name: 1 to 255 bytes of UTF-8.
-    Name(Bytes),
+    /// What is registered there under this name; made by [`Destination::name`].
+    Name(DestinationName),
+}
+
+/// The name in a [`Destination`]: 1 to 255 bytes of UTF-8, sharing the memory of the frame that it
+/// came in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DestinationName(Bytes);
+
+impl DestinationName {
+    fn checked(bytes: Bytes) -> Option<Self> {
+        let fits = (1..=255).contains(&bytes.len()) && core::str::from_utf8(&bytes).is_ok();
+        fits.then_some(Self(bytes))
+    }
 }
 
 impl Destination {
@@ -24,7 +36,7 @@ impl Destination {
     #[must_use]
     pub fn name(name: &str) -> Option<Self> {
         let fits = (1..=255).contains(&name.len());
-        fits.then(|| Self::Name(Bytes::copy_from_slice(name.as_bytes())))
+        fits.then(|| Self::Name(DestinationName(Bytes::copy_from_slice(name.as_bytes()))))
     }
 
     /// The name, where there is one.
@@ -32,7 +44,7 @@ impl Destination {
     pub fn as_name(&self) -> Option<&str> {
         match self {
             Self::Inbox => None,
-            Self::Name(name) => core::str::from_utf8(name).ok(),
+            Self::Name(name) => core::str::from_utf8(&name.0).ok(),
         }
     }
 }
@@ -57,7 +69,7 @@ impl AppHeader {
     pub fn encoded_len(&self) -> usize {
         match &self.destination {
             Destination::Inbox => 1,
-            Destination::Name(name) => 2 + name.len(),
+            Destination::Name(name) => 2 + name.0.len(),
         }
     }
 
@@ -70,11 +82,11 @@ impl AppHeader {
             0 => Ok((Self::default(), body.slice(1..))),
             NAMED => {
                 let length = usize::from(*body.get(1).ok_or(DecodeError::Truncated)?);
-                let name = body.get(2..2 + length).ok_or(DecodeError::Truncated)?;
-                if name.is_empty() || core::str::from_utf8(name).is_err() {
-                    return Err(DecodeError::BadHeader);
+                if body.len() < 2 + length {
+                    return Err(DecodeError::Truncated);
                 }
-                let destination = Destination::Name(body.slice(2..2 + length));
+                let name = DestinationName::checked(body.slice(2..2 + length));
+                let destination = Destination::Name(name.ok_or(DecodeError::BadHeader)?);
                 Ok((Self { destination }, body.slice(2 + length..)))
             }
             _ => Err(DecodeError::BadHeader),
@@ -88,9 +100,9 @@ pub fn encode_app_header(header: &AppHeader, out: &mut Vec<u8>) {
         Destination::Inbox => out.put_u8(0),
         Destination::Name(name) => {
             out.put_u8(NAMED);
-            // `Destination::name` and the decoder keep it within 255 bytes.
-            out.put_u8(name.len().min(255) as u8);
-            out.put_slice(&name[..name.len().min(255)]);
+            // At most 255 by construction.
+            out.put_u8(name.0.len() as u8);
+            out.put_slice(&name.0);
         }
     }
 }

@@ -12,8 +12,11 @@ use super::{
 
 /// The bytes before a frame's body: length and kind.
 pub const FRAME_PREFIX: usize = 5;
-/// The least that any side's frame limit may be.
+/// The least that any side's limit for application frames may be.
 pub const MIN_FRAME_LIMIT: u32 = 1 << 10;
+/// The longest hello or refusal, with what later versions may add. Small, since whoever can reach
+/// the listener may send one.
+pub const MAX_HELLO_FRAME: u32 = 4 << 10;
 
 const HELLO: u8 = 0;
 const APP: u8 = 1;
@@ -54,31 +57,31 @@ pub enum Decoded {
 
 /// Takes one frame from the front of `buffer`.
 ///
-/// `limit` is the longest frame this side takes (its `max_frame`); control frames, hellos and
-/// refusals are further limited to [`MAX_CONTROL_FRAME`]. Payloads share the memory of the buffer.
+/// `limit` is the longest application frame this side takes (its `max_frame`), and the longest
+/// frame of a kind that may be skipped. The other kinds have fixed limits, whatever `limit` is:
+/// [`MAX_CONTROL_FRAME`] and [`MAX_HELLO_FRAME`]. Until a handshake message
+/// ([`ControlMessage::is_handshake`]) has arrived on a connection a reader should pass
+/// [`MIN_FRAME_LIMIT`], so that a stranger cannot make it buffer long messages.
+///
+/// Nothing is allocated for what has not arrived, and what cannot become a legal frame is told as
+/// soon as its first five bytes show it. Payloads share the memory of the buffer: one that is kept
+/// for long keeps the whole read it came in.
 ///
 /// # Errors
 /// [`DecodeError`]; the stream cannot be understood any further and must be closed.
 pub fn decode(buffer: &mut BytesMut, limit: u32) -> Result<Decoded, DecodeError> {
-    let Some(prefix) = buffer.get(..4) else {
+    let Some(prefix) = buffer.first_chunk::<4>() else {
         return Ok(Decoded::Incomplete(FRAME_PREFIX - buffer.len()));
     };
-    let length = u32::from_be_bytes([prefix[0], prefix[1], prefix[2], prefix[3]]);
+    let length = u32::from_be_bytes(*prefix);
     if length == 0 {
         return Err(DecodeError::Empty);
     }
-    // The kind decides the limit, so that a peer cannot announce a long control frame.
-    let Some(kind) = buffer.get(4).copied() else {
-        return oversize(length, limit).unwrap_or(Ok(Decoded::Incomplete(1)));
+    let Some(kind) = peek_kind(buffer) else {
+        within(length, limit.max(MAX_CONTROL_FRAME))?;
+        return Ok(Decoded::Incomplete(1));
     };
-    let limit = if kind == APP || kind >= SKIPPABLE {
-        limit
-    } else {
-        limit.min(MAX_CONTROL_FRAME)
-    };
-    if let Some(error) = oversize(length, limit) {
-        return error;
-    }
+    within(length, limit_of(kind, limit)?)?;
     let whole = 4 + length as usize;
     if buffer.len() < whole {
         return Ok(Decoded::Incomplete(whole - buffer.len()));
@@ -87,8 +90,21 @@ pub fn decode(buffer: &mut BytesMut, limit: u32) -> Result<Decoded, DecodeError>
     decode_body(kind, body)
 }
 
-fn oversize(length: u32, limit: u32) -> Option<Result<Decoded, DecodeError>> {
-    (length > limit).then_some(Err(DecodeError::Oversize { length, limit }))
+/// How long a frame of this kind may be.
+fn limit_of(kind: u8, limit: u32) -> Result<u32, DecodeError> {
+    match kind {
+        APP | SKIPPABLE.. => Ok(limit),
+        CONTROL => Ok(MAX_CONTROL_FRAME),
+        HELLO | REFUSE => Ok(MAX_HELLO_FRAME),
+        unknown => Err(DecodeError::UnknownKind(unknown)),
+    }
+}
+
+fn within(length: u32, limit: u32) -> Result<(), DecodeError> {
+    if length > limit {
+        return Err(DecodeError::Oversize { length, limit });
+    }
+    Ok(())
 }
 
 fn decode_body(kind: u8, body: Bytes) -> Result<Decoded, DecodeError> {

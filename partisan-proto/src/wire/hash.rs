@@ -5,7 +5,9 @@ use core::hash::Hasher;
 /// FNV-1a of the bytes written, with a final mix. Integers count as their little-endian bytes.
 ///
 /// For the digests of gossip, where both ends must agree, and for the fingerprints of states;
-/// not for tables whose keys an enemy chooses.
+/// not for tables whose keys an enemy chooses. What travels must be fed to it as integers and
+/// encoded bytes: how the standard library hashes strings, lists and addresses is nowhere promised
+/// to stay as it is.
 #[derive(Clone, Copy, Debug)]
 pub struct StableHasher(u64);
 
@@ -34,12 +36,17 @@ impl Hasher for StableHasher {
         self.write(&value.to_le_bytes());
     }
 
+    fn write_u128(&mut self, value: u128) {
+        self.write(&value.to_le_bytes());
+    }
+
     fn write_usize(&mut self, value: usize) {
         self.write_u64(value as u64);
     }
 
     fn write_isize(&mut self, value: isize) {
-        self.write_u64(value as u64);
+        // Sign-extended first, so that 32-bit platforms agree.
+        self.write_u64(value as i64 as u64);
     }
 
     fn finish(&self) -> u64 {

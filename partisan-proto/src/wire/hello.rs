@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::{Buf, BufMut};
 
-use super::DecodeError;
+use super::{DecodeError, MIN_FRAME_LIMIT};
 use crate::id::{ChannelName, ClusterName, Epoch, Incarnation, NodeId, NodeName};
 
 /// The version of the protocol that this library speaks.
@@ -27,7 +27,6 @@ pub enum Role {
 
 /// The protocol versions a node speaks, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct VersionRange {
     /// The oldest.
     pub least: u16,
@@ -65,11 +64,13 @@ pub struct Hello {
     pub versions: VersionRange,
     /// Optional features of the sender, one bit each; none is defined yet. What both have is used.
     pub features: u64,
-    /// The longest frame the sender takes.
+    /// The longest application frame the sender takes, at least [`MIN_FRAME_LIMIT`].
+    #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_limit))]
     pub max_frame: u32,
     /// Whether the sender dialled or listened.
     pub role: Role,
-    /// The sender's incarnation.
+    /// The sender's incarnation, at least 1.
+    #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_incarnation))]
     pub incarnation: Incarnation,
     /// On the membership channel the last epoch the sender shared with the peer (0: none); on a
     /// lane the epoch of the session that the lane belongs to.
@@ -120,7 +121,8 @@ impl Hello {
     ///
     /// # Errors
     /// [`DecodeError::NotPartisan`] without the magic, [`DecodeError::Truncated`] when it ends
-    /// early, [`DecodeError::BadHello`] for a bad name, role or version range.
+    /// early, [`DecodeError::BadHello`] for a bad name, role, version range or frame limit, or an
+    /// incarnation of zero.
     pub fn decode(mut body: &[u8]) -> Result<Self, DecodeError> {
         let magic = body.get(..MAGIC.len()).ok_or(DecodeError::NotPartisan)?;
         if magic != MAGIC {
@@ -152,7 +154,10 @@ impl Hello {
         let cluster = ClusterName::new(text(&mut body)?).map_err(|_| DecodeError::BadHello)?;
         let name = NodeName::new(text(&mut body)?).map_err(|_| DecodeError::BadHello)?;
         let channel = ChannelName::new(text(&mut body)?).map_err(|_| DecodeError::BadHello)?;
-        if versions.least > versions.most || incarnation == Incarnation::NONE {
+        let impossible = versions.least > versions.most
+            || incarnation == Incarnation::NONE
+            || max_frame < MIN_FRAME_LIMIT;
+        if impossible {
             return Err(DecodeError::BadHello);
         }
         Ok(Self {
@@ -178,4 +183,25 @@ fn text<'a>(body: &mut &'a [u8]) -> Result<&'a str, DecodeError> {
     let bytes = rest.get(..length).ok_or(DecodeError::Truncated)?;
     *body = &rest[length..];
     core::str::from_utf8(bytes).map_err(|_| DecodeError::BadHello)
+}
+
+// What a decoder can never let through is not invented by a fuzzer either: it comes as bytes.
+
+#[cfg(feature = "arbitrary")]
+impl<'a> arbitrary::Arbitrary<'a> for VersionRange {
+    fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
+        let least = u.int_in_range(0..=2)?;
+        let most = u.int_in_range(least..=3)?;
+        Ok(Self { least, most })
+    }
+}
+
+#[cfg(feature = "arbitrary")]
+fn arbitrary_limit(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<u32> {
+    u.int_in_range(MIN_FRAME_LIMIT..=u32::MAX)
+}
+
+#[cfg(feature = "arbitrary")]
+fn arbitrary_incarnation(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Incarnation> {
+    u.int_in_range(1..=4).map(Incarnation)
 }

@@ -20,15 +20,20 @@ mod frame;
 mod hash;
 mod hello;
 mod refuse;
+#[cfg(test)]
+mod strategies;
+#[cfg(test)]
+mod tests;
 
-pub use app::{AppHeader, Destination, MAX_APP_HEADER, encode_app_header};
+pub use app::{AppHeader, Destination, DestinationName, MAX_APP_HEADER, encode_app_header};
 pub use bounded::Bounded;
 pub use control::{
     Accept, Confirm, ControlMessage, Delta, Digest, Entry, GoodbyeReason, Gossip,
     MAX_CONTROL_FRAME, MAX_DELTA, MAX_SUMMARY, Presence, Proof, Request, Summary, SummaryEntry,
 };
 pub use frame::{
-    Decoded, FRAME_PREFIX, Frame, MIN_FRAME_LIMIT, decode, encode, encode_app, peek_kind,
+    Decoded, FRAME_PREFIX, Frame, MAX_HELLO_FRAME, MIN_FRAME_LIMIT, decode, encode, encode_app,
+    peek_kind,
 };
 pub use hash::StableHasher;
 pub use hello::{Hello, Nonce, PROTOCOL_VERSION, Role, VersionRange};

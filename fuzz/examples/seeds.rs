@@ -1,0 +1,171 @@
+//! Writes the seeds of all corpora: `cargo run --manifest-path fuzz/Cargo.toml --example seeds`.
+//!
+//! The same seeds each time, named `seed-*`; what fuzzing adds is left alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use partisan_proto::wire::{
+    Confirm, ControlMessage, Destination, Digest, Frame, GoodbyeReason, Gossip, Hello, Refuse,
+    Role, VersionRange, encode,
+};
+use partisan_proto::{
+    ChannelName, ChannelOptions, Channels, ClusterName, Epoch, Incarnation, NodeName, NodeSpec,
+    Refusal,
+};
+
+fn main() -> std::io::Result<()> {
+    let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let mut random = XorShift(0x5eed);
+    let streams = streams();
+    let cuts = [1, 3, 7, 64, 255];
+    let decode = streams.iter().zip(cuts.iter().cycle());
+    let decode = decode.map(|(stream, cut)| [&[*cut], &stream[..]].concat());
+    write(corpora.join("wire_decode"), decode)?;
+    let noise = (0..24)
+        .map(|i| random.bytes(16 + i * 16))
+        .collect::<Vec<_>>();
+    write(corpora.join("wire_round_trip"), noise)?;
+    let flags = (0..4u8).flat_map(|flags| streams.iter().map(move |stream| (flags, stream)));
+    let handshakes = flags.map(|(flags, stream)| [&[flags], &stream[..]].concat());
+    write(corpora.join("handshake"), handshakes)?;
+    let scripts = (0..30).map(|i| script(&mut random, i)).collect::<Vec<_>>();
+    write(corpora.join("node"), scripts)
+}
+
+fn write(folder: PathBuf, seeds: impl IntoIterator<Item = Vec<u8>>) -> std::io::Result<()> {
+    fs::create_dir_all(&folder)?;
+    for (number, seed) in seeds.into_iter().enumerate() {
+        fs::write(folder.join(format!("seed-{number:02}")), seed)?;
+    }
+    Ok(())
+}
+
+/// What a stranger may send: sound, then ever less so.
+fn streams() -> Vec<Vec<u8>> {
+    let hello = |name: &str, channel: &str| Frame::Hello(Box::new(hello(name, channel)));
+    let frames = |frames: &[Frame]| {
+        let mut bytes = Vec::new();
+        frames.iter().for_each(|frame| encode(frame, &mut bytes));
+        bytes
+    };
+    let app = Frame::App {
+        destination: Destination::name("store").unwrap_or_default(),
+        payload: b"payload"[..].into(),
+    };
+    let control = Frame::Control;
+    let ping = control(ControlMessage::Ping { id: 1 });
+    let digest = control(ControlMessage::Gossip(Gossip::Digest(Digest::default())));
+    let goodbye = control(ControlMessage::Goodbye(GoodbyeReason::Left));
+    let refuse = Frame::Refuse(Refuse(Refusal::Removed(Incarnation(1))));
+    let sound = [
+        hello("b", "membership"),
+        confirm("b"),
+        ping.clone(),
+        digest,
+        app.clone(),
+    ];
+    let mut later = frames(&sound[..1]);
+    later.extend_from_slice(&[0, 0, 0, 2, 0x80, 9]);
+    later.extend(frames(&sound[1..]));
+    let mut broken = frames(&sound);
+    broken[60] ^= 0xff;
+    vec![
+        frames(&sound),
+        frames(&[sound[0].clone(), sound[1].clone(), goodbye]),
+        frames(&[hello("b", "membership"), confirm("c")]),
+        frames(&[hello("a", "membership"), confirm("a")]),
+        frames(&[hello("b", "bulk"), confirm("b")]),
+        frames(&[hello("b", "none")]),
+        frames(&[hello("b", "membership"), hello("b", "membership")]),
+        frames(&[app]),
+        frames(&[ping]),
+        frames(&[refuse]),
+        later,
+        broken,
+        frames(&sound)[..90].to_vec(),
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
+        vec![0xff; 16],
+        Vec::new(),
+    ]
+}
+
+fn hello(name: &str, channel: &str) -> Hello {
+    Hello {
+        versions: VersionRange::OURS,
+        features: 0,
+        max_frame: 1 << 20,
+        role: Role::Connector,
+        incarnation: Incarnation(1),
+        epoch: Epoch(0),
+        expected: None,
+        lane: 0,
+        nonce: [9; 32],
+        cluster: ClusterName::new("a").expect("a good name"),
+        name: NodeName::new(name).expect("a good name"),
+        channel: ChannelName::new(channel).expect("a good name"),
+    }
+}
+
+fn confirm(name: &str) -> Frame {
+    let bulk = ChannelName::new("bulk").expect("a good name");
+    let channels = Channels::new([(bulk, ChannelOptions { parallelism: 2 })]);
+    let name = NodeName::new(name).expect("a good name");
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], 2)).into();
+    let spec = NodeSpec::new(name, vec![address], &channels.expect("good"), Vec::new());
+    let spec = Some(Arc::new(spec.expect("a good spec")));
+    Frame::Control(ControlMessage::Confirm(Box::new(Confirm {
+        proof: None,
+        spec,
+    })))
+}
+
+/// A script for the `node` target, in the bytes from which `Arbitrary` reads it: a join that
+/// succeeds, then accidents, then forged events.
+fn script(random: &mut XorShift, number: usize) -> Vec<u8> {
+    let mut bytes = vec![(number & 1) as u8];
+    step(&mut bytes, 2, &[(number >> 1 & 1) as u8]);
+    step(&mut bytes, 1, &[80]);
+    for _ in 0..4 + number * 2 {
+        let [kind, argument, more] = random.next().to_le_bytes()[..3] else {
+            continue;
+        };
+        match kind % 8 {
+            0 => step(&mut bytes, 0, &[argument, more % 40]),
+            1..=3 => step(&mut bytes, 1, &[argument % 64]),
+            4 => step(&mut bytes, 3, &[argument]),
+            5 => step(&mut bytes, 4, &[argument]),
+            6 => step(&mut bytes, 5, &[argument]),
+            _ => step(&mut bytes, 2, &[argument & 1]),
+        }
+    }
+    for _ in 0..number % 6 {
+        let event = random.bytes(24);
+        step(&mut bytes, 6, &[&[(number & 1) as u8], &event[..]].concat());
+    }
+    bytes
+}
+
+/// One of the seven steps: go on, which, with what.
+fn step(bytes: &mut Vec<u8>, which: u64, arguments: &[u8]) {
+    bytes.push(1);
+    let selector = ((which << 32) / 7 + 1) as u32;
+    bytes.extend_from_slice(&selector.to_le_bytes());
+    bytes.extend_from_slice(arguments);
+}
+
+struct XorShift(u64);
+
+impl XorShift {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| (self.next() >> 32) as u8).collect()
+    }
+}

@@ -1,0 +1,39 @@
+//! What fuzzers run: one function per target, each taking the fuzzer's bytes and panicking when a
+//! promise of the protocol is broken.
+//!
+//! Nothing here needs a fuzzer: ordinary tests replay the committed inputs (`corpus/`), and
+//! `cargo fuzz run <target> --features libfuzzer` looks for new ones.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod arena;
+mod handshake;
+mod watch;
+mod wire;
+
+use arbitrary::{Arbitrary, Unstructured};
+
+pub use handshake::handshake;
+pub use wire::{wire_decode, wire_round_trip};
+
+/// One target: its name, which is that of its corpus, and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 4] = [
+    ("wire_decode", wire_decode),
+    ("wire_round_trip", wire_round_trip),
+    ("handshake", handshake),
+    ("node", node),
+];
+
+/// Two nodes on a network that the input steers, with events forged among the real ones. The same
+/// input must lead to the same actions twice.
+pub fn node(data: &[u8]) {
+    let Ok(script) = arena::Script::arbitrary(&mut Unstructured::new(data)) else {
+        return;
+    };
+    let first = arena::run(&script);
+    assert_eq!(first, arena::run(&script), "one script, two outcomes");
+}

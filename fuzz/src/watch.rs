@@ -1,0 +1,275 @@
+//! A node under watch: what must hold after each event, whatever happened before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use partisan_proto::config::{ManagerConfig, PluggableConfig, Secret};
+use partisan_proto::{
+    Action, Address, Birth, ChannelId, ChannelName, ChannelOptions, Channels, ClusterName, Config,
+    ConnectionId, Event, Incarnation, Instant, Node, NodeId, NodeName, NodeSpec, Notification,
+    Outbox, Ticket,
+};
+
+/// More timers than this never make sense within the limits of [`config`].
+const MOST_TIMERS: usize = 512;
+const MOST_CONNECTIONS: usize = 32;
+
+/// Small limits, so that a script reaches them.
+pub(crate) fn config(secret: bool) -> Arc<Config> {
+    let bulk = ChannelName::new("bulk").expect("a good name");
+    let channels = Channels::new([(bulk, ChannelOptions { parallelism: 2 })]);
+    let mut config = Config {
+        cluster: ClusterName::new("a").expect("a good name"),
+        secret: secret.then(|| Secret("sixteen bytes or more".into())),
+        channels: channels.expect("good channels"),
+        manager: ManagerConfig::Pluggable(PluggableConfig {
+            max_members: 6,
+            max_joins: 3,
+            ..PluggableConfig::default()
+        }),
+        ..Config::default()
+    };
+    config.connections.max_pending = 4;
+    config.connections.max_connections = MOST_CONNECTIONS;
+    Arc::new(config)
+}
+
+/// This machine, that port.
+pub(crate) fn address(port: u16) -> Address {
+    std::net::SocketAddr::from(([127, 0, 0, 1], port)).into()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Opening,
+    Open,
+}
+
+/// A node, and what can be known of it from outside.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) node: Node,
+    outbox: Outbox,
+    connections: BTreeMap<ConnectionId, State>,
+    used: BTreeSet<ConnectionId>,
+    up: BTreeSet<NodeId>,
+    channels_up: BTreeSet<(NodeId, ChannelId)>,
+    unanswered: BTreeMap<Ticket, u32>,
+}
+
+impl Watched {
+    /// Starts the node called `name`; its first actions come back.
+    pub(crate) fn start(name: &str, port: u16, secret: bool) -> (Self, Vec<Action>) {
+        let config = config(secret);
+        let name = NodeName::new(name).expect("a good name");
+        let spec = NodeSpec::new(name, vec![address(port)], &config.channels, Vec::new());
+        let birth = Birth {
+            spec: spec.expect("a good spec"),
+            incarnation: Incarnation(1),
+            seed: [port as u8; 32],
+            snapshot: None,
+            manager: None,
+        };
+        let mut outbox = Outbox::default();
+        let node = Node::start(Instant::ZERO, birth, config, &mut outbox);
+        let mut watched = Self {
+            node: node.expect("a good configuration"),
+            outbox,
+            connections: BTreeMap::new(),
+            used: BTreeSet::new(),
+            up: BTreeSet::new(),
+            channels_up: BTreeSet::new(),
+            unanswered: BTreeMap::new(),
+        };
+        let actions = watched.check(Instant::ZERO, false);
+        (watched, actions)
+    }
+
+    /// When it wants to be woken.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        self.outbox.wake_at.map(|(at, _)| at)
+    }
+
+    /// Whether a connection of that number is open, from the driver's point of view.
+    pub(crate) fn is_open(&self, connection: ConnectionId) -> bool {
+        self.connections.get(&connection) == Some(&State::Open)
+    }
+
+    /// Whether a dial with that number is under way.
+    pub(crate) fn is_opening(&self, connection: ConnectionId) -> bool {
+        self.connections.get(&connection) == Some(&State::Opening)
+    }
+
+    /// A number for the next connection that it accepts.
+    pub(crate) fn fresh_connection(&self) -> ConnectionId {
+        (0..)
+            .map(ConnectionId::accepted)
+            .find(|connection| !self.used.contains(connection))
+            .unwrap_or(ConnectionId::accepted(u64::MAX >> 1))
+    }
+
+    /// Hands it an event and checks what comes out. An event that contradicts what the driver said
+    /// before (a number used twice, an open connection that fails to open) is left out.
+    pub(crate) fn handle(&mut self, now: Instant, event: Event) -> Vec<Action> {
+        if !self.admissible(&event) {
+            return Vec::new();
+        }
+        self.note(&event);
+        let woken = event == Event::Wake;
+        self.node.handle(now, event, &mut self.outbox);
+        self.check(now, woken)
+    }
+
+    fn admissible(&self, event: &Event) -> bool {
+        match event {
+            Event::Accepted { connection } => {
+                !connection.is_dialled() && !self.used.contains(connection)
+            }
+            Event::Opened { connection } | Event::OpenFailed { connection, .. } => {
+                !self.is_open(*connection)
+            }
+            Event::Closed { connection, .. } | Event::Received { connection, .. } => {
+                !self.is_opening(*connection)
+            }
+            _ => true,
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Accepted { connection } => {
+                self.used.insert(*connection);
+                self.connections.insert(*connection, State::Open);
+            }
+            Event::Opened { connection } => {
+                if let Some(state) = self.connections.get_mut(connection) {
+                    *state = State::Open;
+                }
+            }
+            Event::OpenFailed { connection, .. } | Event::Closed { connection, .. } => {
+                self.connections.remove(connection);
+            }
+            Event::Command { ticket, .. } => *self.unanswered.entry(*ticket).or_default() += 1,
+            _ => {}
+        }
+    }
+
+    fn check(&mut self, now: Instant, woken: bool) -> Vec<Action> {
+        let actions = std::mem::take(&mut self.outbox.actions);
+        for action in &actions {
+            self.check_action(action);
+        }
+        self.check_state();
+        if woken {
+            let late = self.wake_at().is_some_and(|at| at <= now);
+            assert!(!late, "a timer stays due: {:?}", self.outbox.wake_at);
+        }
+        actions
+    }
+
+    fn check_action(&mut self, action: &Action) {
+        match action {
+            Action::Open { connection, .. } => {
+                assert!(
+                    connection.is_dialled(),
+                    "{connection:?} is for the driver to give"
+                );
+                assert!(
+                    self.used.insert(*connection),
+                    "{connection:?} was used before"
+                );
+                self.connections.insert(*connection, State::Opening);
+            }
+            Action::Send { connection, frame } => {
+                assert!(
+                    self.is_open(*connection),
+                    "{connection:?} is not open for {frame:?}"
+                );
+            }
+            Action::Close { connection, .. } => {
+                let known = self.connections.remove(connection).is_some();
+                assert!(
+                    known,
+                    "{connection:?} is closed already, or was never there"
+                );
+            }
+            Action::Deliver(delivery) => {
+                let own = delivery.from == self.node.instance().node;
+                assert!(
+                    own || self.up.contains(&delivery.from),
+                    "a message from nobody"
+                );
+            }
+            Action::Reply { ticket, .. } => {
+                let left = self.unanswered.get_mut(ticket).filter(|left| **left > 0);
+                *left.expect("a command is answered twice, or was never given") -= 1;
+            }
+            Action::Notify(notification) => self.check_notification(notification),
+            Action::Persist(_) => {}
+        }
+    }
+
+    fn check_notification(&mut self, notification: &Notification) {
+        let right = match notification {
+            Notification::NodeUp { instance, .. } => self.up.insert(instance.node),
+            Notification::NodeDown { instance, .. } => self.up.remove(&instance.node),
+            Notification::ChannelUp { node, channel } => self.channels_up.insert((*node, *channel)),
+            Notification::ChannelDown { node, channel } => {
+                self.channels_up.remove(&(*node, *channel))
+            }
+            _ => true,
+        };
+        assert!(right, "up and down do not alternate: {notification:?}");
+    }
+
+    fn check_state(&self) {
+        let connections = self.node.connections();
+        let mut seen = BTreeSet::new();
+        for info in &connections {
+            assert!(
+                self.is_open(info.connection),
+                "listed, yet not open: {info:?}"
+            );
+            assert!(seen.insert(info.connection), "listed twice: {info:?}");
+        }
+        let routed: BTreeSet<_> = self
+            .node
+            .routes()
+            .peers()
+            .map(|peer| peer.instance.node)
+            .collect();
+        assert_eq!(
+            routed, self.up,
+            "routes and notifications disagree on who is up"
+        );
+        for peer in self.node.routes().peers() {
+            for connection in peer.connections() {
+                assert!(
+                    seen.contains(&connection),
+                    "routed, yet not listed: {connection:?}"
+                );
+            }
+        }
+        for (node, channel) in &self.channels_up {
+            assert!(
+                self.up.contains(node),
+                "{channel:?} is up, {node:?} is down"
+            );
+        }
+        assert!(
+            self.connections.len() <= MOST_CONNECTIONS,
+            "too many connections"
+        );
+        let timers = self.node.timers().count();
+        assert!(timers <= MOST_TIMERS, "{timers} timers");
+        let me = self.node.instance().node;
+        let members = self.node.members();
+        assert!(
+            members.iter().any(|member| member.spec.id() == me),
+            "a node is always a member of its own cluster"
+        );
+        if self.node.is_stopping() {
+            assert!(self.connections.is_empty(), "connections outlive the node");
+        }
+    }
+}

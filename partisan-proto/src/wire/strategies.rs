@@ -1,0 +1,237 @@
+//! Everything that may stand in a frame, for property tests: empty, longest and non-ASCII included.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{ChannelOptions, Channels, MAX_CHANNELS};
+use crate::error::Refusal;
+use crate::id::{ChannelName, ClusterName, Epoch, Incarnation, NAME_LIMIT, NodeId, NodeName, Tag};
+use crate::spec::{Address, Host, MAX_ADDRESSES, MAX_TAGS, NodeSpec};
+
+/// Any frame that an encoder of this version may be asked for.
+pub(super) fn frame() -> impl Strategy<Value = Frame> {
+    prop_oneof![
+        2 => hello().prop_map(|hello| Frame::Hello(Box::new(hello))),
+        4 => app(),
+        4 => control().prop_map(Frame::Control),
+        1 => refusal().prop_map(|refusal| Frame::Refuse(Refuse(refusal))),
+    ]
+}
+
+/// Texts that are names: one character, ASCII, other scripts, the longest.
+pub(super) fn name_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => "[a-z0-9]{1,12}@[a-z0-9.]{1,12}",
+        2 => "[à-ÿа-я一-龥😀-😏]{1,20}",
+        1 => Just("x".repeat(NAME_LIMIT)),
+        1 => Just("ä".repeat(NAME_LIMIT / 2)),
+    ]
+}
+
+fn node_name() -> impl Strategy<Value = NodeName> {
+    name_text().prop_map(|text| NodeName::new(&text).unwrap())
+}
+
+fn channel_name() -> impl Strategy<Value = ChannelName> {
+    name_text().prop_map(|text| ChannelName::new(&text).unwrap())
+}
+
+fn node_id() -> impl Strategy<Value = NodeId> {
+    any::<u64>().prop_map(NodeId::from_u64)
+}
+
+fn incarnation() -> impl Strategy<Value = Incarnation> {
+    prop_oneof![0..4u64, Just(u64::MAX), any::<u64>()].prop_map(Incarnation)
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    let host = prop_oneof![
+        any::<[u8; 4]>().prop_map(|octets| Host::Ip(octets.into())),
+        any::<[u8; 16]>().prop_map(|octets| Host::Ip(octets.into())),
+        "[a-z][a-z0-9_-]{0,20}(\\.[a-z]{2,5})?".prop_map(|text| Host::Name(text.into())),
+        Just(Host::Name("h".repeat(253).into())),
+    ];
+    (host, 1..=u16::MAX)
+        .prop_map(|(host, port)| Address { host, port })
+        .prop_filter("others can dial it", Address::is_dialable)
+}
+
+fn spec() -> impl Strategy<Value = Arc<NodeSpec>> {
+    let options = (1..=64u8).prop_map(|parallelism| ChannelOptions { parallelism });
+    let room = MAX_CHANNELS - 2;
+    let channels = proptest::collection::btree_map(channel_name(), options, 0..=room);
+    let tags = vec(
+        name_text().prop_map(|t| Tag::new(&t).unwrap()),
+        0..=MAX_TAGS,
+    );
+    let parts = (
+        node_name(),
+        vec(address(), 0..=MAX_ADDRESSES),
+        channels,
+        tags,
+    );
+    parts.prop_map(|(name, addresses, channels, tags)| {
+        let channels = Channels::new(channels).unwrap();
+        Arc::new(NodeSpec::new(name, addresses, &channels, tags).unwrap())
+    })
+}
+
+fn hello() -> impl Strategy<Value = Hello> {
+    let numbers = (
+        (any::<u16>(), any::<u16>()),
+        any::<u64>(),
+        MIN_FRAME_LIMIT..=u32::MAX,
+        any::<bool>(),
+        1..=u64::MAX,
+        any::<u64>(),
+        option::of(1..=u64::MAX),
+        any::<u8>(),
+    );
+    let names = (name_text(), node_name(), channel_name());
+    (numbers, any::<[u8; 32]>(), names).prop_map(|(numbers, nonce, (cluster, name, channel))| {
+        let (versions, features, max_frame, dialled, incarnation, epoch, expected, lane) = numbers;
+        Hello {
+            versions: VersionRange {
+                least: versions.0.min(versions.1),
+                most: versions.0.max(versions.1),
+            },
+            features,
+            max_frame,
+            role: if dialled {
+                Role::Connector
+            } else {
+                Role::Acceptor
+            },
+            incarnation: Incarnation(incarnation),
+            epoch: Epoch(epoch),
+            expected: expected.map(NodeId::from_u64),
+            lane,
+            nonce,
+            cluster: ClusterName::new(&cluster).unwrap(),
+            name,
+            channel,
+        }
+    })
+}
+
+fn app() -> impl Strategy<Value = Frame> {
+    let destination = prop_oneof![
+        Just(Destination::Inbox),
+        name_text().prop_map(|text| Destination::name(&text).unwrap()),
+    ];
+    let payload = prop_oneof![
+        Just(Vec::new()),
+        vec(any::<u8>(), 1..300),
+        Just([0xa5; 70_000].to_vec()),
+    ];
+    (destination, payload).prop_map(|(destination, payload)| Frame::App {
+        destination,
+        payload: Bytes::from(payload),
+    })
+}
+
+/// Every refusal there is; `Other` with codes of later versions.
+pub(super) fn refusal() -> impl Strategy<Value = Refusal> {
+    let plain = [
+        Refusal::Version,
+        Refusal::Cluster,
+        Refusal::Secret,
+        Refusal::UnexpectedPeer,
+        Refusal::SelfConnection,
+        Refusal::DuplicateName,
+        Refusal::IdentifierCollision,
+        Refusal::SimultaneousDial,
+        Refusal::AlreadyConnected,
+        Refusal::NoSession,
+        Refusal::UnknownChannel,
+        Refusal::TooMany,
+        Refusal::Stopping,
+        Refusal::NotWanted,
+    ];
+    prop_oneof![
+        4 => proptest::sample::select(plain.to_vec()),
+        1 => incarnation().prop_map(Refusal::StaleIncarnation),
+        1 => incarnation().prop_map(Refusal::Removed),
+        1 => (1_000..=u16::MAX).prop_map(Refusal::Other),
+    ]
+}
+
+fn control() -> impl Strategy<Value = ControlMessage> {
+    let proof = || option::of(any::<Proof>());
+    prop_oneof![
+        (proof(), option::of(spec()))
+            .prop_map(|(proof, spec)| ControlMessage::Confirm(Box::new(Confirm { proof, spec }))),
+        (proof(), option::of(spec()), any::<u64>()).prop_map(|(proof, spec, epoch)| {
+            let epoch = Epoch(epoch);
+            ControlMessage::Accept(Box::new(Accept { proof, spec, epoch }))
+        }),
+        any::<u64>().prop_map(|id| ControlMessage::Ping { id }),
+        any::<u64>().prop_map(|id| ControlMessage::Pong { id }),
+        goodbye().prop_map(ControlMessage::Goodbye),
+        gossip().prop_map(ControlMessage::Gossip),
+    ]
+}
+
+fn goodbye() -> impl Strategy<Value = GoodbyeReason> {
+    prop_oneof![
+        Just(GoodbyeReason::Left),
+        Just(GoodbyeReason::Removed),
+        Just(GoodbyeReason::Stopping),
+        Just(GoodbyeReason::Requested),
+        Just(GoodbyeReason::NotWanted),
+    ]
+}
+
+fn gossip() -> impl Strategy<Value = Gossip> {
+    let entry = (node_id(), any::<u64>(), incarnation(), incarnation());
+    let entry = entry.prop_map(|(node, hash, removed, present)| SummaryEntry {
+        node,
+        hash,
+        removed,
+        present,
+    });
+    let summary = (node_id(), node_id(), sized(entry, MAX_SUMMARY));
+    let presence = (incarnation(), incarnation(), spec());
+    let presence = presence.prop_map(|(incarnation, joined, spec)| Presence {
+        incarnation,
+        joined,
+        spec,
+    });
+    let news = (node_id(), incarnation(), option::of(presence));
+    let news = news.prop_map(|(node, removed, presence)| Entry {
+        node,
+        removed,
+        presence,
+    });
+    // Only so many fit into a frame with the longest names.
+    let delta = vec(news, 0..4).prop_map(Bounded::from_first);
+    prop_oneof![
+        (any::<u32>(), any::<u64>())
+            .prop_map(|(entries, hash)| Gossip::Digest(Digest { entries, hash })),
+        summary.prop_map(|(first, last, entries)| Gossip::Summary(Summary {
+            first,
+            last,
+            entries,
+        })),
+        sized(node_id(), MAX_SUMMARY).prop_map(|nodes| Gossip::Request(Request { nodes })),
+        delta.prop_map(|entries| Gossip::Delta(Delta { entries })),
+    ]
+}
+
+/// A list: empty, short, or as long as can be.
+fn sized<T: Clone + core::fmt::Debug, const N: usize>(
+    item: impl Strategy<Value = T>,
+    limit: usize,
+) -> impl Strategy<Value = Bounded<T, N>> {
+    let length = prop_oneof![Just(0), 1..20usize, Just(limit)];
+    (vec(item, 20), length)
+        .prop_map(|(items, length)| Bounded::from_first(items.iter().cycle().take(length).cloned()))
+}

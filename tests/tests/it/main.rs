@@ -1,0 +1,5 @@
+//! Tests of the whole: what no single crate can test alone.
+
+mod corpora;
+mod house_rules;
+mod vectors;

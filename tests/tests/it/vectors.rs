@@ -1,0 +1,321 @@
+//! Golden vectors: what version 1 writes, byte for byte, and reads for ever.
+//!
+//! `UPDATE_VECTORS=1 cargo test -p partisan-tests vectors` writes them anew; a change of an existing
+//! file is a new version of the protocol.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::hash::Hasher;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use partisan_proto::wire::{
+    Accept, Bounded, Confirm, ControlMessage, Decoded, Delta, Destination, Digest, Entry, Frame,
+    GoodbyeReason, Gossip, Hello, Presence, Refuse, Request, Role, StableHasher, Summary,
+    SummaryEntry, VersionRange, decode, encode,
+};
+use partisan_proto::{
+    ChannelName, ChannelOptions, Channels, ClusterName, Epoch, Incarnation, NodeId, NodeName,
+    NodeSpec, Refusal, Tag,
+};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/v1")
+}
+
+fn spec() -> Arc<NodeSpec> {
+    let bulk = ChannelName::new("bulk").unwrap();
+    let channels = Channels::new([(bulk, ChannelOptions { parallelism: 4 })]).unwrap();
+    let addresses = ["10.0.0.1:9000", "[2001:db8::1]:9001", "db-1.example:9002"];
+    let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
+    let name = NodeName::new("bjørn@db-1.example").unwrap();
+    let tags = vec![Tag::new("server").unwrap()];
+    Arc::new(NodeSpec::new(name, addresses, &channels, tags).unwrap())
+}
+
+fn hello() -> Hello {
+    Hello {
+        versions: VersionRange { least: 1, most: 1 },
+        features: 0,
+        max_frame: 16 << 20,
+        role: Role::Connector,
+        incarnation: Incarnation(1_700_000_000_000),
+        epoch: Epoch(7),
+        expected: Some(NodeName::new("alice@10.0.0.1").unwrap().id()),
+        lane: 2,
+        nonce: std::array::from_fn(|i| i as u8),
+        cluster: ClusterName::new("partisan").unwrap(),
+        name: NodeName::new("bjørn@db-1.example").unwrap(),
+        channel: ChannelName::new("bulk").unwrap(),
+    }
+}
+
+fn control(message: ControlMessage) -> Frame {
+    Frame::Control(message)
+}
+
+fn gossip(message: Gossip) -> Frame {
+    control(ControlMessage::Gossip(message))
+}
+
+/// Every kind of message: file, what it holds, value.
+fn vectors() -> Vec<(&'static str, &'static str, Frame)> {
+    let mut vectors = handshake_vectors();
+    vectors.extend(session_vectors());
+    vectors.extend(gossip_vectors());
+    vectors
+}
+
+fn handshake_vectors() -> Vec<(&'static str, &'static str, Frame)> {
+    let stranger = Hello {
+        role: Role::Acceptor,
+        expected: None,
+        ..hello()
+    };
+    let proof = Some([0x5a; 32]);
+    let known = Confirm { proof, spec: None };
+    let introduced = Confirm {
+        proof: None,
+        spec: Some(spec()),
+    };
+    let accept = Accept {
+        proof,
+        spec: Some(spec()),
+        epoch: Epoch(8),
+    };
+    let stale = Refuse(Refusal::StaleIncarnation(Incarnation(300)));
+    vec![
+        (
+            "hello_connector",
+            "a hello to a known node, for lane 2 of bulk",
+            Frame::Hello(hello().into()),
+        ),
+        (
+            "hello_acceptor",
+            "a hello that expects nobody",
+            Frame::Hello(stranger.into()),
+        ),
+        (
+            "confirm_lane",
+            "a confirm with a proof",
+            control(ControlMessage::Confirm(known.into())),
+        ),
+        (
+            "confirm_anchor",
+            "a confirm with a spec",
+            control(ControlMessage::Confirm(introduced.into())),
+        ),
+        (
+            "accept",
+            "an accept with proof, spec and epoch 8",
+            control(ControlMessage::Accept(accept.into())),
+        ),
+        (
+            "refuse_cluster",
+            "refused: another cluster",
+            Frame::Refuse(Refuse(Refusal::Cluster)),
+        ),
+        (
+            "refuse_stale",
+            "refused: incarnation 300 is known",
+            Frame::Refuse(stale),
+        ),
+    ]
+}
+
+fn session_vectors() -> Vec<(&'static str, &'static str, Frame)> {
+    let app = |destination, payload: &'static [u8]| Frame::App {
+        destination,
+        payload: payload.into(),
+    };
+    let store = Destination::name("größe").unwrap();
+    let goodbye = ControlMessage::Goodbye;
+    vec![
+        (
+            "app_inbox",
+            "a message for the node's inbox",
+            app(Destination::Inbox, b"hello"),
+        ),
+        (
+            "app_empty",
+            "an empty message for the node's inbox",
+            app(Destination::Inbox, b""),
+        ),
+        (
+            "app_named",
+            "a message for a name that is not ASCII",
+            app(store, &[0, 0xff]),
+        ),
+        (
+            "ping",
+            "ping 300",
+            control(ControlMessage::Ping { id: 300 }),
+        ),
+        (
+            "pong",
+            "pong 300",
+            control(ControlMessage::Pong { id: 300 }),
+        ),
+        (
+            "goodbye_left",
+            "goodbye: left",
+            control(goodbye(GoodbyeReason::Left)),
+        ),
+        (
+            "goodbye_removed",
+            "goodbye: removed",
+            control(goodbye(GoodbyeReason::Removed)),
+        ),
+        (
+            "goodbye_stopping",
+            "goodbye: stopping",
+            control(goodbye(GoodbyeReason::Stopping)),
+        ),
+        (
+            "goodbye_requested",
+            "goodbye: requested",
+            control(goodbye(GoodbyeReason::Requested)),
+        ),
+        (
+            "goodbye_not_wanted",
+            "goodbye: not wanted",
+            control(goodbye(GoodbyeReason::NotWanted)),
+        ),
+    ]
+}
+
+fn gossip_vectors() -> Vec<(&'static str, &'static str, Frame)> {
+    let node = spec().id();
+    let entries = Bounded::from_first([SummaryEntry {
+        node,
+        hash: 0x0123_4567_89ab_cdef,
+        removed: Incarnation(1),
+        present: Incarnation(2),
+    }]);
+    let summary = Summary {
+        first: NodeId::from_u64(0),
+        last: NodeId::from_u64(u64::MAX),
+        entries,
+    };
+    let present = Entry {
+        node,
+        removed: Incarnation(1),
+        presence: Some(Presence {
+            incarnation: Incarnation(3),
+            joined: Incarnation(2),
+            spec: spec(),
+        }),
+    };
+    let gone = Entry {
+        node: NodeId::from_u64(1),
+        removed: Incarnation(9),
+        presence: None,
+    };
+    let nodes = Bounded::from_first([node]);
+    let entries = Bounded::from_first([present, gone]);
+    let digest = Digest {
+        entries: 300,
+        hash: u64::MAX,
+    };
+    vec![
+        (
+            "gossip_digest",
+            "a digest of 300 entries",
+            gossip(Gossip::Digest(digest)),
+        ),
+        (
+            "gossip_summary",
+            "a summary of one entry",
+            gossip(Gossip::Summary(summary)),
+        ),
+        (
+            "gossip_request",
+            "a request for one entry",
+            gossip(Gossip::Request(Request { nodes })),
+        ),
+        (
+            "gossip_delta",
+            "one present, one removed",
+            gossip(Gossip::Delta(Delta { entries })),
+        ),
+    ]
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for line in bytes.chunks(32) {
+        for byte in line {
+            let _ = write!(text, "{byte:02x}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: String = text.lines().filter(|line| !line.starts_with('#')).collect();
+    (0..digits.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap())
+        .collect()
+}
+
+#[test]
+fn every_message_of_version_1_is_written_and_read_as_ever() {
+    let update = std::env::var_os("UPDATE_VECTORS").is_some();
+    for (name, about, frame) in vectors() {
+        let file = folder().join(name).with_extension("hex");
+        let mut bytes = Vec::new();
+        encode(&frame, &mut bytes);
+        if update {
+            fs::write(&file, format!("# {about}\n{}", hex(&bytes))).unwrap();
+        }
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| {
+            panic!("{}: {error}; UPDATE_VECTORS=1 writes it", file.display())
+        });
+        let golden = unhex(&text);
+        assert_eq!(
+            hex(&bytes),
+            hex(&golden),
+            "{name} is written otherwise than in version 1"
+        );
+        let decoded = decode(&mut BytesMut::from(&golden[..]), u32::MAX);
+        assert_eq!(
+            decoded,
+            Ok(Decoded::Frame(frame)),
+            "{name} is read otherwise"
+        );
+    }
+}
+
+#[test]
+fn no_vector_is_forgotten() {
+    let known: Vec<_> = vectors().into_iter().map(|(name, ..)| name).collect();
+    for entry in fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(
+            known.contains(&name),
+            "{} is tested by nothing",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn identifiers_of_nodes_never_change() {
+    // `printf alice@10.0.0.1 | sha256sum`, the first 16 digits.
+    let id = |name: &str| NodeName::new(name).unwrap().id().to_string();
+    assert_eq!(id("alice@10.0.0.1"), "a3754606bcc0864c");
+    assert_eq!(id("bjørn@db-1.example"), "6cd33570c7abbbb6");
+}
+
+#[test]
+fn the_stable_hash_never_changes() {
+    let mut hasher = StableHasher::default();
+    assert_eq!(hasher.finish(), 0xfdbd_f6ac_4fc5_2e7f);
+    hasher.write(b"partisan");
+    hasher.write_u64(1);
+    assert_eq!(hasher.finish(), 0x57fb_7cec_d678_cbdf);
+}
