@@ -193,10 +193,14 @@ mod tests {
 
     #[test]
     fn the_format_never_changes_unnoticed() {
-        let expected: &[u8] = &GOLDEN;
-        assert_eq!(sample().encode(), expected);
-        assert_eq!(Snapshot::decode(expected), Ok(sample()));
+        assert_eq!(sample().encode(), GOLDEN);
+        assert_eq!(Snapshot::decode(GOLDEN), Ok(sample()));
     }
 
-    const GOLDEN: [u8; 0] = [];
+    /// Version 1: must be readable for ever.
+    const GOLDEN: &[u8] = b"partisan\0\x01\
+        \xe8\xfb\x0f<\xa9\xe5\xdc\xdca\xc44\xce\xbb\xbdqZE?\xe9\xf2\xdf\xccQ\xe49\xad\xfe\xbe\
+        \xfc\xfc\xb6\x19\
+        \x03a@h\x05\x04\x02\xcf\xcd\x98\xaa\xca\xc6\xb1\xb2v\x07\x01\t\x08\x03b@h\x01\0\0\n\0\0\
+        \x02\xa8F\x02\x07default\x01\nmembership\x01\0M\x03\0";
 }

@@ -5,6 +5,8 @@
 //! connecting and tells it who is up and who is down.
 
 pub mod pluggable;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
