@@ -65,9 +65,9 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn notifications(&self) -> Vec<&Notification> {
-        let notification = |action| match action {
-            &Action::Notify(ref notification) => Some(notification),
+    pub(crate) fn notifications<'a>(&'a self) -> Vec<&'a Notification> {
+        let notification = |action: &'a Action| match action {
+            Action::Notify(notification) => Some(notification),
             _ => None,
         };
         self.actions.iter().filter_map(notification).collect()
@@ -92,9 +92,9 @@ impl Output {
         self.actions.iter().filter_map(sent).collect()
     }
 
-    pub(crate) fn persisted(&self) -> Vec<&[u8]> {
-        let persisted = |action| match action {
-            &Action::Persist(ref bytes) => Some(&bytes[..]),
+    pub(crate) fn persisted<'a>(&'a self) -> Vec<&'a [u8]> {
+        let persisted = |action: &'a Action| match action {
+            Action::Persist(bytes) => Some(&bytes[..]),
             _ => None,
         };
         self.actions.iter().filter_map(persisted).collect()

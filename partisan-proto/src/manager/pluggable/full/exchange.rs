@@ -50,37 +50,37 @@ impl Full {
         digest: Digest,
     ) {
         let equal = digest == self.set.digest();
-        let Some(session) = self.sessions.get(&from) else {
-            return;
-        };
-        if session.greeted {
-            return if equal {
-                ()
-            } else {
-                self.send_summary(cx, from)
-            };
-        }
-        if session.dialled {
+        match self.sessions.get(&from) {
+            None => {}
             // The answer to ours: either we agree, or all it had came before this.
-            self.sync(out, from);
-            return if equal {
-                ()
-            } else {
-                self.send_summary(cx, from)
-            };
+            Some(session) if session.dialled && !session.greeted => {
+                self.sync(out, from);
+                if !equal {
+                    self.send_summary(cx, from);
+                }
+            }
+            Some(session) if !session.greeted => {
+                self.answer_first(cx, from, digest);
+                self.sync(out, from);
+            }
+            Some(_) if !equal => self.send_summary(cx, from),
+            Some(_) => {}
         }
-        if equal {
+    }
+
+    /// Answers the digest with which a peer that dialled begins: never with silence.
+    fn answer_first(&self, cx: &mut Context<'_>, from: NodeId, digest: Digest) {
+        if digest == self.set.digest() {
             self.send_digest(cx, from);
         } else if Some(digest) == self.set.digest_of(from) {
             // It knows of nobody but itself: no need to compare.
-            let all: Vec<_> = self.set.summary(FIRST, LAST).map(|own| own.node).collect();
-            let others: Vec<_> = all.into_iter().filter(|node| *node != from).collect();
+            let all = self.set.summary(FIRST, LAST).map(|own| own.node);
+            let others: Vec<_> = all.filter(|node| *node != from).collect();
             self.send_entries(cx, from, &others);
             self.send_digest(cx, from);
         } else {
             self.send_summary(cx, from);
         }
-        self.sync(out, from);
     }
 
     /// Sends a summary of everything, in pieces that follow each other without a gap.

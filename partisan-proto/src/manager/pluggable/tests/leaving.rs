@@ -140,9 +140,8 @@ fn refused_as_removed_a_node_begins_anew_and_its_joins_go_on() {
     let mut machine = started();
     let a = spec_at("a", 2);
     let output = machine.command(1, Join(contact(&a)));
-    let first = match output.changes[..] {
-        [Change::DialContact { contact, .. }] => contact,
-        _ => panic!("{output:?}"),
+    let [Change::DialContact { contact: first, .. }] = output.changes[..] else {
+        panic!("{output:?}");
     };
     let refusal = Refusal::Removed(Incarnation(30));
     let output = machine.change(Change::Outdated { refusal });
