@@ -1,1 +1,2 @@
+//! How links carry, delay, cut and lose.
 
