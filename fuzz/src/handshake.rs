@@ -23,6 +23,7 @@ pub fn handshake(data: &[u8]) {
     let Some(connection) = connection else {
         return;
     };
+    let before = node.node.instance();
     let mut buffer = BytesMut::from(stream);
     let mut now = Instant::ZERO;
     while node.is_open(connection) {
@@ -42,6 +43,11 @@ pub fn handshake(data: &[u8]) {
     while let Some(at) = node.wake_at().filter(|at| *at <= end) {
         now = now.max(at);
         node.handle(now, Event::Wake);
+    }
+    // Who dialled us without the secret can change nothing about us.
+    if flags & 3 == 2 {
+        assert_eq!(node.node.instance(), before, "a stranger ended our life");
+        assert_eq!(node.node.members().len(), 1, "a stranger became a member");
     }
 }
 

@@ -238,9 +238,10 @@ impl Watched {
             .peers()
             .map(|peer| peer.instance.node)
             .collect();
-        assert_eq!(
-            routed, self.up,
-            "routes and notifications disagree on who is up"
+        // After a goodbye a node is up, until what it sent before has arrived, yet without routes.
+        assert!(
+            routed.is_subset(&self.up),
+            "a node has routes and is not up"
         );
         for peer in self.node.routes().peers() {
             for connection in peer.connections() {

@@ -200,17 +200,40 @@ impl<'a> arbitrary::Arbitrary<'a> for NodeId {
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[serde(try_from = "u64")]
 pub struct Incarnation(pub u64);
 
 impl Incarnation {
     /// Older than every real one.
     pub const NONE: Self = Self(0);
 
+    /// The greatest that decoders let through. There is always one after it, so nobody can be told
+    /// that all of its future is over.
+    pub const MOST: Self = Self(1 << 62);
+
     /// The one after this.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
+    }
+}
+
+impl TryFrom<u64> for Incarnation {
+    type Error = &'static str;
+
+    fn try_from(number: u64) -> Result<Self, Self::Error> {
+        if number > Self::MOST.0 {
+            return Err("an incarnation beyond any that counts restarts or milliseconds");
+        }
+        Ok(Self(number))
+    }
+}
+
+#[cfg(feature = "arbitrary")]
+impl<'a> arbitrary::Arbitrary<'a> for Incarnation {
+    fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
+        let most = if u.arbitrary()? { 4 } else { Self::MOST.0 };
+        u.int_in_range(0..=most).map(Self)
     }
 }
 

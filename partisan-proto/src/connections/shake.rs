@@ -400,7 +400,8 @@ impl Connections {
             refusal,
             Refusal::StaleIncarnation(_) | Refusal::Removed(_) | Refusal::DuplicateName
         );
-        if outdated {
+        // Refusals carry no proof. Believe those whom this node chose to ask, not any stranger.
+        if outdated && id.is_dialled() {
             cx.change(Change::Outdated { refusal });
         }
         self.close(cx, id, CloseReason::Refused(refusal), false);

@@ -122,7 +122,7 @@ impl Hello {
     /// # Errors
     /// [`DecodeError::NotPartisan`] without the magic, [`DecodeError::Truncated`] when it ends
     /// early, [`DecodeError::BadHello`] for a bad name, role, version range or frame limit, or an
-    /// incarnation of zero.
+    /// incarnation out of range.
     pub fn decode(mut body: &[u8]) -> Result<Self, DecodeError> {
         let magic = body.get(..MAGIC.len()).ok_or(DecodeError::NotPartisan)?;
         if magic != MAGIC {
@@ -156,6 +156,7 @@ impl Hello {
         let channel = ChannelName::new(text(&mut body)?).map_err(|_| DecodeError::BadHello)?;
         let impossible = versions.least > versions.most
             || incarnation == Incarnation::NONE
+            || incarnation > Incarnation::MOST
             || max_frame < MIN_FRAME_LIMIT;
         if impossible {
             return Err(DecodeError::BadHello);

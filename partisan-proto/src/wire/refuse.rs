@@ -49,7 +49,7 @@ impl Refuse {
             return Err(DecodeError::Truncated);
         }
         let code = body.get_u16();
-        let detail = Incarnation(body.get_u64());
+        let detail = Incarnation(body.get_u64()).min(Incarnation::MOST);
         Ok(Self(match code {
             1 => Refusal::Version,
             2 => Refusal::Cluster,

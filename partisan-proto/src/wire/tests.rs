@@ -377,6 +377,25 @@ fn a_refusal_of_a_later_version_is_read() {
 }
 
 #[test]
+fn no_incarnation_is_so_great_that_none_can_follow() {
+    let body = [0, 9, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    let refuse = Refuse(Refusal::Removed(Incarnation::MOST));
+    assert_eq!(decode_frame(&raw(3, &body)), Ok(Frame::Refuse(refuse)));
+    assert!(Incarnation::MOST < Incarnation::MOST.next());
+    let bad = Err(DecodeError::BadHello);
+    assert_eq!(spoilt(offset::INCARNATION, &[0xff; 8]), bad);
+    let entry = Gossip::Delta(Delta {
+        entries: Bounded::from_first([Entry {
+            node: crate::id::NodeId::from_u64(1),
+            removed: Incarnation::MOST.next(),
+            presence: None,
+        }]),
+    });
+    let bytes = encoded(&Frame::Control(ControlMessage::Gossip(entry)));
+    assert_eq!(decode_frame(&bytes), Err(DecodeError::BadControl));
+}
+
+#[test]
 fn application_headers_are_checked() {
     let error = |body: &[u8]| decode_frame(&raw(1, body)).unwrap_err();
     assert_eq!(error(&[]), DecodeError::Truncated);
@@ -534,8 +553,8 @@ fn the_longest_summary_and_request_fit_into_a_control_frame() {
         SummaryEntry {
             node: crate::id::NodeId::from_u64(u64::MAX),
             hash: u64::MAX,
-            removed: Incarnation(u64::MAX),
-            present: Incarnation(u64::MAX),
+            removed: Incarnation::MOST,
+            present: Incarnation::MOST,
         },
     );
     let summary = Gossip::Summary(Summary {

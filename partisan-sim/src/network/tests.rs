@@ -1,1 +1,1 @@
-
+//! How links carry, delay, cut and lose.
