@@ -148,7 +148,8 @@ impl LocalCluster {
         for number in numbers {
             let node = &self.nodes[*number];
             let left = end.saturating_duration_since(tokio::time::Instant::now());
-            node.wait_until(left, |view| agrees(view, &expected)).await?;
+            node.wait_until(left, |view| agrees(view, &expected))
+                .await?;
         }
         Ok(())
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use partisan_proto::{
-    Action, Answer, ChannelId, CloseReason, Command, CommandError, ConnectionId, Event, Instant, NodeId,
-    Notification, OpenError, Outbox, PeerInfo, Ticket,
+    Action, Answer, ChannelId, CloseReason, Command, CommandError, ConnectionId, Event, Instant,
+    NodeId, Notification, OpenError, Outbox, PeerInfo, Ticket,
 };
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
@@ -145,7 +145,10 @@ impl EventLoop {
                 }
             }
         }
-        if self.wake_at().is_some_and(|at| at <= tokio::time::Instant::now()) {
+        if self
+            .wake_at()
+            .is_some_and(|at| at <= tokio::time::Instant::now())
+        {
             self.feed(Event::Wake);
         }
         self.settle();
@@ -253,11 +256,16 @@ impl EventLoop {
         }
         let kept = (!self.members_moved && !stale).then(|| Arc::clone(&before.view.members));
         let view = View::new(&self.core, kept);
-        let lanes = view.routes().peers().flat_map(|peer| peer.connections().collect::<Vec<_>>());
+        let lanes = view
+            .routes()
+            .peers()
+            .flat_map(|peer| peer.connections().collect::<Vec<_>>());
         let find = |id| Some((id, Arc::clone(self.connections.get(&id)?)));
         let connections = lanes.filter_map(find).collect();
         self.members_moved = false;
-        self.shared.published.store(Arc::new(Published { view, connections }));
+        self.shared
+            .published
+            .store(Arc::new(Published { view, connections }));
         self.shared.version.send_modify(|version| *version += 1);
     }
 

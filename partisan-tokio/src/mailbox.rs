@@ -128,8 +128,7 @@ impl MailboxQueue {
     }
 
     fn has_room(&self, state: &State) -> bool {
-        state.closed
-            || (state.messages.len() < self.most_messages && state.bytes < self.most_bytes)
+        state.closed || (state.messages.len() < self.most_messages && state.bytes < self.most_bytes)
     }
 
     /// Takes messages from the front of `arrived` as long as they are for this mailbox and there is

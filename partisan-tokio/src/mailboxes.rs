@@ -122,7 +122,11 @@ impl Mailboxes {
     }
 
     /// Delivers one message without waiting; the mailbox to wait for when it is full.
-    pub(crate) fn deliver_one(&self, lane: Lane, arrived: Arrived) -> Result<(), Arc<MailboxQueue>> {
+    pub(crate) fn deliver_one(
+        &self,
+        lane: Lane,
+        arrived: Arrived,
+    ) -> Result<(), Arc<MailboxQueue>> {
         self.deliver(lane, &mut VecDeque::from([arrived]))
     }
 
@@ -199,7 +203,10 @@ mod tests {
     fn names_are_unique_while_their_mailbox_lives() {
         let all = mailboxes(10, 1000);
         let one = all.register("n").unwrap();
-        assert_eq!(all.register("n").unwrap_err(), NodeError::Registered("n".into()));
+        assert_eq!(
+            all.register("n").unwrap_err(),
+            NodeError::Registered("n".into())
+        );
         drop(one);
         all.register("n").unwrap();
         assert_eq!(all.register("").unwrap_err(), NodeError::BadDestination);
@@ -213,7 +220,8 @@ mod tests {
     fn what_a_dropped_inbox_had_taken_is_received_by_the_next() {
         let all = mailboxes(10, 1000);
         let mut inbox = all.inbox().unwrap();
-        all.deliver(lane(), &mut arrived(&[("", "1"), ("", "2")])).unwrap();
+        all.deliver(lane(), &mut arrived(&[("", "1"), ("", "2")]))
+            .unwrap();
         assert_eq!(inbox.try_recv().unwrap().payload, "1");
         drop(inbox);
         assert_eq!(received(&mut all.inbox().unwrap()), ["2"]);

@@ -142,7 +142,10 @@ impl Node {
         deadline: Duration,
     ) -> Result<NodeId, NodeError> {
         let contact = contact.into();
-        match self.command(Command::SyncJoin { contact, deadline }).await? {
+        match self
+            .command(Command::SyncJoin { contact, deadline })
+            .await?
+        {
             Answer::Joined(node) => Ok(node),
             _ => Err(CommandError::NotSupported("sync_join").into()),
         }

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use partisan_proto::{
-    Action, ChannelId, CloseReason, ConnectionId, Delivery, Event, Notification,
-};
+use partisan_proto::{Action, ChannelId, CloseReason, ConnectionId, Delivery, Event, Notification};
 
 use crate::connection::{Connection, Lane, Outgoing, Pressure, PutError};
 use crate::event_loop::{EventLoop, LoopEvent};

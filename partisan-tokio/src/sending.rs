@@ -229,10 +229,13 @@ impl Node {
         let routes = published.view.routes();
         let id = routes.lane(to, channel, key, bytes - 4, load)?;
         let connection = connections.get(&id).ok_or(Obstacle::LaneDown)?;
-        let reserved = connection.queue.try_reserve(bytes).map_err(|error| match error {
-            PutError::Full => Obstacle::Full(Arc::clone(connection)),
-            PutError::Closed => Obstacle::LaneDown,
-        })?;
+        let reserved = connection
+            .queue
+            .try_reserve(bytes)
+            .map_err(|error| match error {
+                PutError::Full => Obstacle::Full(Arc::clone(connection)),
+                PutError::Closed => Obstacle::LaneDown,
+            })?;
         let frame = Outgoing::App {
             header: &options.header,
             payload,

@@ -157,7 +157,9 @@ mod addresses_as_text {
         to.collect_seq(list.iter().map(ToString::to_string))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Address>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<Address>, D::Error> {
         let read = |text: String| {
             let address: Result<Address, _> = text.parse();
             address.map_err(|error| de::Error::custom(format!("`{text}` is no address: {error}")))

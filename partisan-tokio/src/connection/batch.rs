@@ -109,7 +109,10 @@ impl Batch {
             return &self.shared[place].1;
         }
         let start = place.checked_sub(1).map_or(0, |last| self.shared[last].0);
-        let end = self.shared.get(place).map_or(self.copied.len(), |next| next.0);
+        let end = self
+            .shared
+            .get(place)
+            .map_or(self.copied.len(), |next| next.0);
         &self.copied[start..end]
     }
 
@@ -167,7 +170,11 @@ mod tests {
     fn what_is_written_in_any_steps_is_what_was_put() {
         let long = Bytes::from(vec![7; SHARE_FROM]);
         let short = Bytes::from_static(b"short");
-        for order in [[&long, &short, &long], [&short, &short, &long], [&long, &long, &short]] {
+        for order in [
+            [&long, &short, &long],
+            [&short, &short, &long],
+            [&long, &long, &short],
+        ] {
             let mut expected = Vec::new();
             for payload in order {
                 let frame = Frame::App {

@@ -146,7 +146,10 @@ impl Connection {
     /// Waits until its task is over.
     pub(crate) async fn until_finished(&self) {
         // Cannot fail: `self` holds the sender.
-        let _ = self.phase().wait_for(|phase| *phase == Phase::Finished).await;
+        let _ = self
+            .phase()
+            .wait_for(|phase| *phase == Phase::Finished)
+            .await;
     }
 
     /// The core has handled another frame of the handshake, and all that follows from it is done.

@@ -274,7 +274,11 @@ mod tests {
         assert_eq!(put(&queue, &message), Err(PutError::Full));
         let (mut control, mut app) = (Batch::default(), Batch::default());
         assert!(queue.take(&mut control, &mut app));
-        assert_eq!(put(&queue, &message), Err(PutError::Full), "not written yet");
+        assert_eq!(
+            put(&queue, &message),
+            Err(PutError::Full),
+            "not written yet"
+        );
         queue.written(256, 256);
         put(&queue, &message).unwrap();
         assert_eq!(put(&queue, &message), Err(PutError::Full));
@@ -311,10 +315,16 @@ mod tests {
         let mut waiting = pin!(queue.reserve(10));
         assert!(poll(waiting.as_mut()).is_pending());
         queue.close();
-        assert!(matches!(poll(waiting.as_mut()), Poll::Ready(Err(PutError::Closed))));
+        assert!(matches!(
+            poll(waiting.as_mut()),
+            Poll::Ready(Err(PutError::Closed))
+        ));
         assert_eq!(put(&queue, &Bytes::new()), Err(PutError::Closed));
         let (mut control, mut app) = (Batch::default(), Batch::default());
-        assert!(queue.take(&mut control, &mut app), "what was queued can be flushed");
+        assert!(
+            queue.take(&mut control, &mut app),
+            "what was queued can be flushed"
+        );
     }
 
     #[test]

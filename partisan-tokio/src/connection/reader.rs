@@ -126,8 +126,8 @@ impl Reader {
         around: &Surroundings,
     ) -> Result<(), CloseReason> {
         while !self.arrived.is_empty() {
-            let delivered = connection
-                .while_open(|lane| around.mailboxes.deliver(lane, &mut self.arrived));
+            let delivered =
+                connection.while_open(|lane| around.mailboxes.deliver(lane, &mut self.arrived));
             match delivered {
                 Ok(Ok(())) => {}
                 Ok(Err(full)) => full.room().await,
