@@ -26,7 +26,7 @@ pub(crate) struct Mailboxes {
     most_bytes: usize,
     inbox: Arc<MailboxQueue>,
     inbox_taken: AtomicBool,
-    named: RwLock<HashMap<Bytes, Arc<MailboxQueue>>>,
+    named: RwLock<HashMap<Box<str>, Arc<MailboxQueue>>>,
     closed: AtomicBool,
     /// Messages for a name that nobody has registered.
     pub(crate) undeliverable: AtomicU64,
@@ -59,44 +59,36 @@ impl Mailboxes {
     /// A mailbox for the destination called `name`.
     pub(crate) fn register(self: &Arc<Self>, name: &str) -> Result<Mailbox, NodeError> {
         let destination = Destination::name(name).ok_or(NodeError::BadDestination)?;
-        let Destination::Name(key) = &destination else {
-            return Err(NodeError::BadDestination);
-        };
-        let key = key.clone();
         let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
         if self.closed.load(Ordering::Acquire) {
             return Err(NodeError::Stopped);
         }
-        if named.contains_key(&key) {
+        if named.contains_key(name) {
             return Err(NodeError::Registered(name.to_owned()));
         }
         let queue = MailboxQueue::new(destination, self.most_messages, self.most_bytes);
         let queue = Arc::new(queue);
-        named.insert(key, Arc::clone(&queue));
+        named.insert(name.into(), Arc::clone(&queue));
         Ok(Mailbox::new(queue, Arc::downgrade(self)))
     }
 
     pub(crate) fn unregister(&self, queue: &MailboxQueue) {
-        match &queue.destination {
-            Destination::Inbox => self.inbox_taken.store(false, Ordering::Release),
-            Destination::Name(name) => {
-                let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
-                named.remove(name);
-                drop(named);
-                // Connections may be waiting for room that will never come.
-                queue.close();
-            }
-        }
+        let Some(name) = queue.destination.as_name() else {
+            return self.inbox_taken.store(false, Ordering::Release);
+        };
+        let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
+        named.remove(name);
+        drop(named);
+        // Connections may be waiting for room that will never come.
+        queue.close();
     }
 
     fn find(&self, destination: &Destination) -> Option<Arc<MailboxQueue>> {
-        match destination {
-            Destination::Inbox => Some(Arc::clone(&self.inbox)),
-            Destination::Name(name) => {
-                let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
-                named.get(&name[..]).cloned()
-            }
+        if *destination == Destination::Inbox {
+            return Some(Arc::clone(&self.inbox));
         }
+        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        named.get(destination.as_name()?).cloned()
     }
 
     /// Delivers `arrived` in order; the mailbox to wait for when one is full.

@@ -77,7 +77,7 @@ async fn an_announced_length_beyond_the_limit_closes_the_connection_at_once() {
 }
 
 #[tokio::test]
-async fn a_frame_cut_short_and_a_trickled_handshake_end_with_the_deadline() {
+async fn a_frame_cut_short_and_a_silent_client_end_with_the_deadline() {
     let mut quick = config();
     quick.connections.handshake_timeout = Duration::from_millis(200);
     let (a, b) = support::pair_of(
