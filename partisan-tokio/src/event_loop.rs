@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use partisan_proto::{
@@ -309,7 +310,6 @@ impl EventLoop {
         if let Some(task) = self.store_task.take() {
             report_panic(task.await);
         }
-        self.farewell();
     }
 
     async fn end_at_once(mut self, events: mpsc::Receiver<LoopEvent>) {
@@ -319,14 +319,10 @@ impl EventLoop {
         }
         self.helpers.shutdown().await;
         self.tasks.shutdown().await;
-        self.farewell();
     }
-
-    /// Tells everybody who waits that it is over; when this value is dropped otherwise, by the end
-    /// of the runtime or a panic, `Drop` does.
-    fn farewell(self) {}
 }
 
+/// However it ends, by a stop, the end of the runtime or a panic: whoever waits learns of it.
 impl Drop for EventLoop {
     fn drop(&mut self) {
         for connection in self.connections.values() {
@@ -334,6 +330,7 @@ impl Drop for EventLoop {
         }
         self.shared.mailboxes.close();
         lock(&self.shared.events).take();
+        self.shared.is_over.store(true, Ordering::Release);
         self.shared.stopped.send_replace(true);
         self.shared.version.send_modify(|version| *version += 1);
         self.tickets.clear();

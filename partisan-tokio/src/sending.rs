@@ -122,18 +122,18 @@ impl Node {
         options: &SendOptions,
     ) -> Result<(), SendError> {
         let to = to.into().id();
-        let payload = match self.serialised(message, |payload| {
+        let attempted = self.serialised(message, |payload| {
             let payload = Payload::Borrowed(payload);
             match self.attempt(to, payload, options) {
                 Ok(()) => Ok(None),
                 Err(Obstacle::Failed(error)) => Err(error),
                 Err(_) => Ok(Some(payload.to_bytes())),
             }
-        })?? {
-            None => return Ok(()),
-            Some(payload) => payload,
-        };
-        self.send_bytes(to, payload, options).await
+        });
+        match attempted?? {
+            None => Ok(()),
+            Some(payload) => self.send_patiently(to, payload, options).await,
+        }
     }
 
     /// Sends a message as [`Node::send`] does, without waiting.
@@ -164,6 +164,20 @@ impl Node {
         options: &SendOptions,
     ) -> Result<(), SendError> {
         let to = to.into().id();
+        match self.attempt(to, Payload::Shared(&payload), options) {
+            Ok(()) => Ok(()),
+            Err(Obstacle::Failed(error)) => Err(error),
+            Err(_) => self.send_patiently(to, payload, options).await,
+        }
+    }
+
+    /// Sends once whatever is in the way has gone.
+    async fn send_patiently(
+        &self,
+        to: NodeId,
+        payload: Bytes,
+        options: &SendOptions,
+    ) -> Result<(), SendError> {
         loop {
             // Before the attempt, so that what changes after it is noticed.
             let mut version = self.shared.version.subscribe();

@@ -1,7 +1,7 @@
 //! What the loop and all handles of a node share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -105,6 +105,8 @@ pub(crate) struct Shared {
     /// Moves with every publication; ends when the node has stopped.
     pub(crate) version: watch::Sender<u64>,
     pub(crate) stopped: watch::Sender<bool>,
+    /// As `stopped`, and cheap enough to be read for every message.
+    pub(crate) is_over: AtomicBool,
     pub(crate) mailboxes: Arc<Mailboxes>,
     pub(crate) counters: DriverCounters,
     pub(crate) protocol_counters: Mutex<Counters>,
@@ -127,7 +129,7 @@ impl Shared {
     }
 
     pub(crate) fn has_stopped(&self) -> bool {
-        *self.stopped.borrow()
+        self.is_over.load(Ordering::Acquire)
     }
 
     pub(crate) fn counters(&self) -> NodeCounters {

@@ -1,6 +1,7 @@
 //! Bringing a node to life.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -161,6 +162,7 @@ fn run(
         }),
         version: watch::Sender::new(0),
         stopped: watch::Sender::new(false),
+        is_over: AtomicBool::new(false),
         mailboxes: Arc::clone(&mailboxes),
         counters,
         protocol_counters: Mutex::new(Counters::default()),
