@@ -12,7 +12,7 @@ use partisan_proto::{
 };
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use crate::connection::{Connection, Lane, Surroundings, serve};
 use crate::shared::{Published, Shared, View};
@@ -57,6 +57,13 @@ pub(crate) enum Request {
     Abort,
 }
 
+/// Where to put what is to be stored, and the task that stores it.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) latest: watch::Sender<Bytes>,
+    pub(crate) task: JoinHandle<()>,
+}
+
 /// The one loop of a node.
 pub(crate) struct EventLoop {
     pub(crate) core: partisan_proto::Node,
@@ -75,8 +82,7 @@ pub(crate) struct EventLoop {
     pub(crate) tasks: JoinSet<()>,
     /// Listeners and dials, which end at once.
     pub(crate) helpers: JoinSet<()>,
-    pub(crate) store: Option<watch::Sender<Bytes>>,
-    pub(crate) store_task: Option<tokio::task::JoinHandle<()>>,
+    pub(crate) store: Option<Store>,
     pub(crate) routes_version: u64,
     pub(crate) members_moved: bool,
     /// What performing actions caused.
@@ -84,6 +90,35 @@ pub(crate) struct EventLoop {
 }
 
 impl EventLoop {
+    pub(crate) fn new(
+        core: partisan_proto::Node,
+        out: Outbox,
+        shared: Arc<Shared>,
+        around: Arc<Surroundings>,
+        helpers: JoinSet<()>,
+        store: Option<Store>,
+    ) -> Self {
+        Self {
+            core,
+            out,
+            started: tokio::time::Instant::now(),
+            shared,
+            around,
+            connections: BTreeMap::new(),
+            handshaking: BTreeSet::new(),
+            dials: HashMap::new(),
+            accepted: 0,
+            tickets: HashMap::new(),
+            next_ticket: 0,
+            tasks: JoinSet::new(),
+            helpers,
+            store,
+            routes_version: 0,
+            members_moved: true,
+            feedback: Vec::new(),
+        }
+    }
+
     pub(crate) async fn run(
         mut self,
         mut events: mpsc::Receiver<LoopEvent>,
@@ -306,16 +341,16 @@ impl EventLoop {
             tracing::warn!("connections were dropped: not flushed within the shutdown grace");
         }
         self.tasks.shutdown().await;
-        self.store = None;
-        if let Some(task) = self.store_task.take() {
+        if let Some(Store { latest, task }) = self.store.take() {
+            drop(latest);
             report_panic(task.await);
         }
     }
 
     async fn end_at_once(mut self, events: mpsc::Receiver<LoopEvent>) {
         drop(events);
-        if let Some(task) = self.store_task.take() {
-            task.abort();
+        if let Some(store) = self.store.take() {
+            store.task.abort();
         }
         self.helpers.shutdown().await;
         self.tasks.shutdown().await;

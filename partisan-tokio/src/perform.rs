@@ -55,7 +55,7 @@ impl EventLoop {
             }
             Action::Persist(bytes) => {
                 if let Some(store) = &self.store {
-                    store.send_replace(bytes);
+                    store.latest.send_replace(bytes);
                 }
             }
             Action::Notify(notification) => {

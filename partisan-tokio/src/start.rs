@@ -1,6 +1,7 @@
 //! Bringing a node to life.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,16 +9,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use partisan_proto::{
-    Address, Birth, ConfigError, Counters, Host, Incarnation, Instant, NodeName, NodeSpec, Outbox,
-    Snapshot,
+    Address, Birth, Config, ConfigError, Counters, Host, Incarnation, Instant, NodeName, NodeSpec,
+    Outbox, Snapshot,
 };
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::connection::Surroundings;
+use crate::driver_config::DriverConfig;
 use crate::error::StartError;
-use crate::event_loop::EventLoop;
+use crate::event_loop::{EventLoop, Store};
+use crate::events::NodeEvent;
 use crate::mailboxes::Mailboxes;
 use crate::network::listener::{accept, bind};
 use crate::node::Node;
@@ -143,37 +146,14 @@ fn run(
     let (events, events_received) = mpsc::channel(EVENT_QUEUE);
     let (requests, requests_received) = mpsc::channel(REQUEST_QUEUE);
     let told = broadcast::Sender::new(driver.event_queue);
-    let mailboxes = Arc::new(Mailboxes::new(&driver));
     let counters = DriverCounters::default();
-    let (store, store_task) = match state_dir {
-        None => (None, None),
-        Some(directory) => {
-            let (latest, receiver) = watch::channel(Bytes::new());
-            let file = store::file_of(&directory, name.id());
-            let failures = Arc::clone(&counters.persist_failures);
-            let writer = store::write_latest(file, receiver, failures, told.downgrade());
-            (Some(latest), Some(tokio::spawn(writer)))
-        }
-    };
-    let shared = Arc::new(Shared {
-        published: ArcSwap::from_pointee(Published {
-            view: View::new(&core, None),
-            connections: HashMap::new(),
-        }),
-        version: watch::Sender::new(0),
-        stopped: watch::Sender::new(false),
-        is_over: AtomicBool::new(false),
-        mailboxes: Arc::clone(&mailboxes),
-        counters,
-        protocol_counters: Mutex::new(Counters::default()),
-        recovered,
-        events: Mutex::new(Some(told)),
-        config,
-    });
+    let file = state_dir.map(|directory| store::file_of(&directory, name.id()));
+    let store = file.map(|file| keep(file, &counters, &told));
+    let shared = Arc::new(share(config, &driver, &core, recovered, counters, told));
     let around = Arc::new(Surroundings {
         max_frame: shared.config.connections.max_frame,
         config: driver,
-        mailboxes,
+        mailboxes: Arc::clone(&shared.mailboxes),
         events: events.clone(),
     });
     let helpers = listen(listeners, &around, &shared);
@@ -183,28 +163,45 @@ fn run(
         requests,
         events,
     };
-    let event_loop = EventLoop {
-        core,
-        out,
-        started: tokio::time::Instant::now(),
-        shared,
-        around,
-        connections: BTreeMap::new(),
-        handshaking: BTreeSet::new(),
-        dials: HashMap::new(),
-        accepted: 0,
-        tickets: HashMap::new(),
-        next_ticket: 0,
-        tasks: JoinSet::new(),
-        helpers,
-        store,
-        store_task,
-        routes_version: 0,
-        members_moved: true,
-        feedback: Vec::new(),
-    };
+    let event_loop = EventLoop::new(core, out, shared, around, helpers, store);
     tokio::spawn(event_loop.run(events_received, requests_received));
     Ok(node)
+}
+
+/// Starts the task that stores the membership.
+fn keep(file: PathBuf, counters: &DriverCounters, told: &broadcast::Sender<NodeEvent>) -> Store {
+    let (latest, receiver) = watch::channel(Bytes::new());
+    let failures = Arc::clone(&counters.persist_failures);
+    let writer = store::write_latest(file, receiver, failures, told.downgrade());
+    Store {
+        latest,
+        task: tokio::spawn(writer),
+    }
+}
+
+fn share(
+    config: Arc<Config>,
+    driver: &DriverConfig,
+    core: &partisan_proto::Node,
+    recovered: Option<store::Recovered>,
+    counters: DriverCounters,
+    told: broadcast::Sender<NodeEvent>,
+) -> Shared {
+    Shared {
+        published: ArcSwap::from_pointee(Published {
+            view: View::new(core, None),
+            connections: HashMap::new(),
+        }),
+        version: watch::Sender::new(0),
+        stopped: watch::Sender::new(false),
+        is_over: AtomicBool::new(false),
+        mailboxes: Arc::new(Mailboxes::new(driver)),
+        counters,
+        protocol_counters: Mutex::new(Counters::default()),
+        recovered,
+        events: Mutex::new(Some(told)),
+        config,
+    }
 }
 
 fn listen(

@@ -152,8 +152,16 @@ async fn other_mailboxes_go_on_while_one_is_full() {
 }
 
 #[tokio::test]
-async fn a_shutdown_delivers_everything_that_was_queued() {
-    let (a, b) = pair().await;
+async fn a_shutdown_delivers_everything_that_was_queued_even_to_a_slow_receiver() {
+    let tight = DriverConfig {
+        mailbox_messages: 4,
+        ..DriverConfig::default()
+    };
+    let (a, b) = pair_of(
+        settings("a@127.0.0.1"),
+        settings("b@127.0.0.1").driver(tight),
+    )
+    .await;
     let bulk = a.channel("bulk").unwrap();
     let mut inbox = b.inbox().unwrap();
     for number in 0..2_000_u32 {
@@ -162,10 +170,11 @@ async fn a_shutdown_delivers_everything_that_was_queued() {
             .unwrap();
         a.try_send_bytes(b.id(), &payload, &options()).unwrap();
     }
-    soon(a.shutdown()).await;
+    let stopping = tokio::spawn(async move { a.shutdown().await });
     for _ in 0..4_000 {
         next(&mut inbox).await;
     }
+    soon(stopping).await.unwrap();
 }
 
 #[tokio::test]
