@@ -1,1 +1,69 @@
-//! x
+//! Partisan nodes on tokio: real TCP, bounded queues, typed messages.
+//!
+//! A [`Node`] runs one [`partisan_proto::Node`] and is what most users hold.
+//!
+//! ```
+//! use std::time::Duration;
+//! use partisan_tokio::{Contact, Node, NodeName, SendOptions, Settings};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let alice = Node::start(Settings::new(NodeName::new("alice@127.0.0.1")?)).await?;
+//! let bob = Node::start(Settings::new(NodeName::new("bob@127.0.0.1")?)).await?;
+//! let mut inbox = alice.inbox()?;
+//! bob.sync_join(Contact::from(&*alice.spec()), Duration::from_secs(10)).await?;
+//! bob.send(&alice.name(), "hello", &SendOptions::default()).await?;
+//! let message = inbox.recv().await.ok_or("stopped")?;
+//! assert_eq!(message.decode::<String>()?, "hello");
+//! bob.shutdown().await;
+//! alice.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How it works
+//!
+//! One task, the loop, owns the protocol; it never waits for a peer. Plain messages do not pass
+//! it: a sender looks its lane up in the published routes and encodes straight into the queue of
+//! that connection, whose task writes whole batches; on the other side the task of the connection
+//! hands what one read brought straight to the mailboxes. Both paths pass one function on each
+//! side (`interception`).
+//!
+//! Every queue is bounded by [`DriverConfig`]. A full queue makes `send` wait and `try_send` fail;
+//! a full mailbox stops the reading of the connections that bring its messages, and so in the end
+//! their senders. Messages of a connection are never delivered once the protocol has closed it.
+
+mod cluster;
+mod connection;
+mod driver_config;
+mod error;
+mod event_loop;
+mod events;
+mod interception;
+mod mailbox;
+mod mailboxes;
+mod network;
+mod node;
+mod perform;
+mod sending;
+mod settings;
+mod shared;
+mod start;
+mod store;
+mod sync;
+
+pub use cluster::{LocalCluster, LocalClusterBuilder};
+pub use driver_config::DriverConfig;
+pub use error::{NodeError, SendError, StartError};
+pub use events::{EventStream, NodeEvent, Subscription};
+pub use mailbox::{Mailbox, Message};
+pub use node::Node;
+pub use sending::{Recipient, SendOptions};
+pub use settings::Settings;
+pub use shared::{NodeCounters, View};
+pub use store::Recovered;
+
+pub use partisan_proto::{
+    Address, ChannelId, ChannelName, Channels, ClusterName, CommandError, Config, Contact, Member,
+    NodeId, NodeName, NodeSpec, Notification, Tag,
+};

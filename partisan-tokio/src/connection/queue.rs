@@ -1,0 +1,371 @@
+//! What waits to be written on one connection.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use partisan_proto::wire::{AppHeader, Frame};
+use tokio::sync::{Notify, Semaphore};
+
+use super::batch::{Batch, Payload};
+use crate::sync::lock;
+
+/// A frame on its way out.
+#[derive(Debug)]
+pub(crate) enum Outgoing<'a> {
+    /// An application message of a sender who has reserved room.
+    App {
+        header: &'a AppHeader,
+        payload: Payload<'a>,
+        reserved: Reserved,
+    },
+    /// A frame of the core.
+    Core(&'a Frame),
+}
+
+/// Room reserved for one application frame; given back when it is written.
+#[derive(Debug)]
+pub(crate) struct Reserved(usize);
+
+/// Why a frame was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PutError {
+    /// There is no room.
+    Full,
+    /// The connection is closed or being closed.
+    Closed,
+}
+
+/// What changed for the core with the last frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pressure {
+    /// Nothing.
+    Unchanged,
+    /// Room is running out.
+    Congested,
+}
+
+/// Two bounded queues, control frames before application frames, drained in whole batches.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    /// Wakes the writer.
+    ready: Notify,
+    /// One permit a byte of room for application frames. Fair, and safe to give up waiting.
+    room: Semaphore,
+    limit: usize,
+    control_limit: usize,
+    /// Bytes of application frames, queued or being written.
+    load: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    control: Batch,
+    control_frames: usize,
+    app: Batch,
+    /// The writer found nothing and waits.
+    idle: bool,
+    /// Nothing is handed to the writer for now.
+    held: bool,
+    closed: bool,
+    /// The core was told that room is running out.
+    congested: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(limit: usize, control_limit: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            ready: Notify::new(),
+            room: Semaphore::new(limit),
+            limit,
+            control_limit,
+            load: AtomicUsize::new(0),
+        }
+    }
+
+    /// Bytes of application frames that are not written yet.
+    pub(crate) fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+
+    /// A frame longer than the queue takes all of it.
+    fn need(&self, frame: usize) -> u32 {
+        u32::try_from(frame.min(self.limit)).unwrap_or(u32::MAX)
+    }
+
+    /// Reserves room for a frame of so many bytes, if there is some.
+    pub(crate) fn try_reserve(&self, frame: usize) -> Result<Reserved, PutError> {
+        let need = self.need(frame);
+        match self.room.try_acquire_many(need) {
+            Ok(permit) => {
+                permit.forget();
+                Ok(Reserved(need as usize))
+            }
+            Err(tokio::sync::TryAcquireError::NoPermits) => Err(PutError::Full),
+            Err(tokio::sync::TryAcquireError::Closed) => Err(PutError::Closed),
+        }
+    }
+
+    /// Waits for room, in the order of asking; fails when the connection closes.
+    pub(crate) async fn reserve(&self, frame: usize) -> Result<Reserved, PutError> {
+        let need = self.need(frame);
+        let permit = self.room.acquire_many(need).await;
+        permit.map_err(|_| PutError::Closed)?.forget();
+        Ok(Reserved(need as usize))
+    }
+
+    /// Queues a frame: the one way out, for every frame.
+    ///
+    /// Application frames of the core need no reservation: it is told `Congested` in time, and may
+    /// overrun the bound by what it sent in the turn in which it was told.
+    pub(crate) fn put(&self, frame: &Outgoing<'_>) -> Result<Pressure, PutError> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err(PutError::Closed);
+        }
+        match frame {
+            Outgoing::App {
+                header,
+                payload,
+                reserved,
+            } => {
+                state.app.permits += reserved.0;
+                self.put_app(&mut state, |batch| batch.put_app(header, *payload));
+            }
+            Outgoing::Core(frame @ Frame::App { .. }) => {
+                self.put_app(&mut state, |batch| batch.put_frame(frame));
+            }
+            Outgoing::Core(frame) => {
+                if state.control_frames >= self.control_limit {
+                    return Err(PutError::Full);
+                }
+                state.control_frames += 1;
+                state.control.put_frame(frame);
+            }
+        }
+        let wake = state.idle && !state.held;
+        state.idle &= !wake;
+        let pressure = self.pressure(&mut state);
+        drop(state);
+        if wake {
+            self.ready.notify_one();
+        }
+        Ok(pressure)
+    }
+
+    fn put_app(&self, state: &mut State, put: impl FnOnce(&mut Batch)) {
+        let before = state.app.bytes();
+        put(&mut state.app);
+        let added = state.app.bytes() - before;
+        self.load.fetch_add(added, Ordering::Relaxed);
+    }
+
+    fn pressure(&self, state: &mut State) -> Pressure {
+        let full = self.load() >= self.limit - self.limit / 8;
+        if !full || state.congested {
+            return Pressure::Unchanged;
+        }
+        state.congested = true;
+        Pressure::Congested
+    }
+
+    /// The core could not be told; the next frame will try again.
+    pub(crate) fn still_uncongested(&self) {
+        lock(&self.state).congested = false;
+    }
+
+    /// Whether the core must be told that there is room again.
+    pub(crate) fn has_drained(&self) -> bool {
+        self.load() <= self.limit / 2 && lock(&self.state).congested
+    }
+
+    /// Runs `tell` when the core must be told that there is room again.
+    pub(crate) fn drained(&self, tell: impl FnOnce()) {
+        let mut state = lock(&self.state);
+        if state.congested && self.load() <= self.limit / 2 {
+            state.congested = false;
+            tell();
+        }
+    }
+
+    /// Hands everything to the writer, whose own batches must be empty; `false` if there is
+    /// nothing.
+    pub(crate) fn take(&self, control: &mut Batch, app: &mut Batch) -> bool {
+        let mut state = lock(&self.state);
+        if state.held || (state.control.is_empty() && state.app.is_empty()) {
+            state.idle = true;
+            return false;
+        }
+        std::mem::swap(&mut state.control, control);
+        std::mem::swap(&mut state.app, app);
+        state.control_frames = 0;
+        true
+    }
+
+    /// Waits until [`Queue::take`] may have something again.
+    pub(crate) async fn ready(&self) {
+        self.ready.notified().await;
+    }
+
+    /// Notes that so many bytes of application frames are written and gives `permits` back.
+    pub(crate) fn written(&self, bytes: usize, permits: usize) {
+        self.load.fetch_sub(bytes, Ordering::Relaxed);
+        if permits > 0 {
+            self.room.add_permits(permits);
+        }
+    }
+
+    /// Keeps what is queued from the writer until [`Queue::resume`].
+    pub(crate) fn hold(&self) {
+        lock(&self.state).held = true;
+    }
+
+    /// Whether [`Queue::hold`] is in force.
+    pub(crate) fn is_held(&self) -> bool {
+        lock(&self.state).held
+    }
+
+    /// Ends [`Queue::hold`].
+    pub(crate) fn resume(&self) {
+        lock(&self.state).held = false;
+        self.ready.notify_one();
+    }
+
+    /// Takes nothing more; waiting senders fail. What is queued can still be written.
+    pub(crate) fn close(&self) {
+        lock(&self.state).closed = true;
+        self.room.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use partisan_proto::wire::ControlMessage;
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    fn put(queue: &Queue, payload: &Bytes) -> Result<Pressure, PutError> {
+        let header = AppHeader::default();
+        let reserved = queue.try_reserve(payload.len() + 6)?;
+        let payload = Payload::Shared(payload);
+        queue.put(&Outgoing::App {
+            header: &header,
+            payload,
+            reserved,
+        })
+    }
+
+    fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_takes_again_what_was_written() {
+        let queue = Queue::new(1024, 16);
+        let message = Bytes::from(vec![0; 250]);
+        for _ in 0..4 {
+            put(&queue, &message).unwrap();
+        }
+        assert_eq!(queue.load(), 1024);
+        assert_eq!(put(&queue, &message), Err(PutError::Full));
+        let (mut control, mut app) = (Batch::default(), Batch::default());
+        assert!(queue.take(&mut control, &mut app));
+        assert_eq!(
+            put(&queue, &message),
+            Err(PutError::Full),
+            "not written yet"
+        );
+        queue.written(256, 256);
+        put(&queue, &message).unwrap();
+        assert_eq!(put(&queue, &message), Err(PutError::Full));
+    }
+
+    #[test]
+    fn a_frame_longer_than_the_queue_goes_alone() {
+        let queue = Queue::new(1024, 16);
+        put(&queue, &Bytes::from(vec![0; 5000])).unwrap();
+        assert_eq!(put(&queue, &Bytes::from_static(b"x")), Err(PutError::Full));
+    }
+
+    #[test]
+    fn waiting_senders_are_served_in_order_and_one_who_gives_up_harms_nobody() {
+        let queue = Queue::new(1024, 16);
+        put(&queue, &Bytes::from(vec![0; 1018])).unwrap();
+        let mut first = pin!(queue.reserve(900));
+        let mut third = pin!(queue.reserve(100));
+        assert!(poll(first.as_mut()).is_pending());
+        {
+            let mut second = pin!(queue.reserve(500));
+            assert!(poll(second.as_mut()).is_pending());
+        }
+        assert!(poll(third.as_mut()).is_pending());
+        assert_eq!(queue.try_reserve(1).unwrap_err(), PutError::Full);
+        queue.written(1024, 1024);
+        assert!(poll(third.as_mut()).is_ready() && poll(first.as_mut()).is_ready());
+    }
+
+    #[test]
+    fn closing_fails_those_who_wait_and_those_who_come() {
+        let queue = Queue::new(1024, 16);
+        put(&queue, &Bytes::from(vec![0; 1018])).unwrap();
+        let mut waiting = pin!(queue.reserve(10));
+        assert!(poll(waiting.as_mut()).is_pending());
+        queue.close();
+        assert!(matches!(
+            poll(waiting.as_mut()),
+            Poll::Ready(Err(PutError::Closed))
+        ));
+        assert_eq!(put(&queue, &Bytes::new()), Err(PutError::Closed));
+        let (mut control, mut app) = (Batch::default(), Batch::default());
+        assert!(
+            queue.take(&mut control, &mut app),
+            "what was queued can be flushed"
+        );
+    }
+
+    #[test]
+    fn control_frames_have_a_queue_and_a_bound_of_their_own() {
+        let queue = Queue::new(1024, 16);
+        put(&queue, &Bytes::from(vec![0; 1018])).unwrap();
+        let ping = Frame::Control(ControlMessage::Ping { id: 1 });
+        for _ in 0..16 {
+            queue.put(&Outgoing::Core(&ping)).unwrap();
+        }
+        assert_eq!(queue.put(&Outgoing::Core(&ping)), Err(PutError::Full));
+        let (mut control, mut app) = (Batch::default(), Batch::default());
+        assert!(queue.take(&mut control, &mut app));
+        assert!(!control.is_empty() && !app.is_empty());
+        queue.put(&Outgoing::Core(&ping)).unwrap();
+    }
+
+    #[test]
+    fn congestion_is_told_once_and_drained_at_half() {
+        let queue = Queue::new(1000, 16);
+        let message = Bytes::from(vec![0; 94]);
+        let told = (0..10).filter(|_| put(&queue, &message) == Ok(Pressure::Congested));
+        assert_eq!(told.count(), 1);
+        queue.written(400, 400);
+        queue.drained(|| panic!("not yet"));
+        queue.written(100, 100);
+        assert!(queue.has_drained());
+        let mut told = 0;
+        queue.drained(|| told += 1);
+        queue.drained(|| told += 1);
+        assert_eq!(told, 1);
+    }
+
+    #[test]
+    fn a_held_queue_gives_nothing_until_it_is_resumed() {
+        let queue = Queue::new(1024, 16);
+        queue.hold();
+        put(&queue, &Bytes::from_static(b"x")).unwrap();
+        let (mut control, mut app) = (Batch::default(), Batch::default());
+        assert!(!queue.take(&mut control, &mut app));
+        queue.resume();
+        assert!(queue.take(&mut control, &mut app));
+    }
+}

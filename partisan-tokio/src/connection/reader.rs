@@ -1,0 +1,165 @@
+//! Reads one connection: plain application messages go straight to their mailboxes, everything
+//! else to the core.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use partisan_proto::CloseReason;
+use partisan_proto::wire::{self, Decoded, Frame};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::{Connection, Gate, Surroundings};
+use crate::event_loop::LoopEvent;
+use crate::interception;
+use crate::mailboxes::Arrived;
+
+/// The state of reading one connection.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    buffer: BytesMut,
+    /// Messages that are not delivered yet.
+    arrived: VecDeque<Arrived>,
+    /// How many frames of the handshake were handed to the core.
+    handed_over: u64,
+}
+
+impl Reader {
+    pub(crate) fn new() -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            arrived: VecDeque::new(),
+            handed_over: 0,
+        }
+    }
+
+    /// Reads until the connection ends, and says why.
+    pub(crate) async fn run(
+        &mut self,
+        connection: &Arc<Connection>,
+        from: &mut (impl AsyncRead + Unpin),
+        around: &Surroundings,
+    ) -> CloseReason {
+        loop {
+            let missing = match self.decode_all(connection, around).await {
+                Ok(missing) => missing,
+                Err(reason) => return reason,
+            };
+            self.make_room(missing, around.config.read_chunk);
+            match from.read_buf(&mut self.buffer).await {
+                Ok(0) => return CloseReason::ClosedByPeer,
+                Ok(_) => {}
+                Err(_) => return CloseReason::Broken,
+            }
+        }
+    }
+
+    /// Reads and forgets everything until the peer's end.
+    pub(crate) async fn discard(&mut self, from: &mut (impl AsyncRead + Unpin)) {
+        self.arrived.clear();
+        loop {
+            self.buffer.clear();
+            self.buffer.reserve(16 << 10);
+            match from.read_buf(&mut self.buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// A frame is given memory as it arrives, twice what is there: the length that a peer announces
+    /// costs nothing.
+    fn make_room(&mut self, missing: usize, chunk: usize) {
+        let wanted = missing.min(self.buffer.len()).max(chunk / 4);
+        if self.buffer.capacity() - self.buffer.len() < wanted {
+            self.buffer.reserve(wanted.max(chunk));
+        }
+    }
+
+    /// Handles every whole frame; says how many bytes the next one lacks.
+    async fn decode_all(
+        &mut self,
+        connection: &Arc<Connection>,
+        around: &Surroundings,
+    ) -> Result<usize, CloseReason> {
+        let missing = loop {
+            let decoded = wire::decode(&mut self.buffer, around.max_frame);
+            match decoded {
+                Ok(Decoded::Skipped) => {}
+                Ok(Decoded::Incomplete(missing)) => break Ok(missing),
+                Ok(Decoded::Frame(frame)) => match interception::incoming(connection, frame) {
+                    Frame::App {
+                        destination,
+                        payload,
+                    } => self.arrived.push_back(Arrived {
+                        destination,
+                        payload,
+                    }),
+                    frame => self.hand_over(connection, frame, around).await?,
+                },
+                // What came before the malformed frame is delivered first.
+                Err(error) => break Err(CloseReason::Malformed(error)),
+            }
+        };
+        self.deliver(connection, around).await?;
+        missing
+    }
+
+    async fn hand_over(
+        &mut self,
+        connection: &Arc<Connection>,
+        frame: Frame,
+        around: &Surroundings,
+    ) -> Result<(), CloseReason> {
+        self.handed_over += 1;
+        let connection = Arc::clone(connection);
+        let event = LoopEvent::Frame { connection, frame };
+        let sent = around.events.send(event).await;
+        sent.map_err(|_| CloseReason::Stopped)
+    }
+
+    /// Delivers what has arrived, waiting where a mailbox is full. That holds up this connection
+    /// alone.
+    async fn deliver(
+        &mut self,
+        connection: &Arc<Connection>,
+        around: &Surroundings,
+    ) -> Result<(), CloseReason> {
+        while !self.arrived.is_empty() {
+            let delivered =
+                connection.while_open(|lane| around.mailboxes.deliver(lane, &mut self.arrived));
+            match delivered {
+                Ok(Ok(())) => {}
+                Ok(Err(full)) => full.room().await,
+                Err(Gate::Handshaking) => self.judge(connection, around).await?,
+                Err(_) => return Err(CloseReason::Stopped),
+            }
+        }
+        Ok(())
+    }
+
+    /// Application messages during the handshake: the last step of it may still be on its way to
+    /// the core. When it is not, they break the protocol, and the core judges that.
+    async fn judge(
+        &mut self,
+        connection: &Arc<Connection>,
+        around: &Surroundings,
+    ) -> Result<(), CloseReason> {
+        connection.until_handled(self.handed_over).await;
+        if connection.while_open(|_| ()) != Err(Gate::Handshaking) {
+            return Ok(());
+        }
+        let Some(Arrived {
+            destination,
+            payload,
+        }) = self.arrived.pop_front()
+        else {
+            return Ok(());
+        };
+        let frame = Frame::App {
+            destination,
+            payload,
+        };
+        self.hand_over(connection, frame, around).await
+    }
+}

@@ -1,0 +1,246 @@
+//! All mailboxes of a node.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use partisan_proto::wire::Destination;
+
+use crate::connection::Lane;
+use crate::driver_config::DriverConfig;
+use crate::error::NodeError;
+use crate::mailbox::{Mailbox, MailboxQueue};
+
+/// A message that has arrived and is not delivered yet.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) destination: Destination,
+    pub(crate) payload: Bytes,
+}
+
+/// All mailboxes of a node.
+#[derive(Debug)]
+pub(crate) struct Mailboxes {
+    most_messages: usize,
+    most_bytes: usize,
+    inbox: Arc<MailboxQueue>,
+    inbox_taken: AtomicBool,
+    named: RwLock<HashMap<Box<str>, Arc<MailboxQueue>>>,
+    closed: AtomicBool,
+    /// Messages for a name that nobody has registered.
+    pub(crate) undeliverable: AtomicU64,
+}
+
+impl Mailboxes {
+    pub(crate) fn new(config: &DriverConfig) -> Self {
+        let (most_messages, most_bytes) = (config.mailbox_messages, config.mailbox_bytes);
+        let inbox = MailboxQueue::new(Destination::Inbox, most_messages, most_bytes);
+        Self {
+            most_messages,
+            most_bytes,
+            inbox: Arc::new(inbox),
+            inbox_taken: AtomicBool::new(false),
+            named: RwLock::default(),
+            closed: AtomicBool::new(false),
+            undeliverable: AtomicU64::new(0),
+        }
+    }
+
+    /// The node's own inbox, for one receiver at a time.
+    pub(crate) fn inbox(self: &Arc<Self>) -> Result<Mailbox, NodeError> {
+        if self.inbox_taken.swap(true, Ordering::AcqRel) {
+            return Err(NodeError::InboxTaken);
+        }
+        let queue = Arc::clone(&self.inbox);
+        Ok(Mailbox::new(queue, Arc::downgrade(self)))
+    }
+
+    /// A mailbox for the destination called `name`.
+    pub(crate) fn register(self: &Arc<Self>, name: &str) -> Result<Mailbox, NodeError> {
+        let destination = Destination::name(name).ok_or(NodeError::BadDestination)?;
+        let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
+        if self.closed.load(Ordering::Acquire) {
+            return Err(NodeError::Stopped);
+        }
+        if named.contains_key(name) {
+            return Err(NodeError::Registered(name.to_owned()));
+        }
+        let queue = MailboxQueue::new(destination, self.most_messages, self.most_bytes);
+        let queue = Arc::new(queue);
+        named.insert(name.into(), Arc::clone(&queue));
+        Ok(Mailbox::new(queue, Arc::downgrade(self)))
+    }
+
+    pub(crate) fn unregister(&self, queue: &MailboxQueue) {
+        let Some(name) = queue.destination.as_name() else {
+            return self.inbox_taken.store(false, Ordering::Release);
+        };
+        let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
+        named.remove(name);
+        drop(named);
+        // Connections may be waiting for room that will never come.
+        queue.close();
+    }
+
+    fn find(&self, destination: &Destination) -> Option<Arc<MailboxQueue>> {
+        if *destination == Destination::Inbox {
+            return Some(Arc::clone(&self.inbox));
+        }
+        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        named.get(destination.as_name()?).cloned()
+    }
+
+    /// Delivers `arrived` in order; the mailbox to wait for when one is full.
+    pub(crate) fn deliver(
+        &self,
+        lane: Lane,
+        arrived: &mut VecDeque<Arrived>,
+    ) -> Result<(), Arc<MailboxQueue>> {
+        while let Some(next) = arrived.front() {
+            match self.find(&next.destination) {
+                Some(mailbox) => {
+                    if !mailbox.push_run(lane, arrived) {
+                        return Err(mailbox);
+                    }
+                }
+                None => {
+                    arrived.pop_front();
+                    self.undeliverable.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Delivers one message without waiting; the mailbox to wait for when it is full.
+    pub(crate) fn deliver_one(
+        &self,
+        lane: Lane,
+        arrived: Arrived,
+    ) -> Result<(), Arc<MailboxQueue>> {
+        self.deliver(lane, &mut VecDeque::from([arrived]))
+    }
+
+    /// Takes no more messages.
+    pub(crate) fn close(&self) {
+        let named = self.named.write().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Release);
+        self.inbox.close();
+        for mailbox in named.values() {
+            mailbox.close();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use partisan_proto::{ChannelId, NodeId};
+
+    fn mailboxes(messages: usize, bytes: usize) -> Arc<Mailboxes> {
+        Arc::new(Mailboxes::new(&DriverConfig {
+            mailbox_messages: messages,
+            mailbox_bytes: bytes,
+            ..DriverConfig::default()
+        }))
+    }
+
+    fn lane() -> Lane {
+        Lane {
+            peer: NodeId::from_u64(1),
+            channel: ChannelId::DEFAULT,
+        }
+    }
+
+    fn arrived(texts: &[(&str, &'static str)]) -> VecDeque<Arrived> {
+        let one = |(name, text): &(&str, &'static str)| Arrived {
+            destination: Destination::name(name).unwrap_or_default(),
+            payload: Bytes::from_static(text.as_bytes()),
+        };
+        texts.iter().map(one).collect()
+    }
+
+    fn received(mailbox: &mut Mailbox) -> Vec<Bytes> {
+        std::iter::from_fn(|| mailbox.try_recv())
+            .map(|message| message.payload)
+            .collect()
+    }
+
+    #[test]
+    fn messages_find_their_mailboxes_in_order() {
+        let all = mailboxes(10, 1000);
+        let (mut inbox, mut named) = (all.inbox().unwrap(), all.register("n").unwrap());
+        let mut batch = arrived(&[("", "1"), ("n", "2"), ("x", "3"), ("n", "4"), ("", "5")]);
+        all.deliver(lane(), &mut batch).unwrap();
+        assert_eq!(received(&mut inbox), ["1", "5"]);
+        assert_eq!(received(&mut named), ["2", "4"]);
+        assert_eq!(all.undeliverable.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_full_mailbox_stops_the_batch_where_it_is() {
+        for all in [mailboxes(2, 1000), mailboxes(1000, 2)] {
+            let mut inbox = all.inbox().unwrap();
+            let mut batch = arrived(&[("", "1"), ("", "2"), ("", "3")]);
+            assert!(all.deliver(lane(), &mut batch).is_err());
+            assert_eq!(batch.len(), 1);
+            assert_eq!(received(&mut inbox), ["1", "2"]);
+            all.deliver(lane(), &mut batch).unwrap();
+            assert_eq!(received(&mut inbox), ["3"]);
+        }
+    }
+
+    #[test]
+    fn names_are_unique_while_their_mailbox_lives() {
+        let all = mailboxes(10, 1000);
+        let one = all.register("n").unwrap();
+        assert_eq!(
+            all.register("n").unwrap_err(),
+            NodeError::Registered("n".into())
+        );
+        drop(one);
+        all.register("n").unwrap();
+        assert_eq!(all.register("").unwrap_err(), NodeError::BadDestination);
+        let inbox = all.inbox().unwrap();
+        assert_eq!(all.inbox().unwrap_err(), NodeError::InboxTaken);
+        drop(inbox);
+        all.inbox().unwrap();
+    }
+
+    #[test]
+    fn what_a_dropped_inbox_had_taken_is_received_by_the_next() {
+        let all = mailboxes(10, 1000);
+        let mut inbox = all.inbox().unwrap();
+        all.deliver(lane(), &mut arrived(&[("", "1"), ("", "2")]))
+            .unwrap();
+        assert_eq!(inbox.try_recv().unwrap().payload, "1");
+        drop(inbox);
+        assert_eq!(received(&mut all.inbox().unwrap()), ["2"]);
+    }
+
+    #[tokio::test]
+    async fn dropping_a_full_named_mailbox_frees_whoever_waits_for_it() {
+        let all = mailboxes(1, 1000);
+        let named = all.register("n").unwrap();
+        let mut batch = arrived(&[("n", "1"), ("n", "2")]);
+        let full = all.deliver(lane(), &mut batch).unwrap_err();
+        let waiting = tokio::spawn(async move { full.room().await });
+        tokio::task::yield_now().await;
+        drop(named);
+        waiting.await.unwrap();
+        all.deliver(lane(), &mut batch).unwrap();
+        assert_eq!(all.undeliverable.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_closed_mailbox_ends_after_its_last_message() {
+        let all = mailboxes(10, 1000);
+        let mut inbox = all.inbox().unwrap();
+        all.deliver(lane(), &mut arrived(&[("", "1")])).unwrap();
+        all.close();
+        assert_eq!(inbox.recv().await.unwrap().payload, "1");
+        assert_eq!(inbox.recv().await, None);
+        assert_eq!(all.register("late").unwrap_err(), NodeError::Stopped);
+    }
+}

@@ -1,0 +1,184 @@
+//! Performs the actions of the core, in order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use partisan_proto::{Action, ChannelId, CloseReason, ConnectionId, Delivery, Event, Notification};
+
+use crate::connection::{Connection, Lane, Outgoing, Pressure, PutError};
+use crate::event_loop::{EventLoop, LoopEvent};
+use crate::events::NodeEvent;
+use crate::interception;
+use crate::mailboxes::Arrived;
+use crate::network::dialler::dial;
+
+impl EventLoop {
+    /// Performs all actions of the outbox. What it causes is left in `feedback`.
+    pub(crate) fn perform(&mut self) {
+        let mut actions = std::mem::take(&mut self.out.actions);
+        self.hold_farewells(&actions);
+        for action in actions.drain(..) {
+            self.perform_one(action);
+        }
+        self.out.actions = actions;
+    }
+
+    fn perform_one(&mut self, action: Action) {
+        match action {
+            Action::Open {
+                connection,
+                addresses,
+                timeout,
+            } => {
+                let events = self.around.events.clone();
+                let tcp_timeout = self.around.config.tcp_timeout;
+                let task = self.helpers.spawn(async move {
+                    let result = dial(addresses, timeout, tcp_timeout).await;
+                    // Without a loop there is nobody to tell.
+                    let _ = events.send(LoopEvent::Dialled { connection, result }).await;
+                });
+                self.dials.insert(connection, task);
+            }
+            Action::Send { connection, frame } => self.send(connection, &Outgoing::Core(&frame)),
+            Action::Close {
+                connection,
+                reason,
+                flush,
+            } => self.close(connection, reason, flush),
+            Action::Deliver(delivery) => self.deliver(delivery),
+            Action::Reply { ticket, result } => {
+                if let Some(reply) = self.tickets.remove(&ticket) {
+                    // Whoever asked may have given up.
+                    let _ = reply.send(result);
+                }
+            }
+            Action::Persist(bytes) => {
+                if let Some(store) = &self.store {
+                    store.latest.send_replace(bytes);
+                }
+            }
+            Action::Notify(notification) => {
+                trace(&notification);
+                self.shared.tell(NodeEvent::Notification(notification));
+            }
+        }
+    }
+
+    fn send(&mut self, id: ConnectionId, frame: &Outgoing<'_>) {
+        let Some(connection) = self.connections.get(&id) else {
+            return;
+        };
+        match interception::outgoing(connection, frame) {
+            Ok(Pressure::Unchanged) | Err(PutError::Closed) => {}
+            Ok(Pressure::Congested) => self.feedback.push(Event::Congested { connection: id }),
+            Err(PutError::Full) => {
+                let reason = CloseReason::Stalled;
+                self.shared.counters.stalled.fetch_add(1, Ordering::Relaxed);
+                self.close(id, reason, false);
+                let connection = id;
+                self.feedback.push(Event::Closed { connection, reason });
+            }
+        }
+    }
+
+    fn close(&mut self, id: ConnectionId, reason: CloseReason, flush: bool) {
+        if let Some(dial) = self.dials.remove(&id) {
+            dial.abort();
+        }
+        if let Some(connection) = self.forget(id) {
+            tracing::debug!(connection = ?id, %reason, "closed");
+            connection.end(flush);
+        }
+    }
+
+    /// The core delivers what did not come by the straight path; it cannot wait for room.
+    fn deliver(&self, delivery: Delivery) {
+        let Delivery {
+            from,
+            channel,
+            destination,
+            payload,
+        } = delivery;
+        let lane = Lane {
+            peer: from,
+            channel,
+        };
+        let arrived = Arrived {
+            destination,
+            payload,
+        };
+        let mailboxes = &self.shared.mailboxes;
+        if mailboxes.deliver_one(lane, arrived).is_err() {
+            mailboxes.undeliverable.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Where a whole session is closed with a flush, its anchor waits until the other lanes have
+    /// ended: a goodbye that arrives first would make the peer close them with messages unread.
+    fn hold_farewells(&mut self, actions: &[Action]) {
+        let flushed: BTreeSet<ConnectionId> = actions.iter().filter_map(flushed).collect();
+        let closing: Vec<(Lane, Arc<Connection>)> = flushed
+            .iter()
+            .filter_map(|id| self.connections.get(id))
+            .filter_map(|connection| Some((connection.lane()?, Arc::clone(connection))))
+            .collect();
+        for (lane, anchor) in &closing {
+            if lane.channel != ChannelId::MEMBERSHIP {
+                continue;
+            }
+            let others: Vec<_> = closing
+                .iter()
+                .filter(|(other, _)| other.peer == lane.peer && other != lane)
+                .map(|(_, connection)| Arc::clone(connection))
+                .collect();
+            if !others.is_empty() {
+                self.hold_until_finished(Arc::clone(anchor), others);
+            }
+        }
+    }
+
+    fn hold_until_finished(&mut self, anchor: Arc<Connection>, others: Vec<Arc<Connection>>) {
+        anchor.queue.hold();
+        let deadline = self.around.config.flush_deadline;
+        self.tasks.spawn(async move {
+            let all = async {
+                for other in others {
+                    other.until_finished().await;
+                }
+            };
+            let _ = tokio::time::timeout(deadline, all).await;
+            anchor.queue.resume();
+        });
+    }
+}
+
+const fn flushed(action: &Action) -> Option<ConnectionId> {
+    match action {
+        Action::Close {
+            connection,
+            flush: true,
+            ..
+        } => Some(*connection),
+        _ => None,
+    }
+}
+
+/// Tells the log; failed dials, which repeat, only at a level that is off by default.
+fn trace(notification: &Notification) {
+    match notification {
+        Notification::MemberJoined { spec, incarnation } => {
+            tracing::info!(node = %spec.name(), %incarnation, "member joined");
+        }
+        Notification::MemberLeft { node } => tracing::info!(%node, "member left"),
+        Notification::Removed { .. } => tracing::warn!("removed from the cluster"),
+        Notification::NodeUp { instance, .. } => tracing::info!(node = %instance.node, "up"),
+        Notification::NodeDown {
+            instance, reason, ..
+        } => tracing::info!(node = %instance.node, %reason, "down"),
+        Notification::DuplicateName { .. } => {
+            tracing::error!("another node with this name is alive and newer; rename one");
+        }
+        other => tracing::debug!(event = ?other, "told"),
+    }
+}

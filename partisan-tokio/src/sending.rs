@@ -1,0 +1,320 @@
+//! Sending: straight from the caller to the queue of a connection, past the loop.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use partisan_proto::wire::{AppHeader, Destination, FRAME_PREFIX};
+use partisan_proto::{ChannelId, CommandError, ConnectionId, NodeId, NodeName};
+use serde::Serialize;
+
+use crate::connection::{Connection, Lane, Outgoing, Payload, Pressure, PutError};
+use crate::error::{NodeError, SendError};
+use crate::event_loop::LoopEvent;
+use crate::interception;
+use crate::mailbox::MailboxQueue;
+use crate::mailboxes::Arrived;
+use crate::node::Node;
+
+/// What is kept of the buffer that a thread serialises into.
+const KEEP: usize = 64 << 10;
+
+/// The receiver of a message: a node by its identifier or, at the cost of a hash, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recipient(NodeId);
+
+impl Recipient {
+    pub(crate) const fn id(self) -> NodeId {
+        self.0
+    }
+}
+
+impl From<NodeId> for Recipient {
+    fn from(id: NodeId) -> Self {
+        Self(id)
+    }
+}
+
+impl From<&NodeName> for Recipient {
+    fn from(name: &NodeName) -> Self {
+        Self(name.id())
+    }
+}
+
+/// How a message is sent: by default to the inbox, without a key, on the default channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendOptions {
+    channel: ChannelId,
+    key: Option<u64>,
+    header: AppHeader,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self {
+            channel: ChannelId::DEFAULT,
+            key: None,
+            header: AppHeader::default(),
+        }
+    }
+}
+
+impl SendOptions {
+    /// On this channel; [`Node::channel`](crate::Node::channel) finds one by its name.
+    #[must_use]
+    pub const fn channel(mut self, channel: ChannelId) -> Self {
+        self.channel = channel;
+        self
+    }
+
+    /// Messages with the same key arrive in the order of sending, whatever the number of lanes.
+    #[must_use]
+    pub const fn key(mut self, key: u64) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// To what is registered under this name instead of the inbox.
+    ///
+    /// # Errors
+    /// [`NodeError::BadDestination`] unless it has 1 to 255 bytes.
+    pub fn destination(mut self, name: &str) -> Result<Self, NodeError> {
+        let destination = Destination::name(name).ok_or(NodeError::BadDestination)?;
+        self.header = AppHeader { destination };
+        Ok(self)
+    }
+}
+
+/// Why a message is not queued yet.
+enum Obstacle {
+    /// No room on this connection.
+    Full(Arc<Connection>),
+    /// No room in a mailbox of this node.
+    MailboxFull(Arc<MailboxQueue>),
+    /// Its lane is being dialled again.
+    LaneDown,
+    Failed(SendError),
+}
+
+impl From<CommandError> for Obstacle {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::LaneDown(_) => Self::LaneDown,
+            other => Self::Failed(other.into()),
+        }
+    }
+}
+
+impl Node {
+    /// Sends a message to a node of the cluster or to this one, best effort, waiting while its
+    /// queue is full or its lane is dialled again.
+    ///
+    /// Once this returns, the message is queued; whether it arrives is unknown. Giving up waiting
+    /// sends nothing. The message is serialised with postcard; read it with
+    /// [`Message::decode`](crate::Message::decode).
+    ///
+    /// # Errors
+    /// [`SendError`]; never `QueueFull` or `LaneDown`, which it waits out.
+    pub async fn send<T: Serialize + ?Sized + Sync>(
+        &self,
+        to: impl Into<Recipient>,
+        message: &T,
+        options: &SendOptions,
+    ) -> Result<(), SendError> {
+        let to = to.into().id();
+        let attempted = self.serialised(message, |payload| {
+            let payload = Payload::Borrowed(payload);
+            match self.attempt(to, payload, options) {
+                Ok(()) => Ok(None),
+                Err(Obstacle::Failed(error)) => Err(error),
+                Err(_) => Ok(Some(payload.to_bytes())),
+            }
+        });
+        match attempted?? {
+            None => Ok(()),
+            Some(payload) => self.send_patiently(to, payload, options).await,
+        }
+    }
+
+    /// Sends a message as [`Node::send`] does, without waiting.
+    ///
+    /// # Errors
+    /// [`SendError`]; [`SendError::is_full`] when there is no room.
+    pub fn try_send<T: Serialize + ?Sized>(
+        &self,
+        to: impl Into<Recipient>,
+        message: &T,
+        options: &SendOptions,
+    ) -> Result<(), SendError> {
+        let to = to.into().id();
+        self.serialised(message, |payload| {
+            self.attempt(to, Payload::Borrowed(payload), options)
+                .map_err(|obstacle| refused(to, obstacle))
+        })?
+    }
+
+    /// Sends bytes as they are, waiting as [`Node::send`] does. Long payloads are not copied.
+    ///
+    /// # Errors
+    /// As [`Node::send`].
+    pub async fn send_bytes(
+        &self,
+        to: impl Into<Recipient>,
+        payload: Bytes,
+        options: &SendOptions,
+    ) -> Result<(), SendError> {
+        let to = to.into().id();
+        match self.attempt(to, Payload::Shared(&payload), options) {
+            Ok(()) => Ok(()),
+            Err(Obstacle::Failed(error)) => Err(error),
+            Err(_) => self.send_patiently(to, payload, options).await,
+        }
+    }
+
+    /// Sends once whatever is in the way has gone.
+    async fn send_patiently(
+        &self,
+        to: NodeId,
+        payload: Bytes,
+        options: &SendOptions,
+    ) -> Result<(), SendError> {
+        loop {
+            // Before the attempt, so that what changes after it is noticed.
+            let mut version = self.shared.version.subscribe();
+            match self.attempt(to, Payload::Shared(&payload), options) {
+                Ok(()) => return Ok(()),
+                Err(Obstacle::Failed(error)) => return Err(error),
+                Err(Obstacle::MailboxFull(mailbox)) => mailbox.room().await,
+                Err(Obstacle::LaneDown) => {
+                    version.changed().await.map_err(|_| SendError::Stopped)?;
+                }
+                Err(Obstacle::Full(connection)) => {
+                    let bytes = frame_bytes(options, payload.len());
+                    // A closed connection leaves the routes soon, and the next attempt decides.
+                    if let Ok(reserved) = connection.queue.reserve(bytes).await {
+                        let payload = Payload::Shared(&payload);
+                        let frame = Outgoing::App {
+                            header: &options.header,
+                            payload,
+                            reserved,
+                        };
+                        if self.put(&connection, &frame).is_ok() {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends bytes as they are, without waiting.
+    ///
+    /// # Errors
+    /// As [`Node::try_send`].
+    pub fn try_send_bytes(
+        &self,
+        to: impl Into<Recipient>,
+        payload: &Bytes,
+        options: &SendOptions,
+    ) -> Result<(), SendError> {
+        let to = to.into().id();
+        self.attempt(to, Payload::Shared(payload), options)
+            .map_err(|obstacle| refused(to, obstacle))
+    }
+
+    fn attempt(
+        &self,
+        to: NodeId,
+        payload: Payload<'_>,
+        options: &SendOptions,
+    ) -> Result<(), Obstacle> {
+        if self.shared.has_stopped() {
+            return Err(Obstacle::Failed(SendError::Stopped));
+        }
+        if to == self.id {
+            return self.deliver_here(payload, options);
+        }
+        let published = self.shared.published.load();
+        let bytes = frame_bytes(options, payload.len());
+        let connections = &published.connections;
+        let load = |id: ConnectionId| connections.get(&id).map_or(usize::MAX, |c| c.queue.load());
+        let (channel, key) = (options.channel, options.key);
+        // The limit of the peer does not count the length itself.
+        let routes = published.view.routes();
+        let id = routes.lane(to, channel, key, bytes - 4, load)?;
+        let connection = connections.get(&id).ok_or(Obstacle::LaneDown)?;
+        let reserved = connection
+            .queue
+            .try_reserve(bytes)
+            .map_err(|error| match error {
+                PutError::Full => Obstacle::Full(Arc::clone(connection)),
+                PutError::Closed => Obstacle::LaneDown,
+            })?;
+        let frame = Outgoing::App {
+            header: &options.header,
+            payload,
+            reserved,
+        };
+        self.put(connection, &frame).map_err(|_| Obstacle::LaneDown)
+    }
+
+    fn put(&self, connection: &Connection, frame: &Outgoing<'_>) -> Result<(), PutError> {
+        let pressure = interception::outgoing(connection, frame)?;
+        if pressure == Pressure::Congested {
+            let congested = LoopEvent::Congested(connection.id);
+            if self.events.try_send(congested).is_err() {
+                connection.queue.still_uncongested();
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver_here(&self, payload: Payload<'_>, options: &SendOptions) -> Result<(), Obstacle> {
+        if self.config().channels.name(options.channel).is_none() {
+            return Err(CommandError::UnknownChannel(options.channel.0).into());
+        }
+        let lane = Lane {
+            peer: self.id,
+            channel: options.channel,
+        };
+        let arrived = Arrived {
+            destination: options.header.destination.clone(),
+            payload: payload.to_bytes(),
+        };
+        let delivered = self.shared.mailboxes.deliver_one(lane, arrived);
+        delivered.map_err(Obstacle::MailboxFull)
+    }
+
+    /// Serialises into a buffer of this thread and hands it to `then`.
+    fn serialised<T: Serialize + ?Sized, R>(
+        &self,
+        message: &T,
+        then: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, SendError> {
+        thread_local! {
+            static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        // Taken out, so that a message whose serialisation sends another one finds a new buffer.
+        let mut buffer = BUFFER.take();
+        buffer.clear();
+        let buffer = postcard::to_extend(message, buffer).map_err(SendError::Encode)?;
+        let result = then(&buffer);
+        let mut buffer = buffer;
+        buffer.clear();
+        buffer.shrink_to(KEEP);
+        BUFFER.set(buffer);
+        Ok(result)
+    }
+}
+
+fn frame_bytes(options: &SendOptions, payload: usize) -> usize {
+    FRAME_PREFIX + options.header.encoded_len() + payload
+}
+
+fn refused(to: NodeId, obstacle: Obstacle) -> SendError {
+    match obstacle {
+        Obstacle::Full(_) | Obstacle::MailboxFull(_) => CommandError::QueueFull(to).into(),
+        Obstacle::LaneDown => CommandError::LaneDown(to).into(),
+        Obstacle::Failed(error) => error,
+    }
+}

@@ -1,0 +1,145 @@
+//! What the loop and all handles of a node share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use partisan_proto::{
+    Config, ConnectionId, ConnectionInfo, Counters, Instance, Member, NodeId, NodeSpec, Routes,
+};
+use tokio::sync::{broadcast, watch};
+
+use crate::connection::Connection;
+use crate::events::{EventStream, NodeEvent};
+use crate::mailboxes::Mailboxes;
+use crate::store::Recovered;
+use crate::sync::lock;
+
+/// What a node was like at one moment.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The node and its present life.
+    pub instance: Instance,
+    /// What it tells about itself.
+    pub spec: Arc<NodeSpec>,
+    /// All members, the node itself included, sorted by name.
+    pub members: Arc<[Member]>,
+    /// Every open connection, by peer, channel and lane.
+    pub connections: Arc<[ConnectionInfo]>,
+    routes: Routes,
+}
+
+impl View {
+    pub(crate) fn new(node: &partisan_proto::Node, members: Option<Arc<[Member]>>) -> Self {
+        Self {
+            instance: node.instance(),
+            spec: Arc::clone(node.spec()),
+            members: members.unwrap_or_else(|| node.members().into()),
+            connections: node.connections().into(),
+            routes: node.routes().clone(),
+        }
+    }
+
+    /// Who is connected, and by which connections.
+    #[must_use]
+    pub const fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// Whether there is a session with this node; always with the node itself.
+    #[must_use]
+    pub fn is_connected(&self, node: NodeId) -> bool {
+        node == self.instance.node || self.routes.peer(node).is_some()
+    }
+
+    /// Whether every negotiated lane to this node is open.
+    #[must_use]
+    pub fn is_fully_connected(&self, node: NodeId) -> bool {
+        self.routes.peer(node).is_some_and(|peer| peer.is_full())
+    }
+
+    /// Whether this node is a member.
+    #[must_use]
+    pub fn is_member(&self, node: NodeId) -> bool {
+        self.members.iter().any(|member| member.spec.id() == node)
+    }
+}
+
+/// A view and the connections that its routes speak of.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) view: View,
+    pub(crate) connections: HashMap<ConnectionId, Arc<Connection>>,
+}
+
+/// How often what happened, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeCounters {
+    /// As the protocol counts.
+    pub protocol: Counters,
+    /// Connections that could not be accepted, for want of files or the like.
+    pub accept_errors: u64,
+    /// Failed attempts to store the membership.
+    pub persist_failures: u64,
+    /// Messages for a name that nobody had registered.
+    pub undeliverable: u64,
+    /// Connections closed since the peer did not read its control frames.
+    pub stalled: u64,
+}
+
+/// What the driver counts.
+#[derive(Debug, Default)]
+pub(crate) struct DriverCounters {
+    pub(crate) accept_errors: Arc<AtomicU64>,
+    pub(crate) persist_failures: Arc<AtomicU64>,
+    pub(crate) stalled: AtomicU64,
+}
+
+/// What the loop and all handles of a node share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) published: ArcSwap<Published>,
+    /// Moves with every publication; ends when the node has stopped.
+    pub(crate) version: watch::Sender<u64>,
+    pub(crate) stopped: watch::Sender<bool>,
+    /// As `stopped`, and cheap enough to be read for every message.
+    pub(crate) is_over: AtomicBool,
+    pub(crate) mailboxes: Arc<Mailboxes>,
+    pub(crate) counters: DriverCounters,
+    pub(crate) protocol_counters: Mutex<Counters>,
+    pub(crate) recovered: Option<Recovered>,
+    /// None once the node has stopped, so that streams end.
+    pub(crate) events: Mutex<Option<broadcast::Sender<NodeEvent>>>,
+}
+
+impl Shared {
+    pub(crate) fn subscribe(&self) -> EventStream {
+        let events = lock(&self.events);
+        EventStream::new(events.as_ref().map(broadcast::Sender::subscribe))
+    }
+
+    pub(crate) fn tell(&self, event: NodeEvent) {
+        if let Some(events) = lock(&self.events).as_ref() {
+            // Nobody needs to listen.
+            let _ = events.send(event);
+        }
+    }
+
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn counters(&self) -> NodeCounters {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        NodeCounters {
+            protocol: *lock(&self.protocol_counters),
+            accept_errors: read(&self.counters.accept_errors),
+            persist_failures: read(&self.counters.persist_failures),
+            undeliverable: read(&self.mailboxes.undeliverable),
+            stalled: read(&self.counters.stalled),
+        }
+    }
+}

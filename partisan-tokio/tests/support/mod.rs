@@ -1,0 +1,125 @@
+//! What the tests of the driver have in common.
+#![allow(dead_code, unreachable_pub, missing_docs)]
+
+use std::time::Duration;
+
+use partisan_proto::wire::{self, Decoded, Frame};
+use partisan_tokio::{
+    Address, Channels, ClusterName, Config, Contact, Node, NodeName, Notification, Settings,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Long enough for any machine, since no test waits that long when all is well.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+pub fn name(text: &str) -> NodeName {
+    NodeName::new(text).unwrap()
+}
+
+pub fn address(text: &str) -> Address {
+    text.parse().unwrap()
+}
+
+pub fn settings(text: &str) -> Settings {
+    Settings::new(name(text)).config(config())
+}
+
+/// Quick retries, so that tests need not wait for them, and a channel of four lanes.
+pub fn config() -> Config {
+    let options = partisan_proto::ChannelOptions { parallelism: 4 };
+    let bulk = partisan_tokio::ChannelName::new("bulk").unwrap();
+    let mut config = Config {
+        channels: Channels::new([(bulk, options)]).unwrap(),
+        cluster: ClusterName::new("test").unwrap(),
+        ..Config::default()
+    };
+    config.connections.retry_least = Duration::from_millis(50);
+    config.connections.retry_most = Duration::from_millis(200);
+    config
+}
+
+pub async fn start(text: &str) -> Node {
+    Node::start(settings(text)).await.unwrap()
+}
+
+pub fn contact(node: &Node) -> Contact {
+    Contact::from(&*node.spec())
+}
+
+/// Two nodes, joined, with every lane open on both sides.
+pub async fn pair() -> (Node, Node) {
+    pair_of(settings("a@127.0.0.1"), settings("b@127.0.0.1")).await
+}
+
+pub async fn pair_of(a: Settings, b: Settings) -> (Node, Node) {
+    let (a, b) = (Node::start(a).await.unwrap(), Node::start(b).await.unwrap());
+    b.sync_join(contact(&a), DEADLINE).await.unwrap();
+    fully_connected(&a, &b).await;
+    fully_connected(&b, &a).await;
+    (a, b)
+}
+
+pub async fn fully_connected(here: &Node, there: &Node) {
+    let id = there.id();
+    here.wait_until(DEADLINE, |view| view.is_fully_connected(id))
+        .await
+        .unwrap();
+}
+
+/// Runs `future` within the deadline of all tests.
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future)
+        .await
+        .expect("not within the deadline")
+}
+
+/// Waits for a notification.
+pub async fn notified(
+    events: &mut partisan_tokio::EventStream,
+    wanted: impl Fn(&Notification) -> bool,
+) -> Notification {
+    soon(async {
+        loop {
+            match events.next().await.expect("the node has stopped") {
+                partisan_tokio::NodeEvent::Notification(found) if wanted(&found) => return found,
+                _ => {}
+            }
+        }
+    })
+    .await
+}
+
+/// A TCP client that is no node.
+pub struct RawPeer {
+    pub stream: TcpStream,
+}
+
+impl RawPeer {
+    pub async fn connect(node: &Node) -> Self {
+        let text = node.spec().addresses()[0].to_string();
+        let stream = TcpStream::connect(text).await.unwrap();
+        Self { stream }
+    }
+
+    pub async fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    pub async fn send(&mut self, frame: &Frame) {
+        let mut bytes = Vec::new();
+        wire::encode(frame, &mut bytes);
+        self.write(&bytes).await;
+    }
+
+    /// All frames until the node closes the connection.
+    pub async fn frames_until_closed(&mut self) -> Vec<Frame> {
+        let mut bytes = bytes::BytesMut::new();
+        soon(async { while matches!(self.stream.read_buf(&mut bytes).await, Ok(1..)) {} }).await;
+        let mut frames = Vec::new();
+        while let Ok(Decoded::Frame(frame)) = wire::decode(&mut bytes, 1 << 20) {
+            frames.push(frame);
+        }
+        frames
+    }
+}
