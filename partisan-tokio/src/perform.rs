@@ -1,12 +1,10 @@
 //! Performs the actions of the core, in order.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use partisan_proto::{Action, ChannelId, CloseReason, ConnectionId, Delivery, Event, Notification};
+use partisan_proto::{Action, CloseReason, ConnectionId, Delivery, Event, Notification};
 
-use crate::connection::{Connection, Lane, Outgoing, Pressure, PutError};
+use crate::connection::{Lane, Outgoing, Pressure, PutError};
 use crate::event_loop::{EventLoop, LoopEvent};
 use crate::events::NodeEvent;
 use crate::interception;
@@ -17,7 +15,6 @@ impl EventLoop {
     /// Performs all actions of the outbox. What it causes is left in `feedback`.
     pub(crate) fn perform(&mut self) {
         let mut actions = std::mem::take(&mut self.out.actions);
-        self.hold_farewells(&actions);
         for action in actions.drain(..) {
             self.perform_one(action);
         }
@@ -112,55 +109,6 @@ impl EventLoop {
         if mailboxes.deliver_one(lane, arrived).is_err() {
             mailboxes.undeliverable.fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    /// Where a whole session is closed with a flush, its anchor waits until the other lanes have
-    /// ended: a goodbye that arrives first would make the peer close them with messages unread.
-    fn hold_farewells(&mut self, actions: &[Action]) {
-        let flushed: BTreeSet<ConnectionId> = actions.iter().filter_map(flushed).collect();
-        let closing: Vec<(Lane, Arc<Connection>)> = flushed
-            .iter()
-            .filter_map(|id| self.connections.get(id))
-            .filter_map(|connection| Some((connection.lane()?, Arc::clone(connection))))
-            .collect();
-        for (lane, anchor) in &closing {
-            if lane.channel != ChannelId::MEMBERSHIP {
-                continue;
-            }
-            let others: Vec<_> = closing
-                .iter()
-                .filter(|(other, _)| other.peer == lane.peer && other != lane)
-                .map(|(_, connection)| Arc::clone(connection))
-                .collect();
-            if !others.is_empty() {
-                self.hold_until_finished(Arc::clone(anchor), others);
-            }
-        }
-    }
-
-    fn hold_until_finished(&mut self, anchor: Arc<Connection>, others: Vec<Arc<Connection>>) {
-        anchor.queue.hold();
-        let deadline = self.around.config.flush_deadline;
-        self.tasks.spawn(async move {
-            let all = async {
-                for other in others {
-                    other.until_finished().await;
-                }
-            };
-            let _ = tokio::time::timeout(deadline, all).await;
-            anchor.queue.resume();
-        });
-    }
-}
-
-const fn flushed(action: &Action) -> Option<ConnectionId> {
-    match action {
-        Action::Close {
-            connection,
-            flush: true,
-            ..
-        } => Some(*connection),
-        _ => None,
     }
 }
 

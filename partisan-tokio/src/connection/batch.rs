@@ -183,7 +183,7 @@ mod tests {
                 };
                 wire::encode(&frame, &mut expected);
             }
-            for step in [1, 7, 1000, 1 << 20] {
+            for step in [97, 1000, 16_384, 1 << 20] {
                 let mut batch = Batch::default();
                 for payload in order {
                     batch.put_app(&AppHeader::default(), Payload::Shared(payload));

@@ -27,10 +27,8 @@ pub(crate) enum Phase {
     Running,
     /// Write what is queued, wait for the peer's end, then end.
     Flushing,
-    /// End at once.
+    /// End at once, or ended already.
     Dropping,
-    /// It has ended.
-    Finished,
 }
 
 /// Whether messages of a connection may be delivered.
@@ -135,21 +133,11 @@ impl Connection {
     /// Its task is over.
     pub(crate) fn finished(&self) {
         self.end(false);
-        self.phase.send_replace(Phase::Finished);
         lock(&self.pending).take();
     }
 
     pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
-    }
-
-    /// Waits until its task is over.
-    pub(crate) async fn until_finished(&self) {
-        // Cannot fail: `self` holds the sender.
-        let _ = self
-            .phase()
-            .wait_for(|phase| *phase == Phase::Finished)
-            .await;
     }
 
     /// The core has handled another frame of the handshake, and all that follows from it is done.

@@ -65,8 +65,6 @@ struct State {
     app: Batch,
     /// The writer found nothing and waits.
     idle: bool,
-    /// Nothing is handed to the writer for now.
-    held: bool,
     closed: bool,
     /// The core was told that room is running out.
     congested: bool,
@@ -144,8 +142,8 @@ impl Queue {
                 state.control.put_frame(frame);
             }
         }
-        let wake = state.idle && !state.held;
-        state.idle &= !wake;
+        let wake = state.idle;
+        state.idle = false;
         let pressure = self.pressure(&mut state);
         drop(state);
         if wake {
@@ -193,7 +191,7 @@ impl Queue {
     /// nothing.
     pub(crate) fn take(&self, control: &mut Batch, app: &mut Batch) -> bool {
         let mut state = lock(&self.state);
-        if state.held || (state.control.is_empty() && state.app.is_empty()) {
+        if state.control.is_empty() && state.app.is_empty() {
             state.idle = true;
             return false;
         }
@@ -214,22 +212,6 @@ impl Queue {
         if permits > 0 {
             self.room.add_permits(permits);
         }
-    }
-
-    /// Keeps what is queued from the writer until [`Queue::resume`].
-    pub(crate) fn hold(&self) {
-        lock(&self.state).held = true;
-    }
-
-    /// Whether [`Queue::hold`] is in force.
-    pub(crate) fn is_held(&self) -> bool {
-        lock(&self.state).held
-    }
-
-    /// Ends [`Queue::hold`].
-    pub(crate) fn resume(&self) {
-        lock(&self.state).held = false;
-        self.ready.notify_one();
     }
 
     /// Takes nothing more; waiting senders fail. What is queued can still be written.
@@ -356,16 +338,5 @@ mod tests {
         queue.drained(|| told += 1);
         queue.drained(|| told += 1);
         assert_eq!(told, 1);
-    }
-
-    #[test]
-    fn a_held_queue_gives_nothing_until_it_is_resumed() {
-        let queue = Queue::new(1024, 16);
-        queue.hold();
-        put(&queue, &Bytes::from_static(b"x")).unwrap();
-        let (mut control, mut app) = (Batch::default(), Batch::default());
-        assert!(!queue.take(&mut control, &mut app));
-        queue.resume();
-        assert!(queue.take(&mut control, &mut app));
     }
 }

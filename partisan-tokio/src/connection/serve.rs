@@ -1,7 +1,6 @@
 //! The task of one connection, from its opening to its end.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use partisan_proto::CloseReason;
 use tokio::io::AsyncWriteExt;
@@ -60,14 +59,12 @@ pub(crate) async fn serve(
     let reason = match end {
         End::Asked(Phase::Flushing) => {
             let flush = async {
-                // A queue that is held is released within one deadline.
-                if writer.flush_held(connection, &mut to).await.is_ok() {
+                if writer.flush(connection, &mut to).await.is_ok() {
                     let _ = to.shutdown().await;
                 }
             };
             let both = async { tokio::join!(flush, reader.discard(&mut from)) };
-            let deadline = around.config.flush_deadline;
-            let _ = timeout(deadline + held_for(connection, deadline), both).await;
+            let _ = timeout(around.config.flush_deadline, both).await;
             return;
         }
         End::Asked(_) => return,
@@ -93,14 +90,6 @@ pub(crate) async fn serve(
     };
     // Without a loop there is nobody to tell.
     let _ = around.events.send(closed).await;
-}
-
-fn held_for(connection: &Connection, deadline: Duration) -> Duration {
-    if connection.queue.is_held() {
-        deadline
-    } else {
-        Duration::ZERO
-    }
 }
 
 async fn closing(phase: &mut watch::Receiver<Phase>) -> Phase {
@@ -244,24 +233,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flushed_end_writes_all_and_a_held_one_waits_first() {
+    async fn a_flushed_end_writes_all_and_waits_for_the_peers_end() {
         let mut all = served().await;
         let goodbye = Frame::Control(ControlMessage::Ping { id: 9 });
-        all.connection.queue.hold();
         all.connection.queue.put(&Outgoing::Core(&goodbye)).unwrap();
         all.connection.end(true);
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        let early = all.peer.try_read(&mut [0]).unwrap_err();
-        assert_eq!(early.kind(), std::io::ErrorKind::WouldBlock, "held back");
-        all.connection.queue.resume();
+        // What the peer still says must not reset the connection under what it has to read.
+        all.peer
+            .write_all(&encoded(&[message("late")]))
+            .await
+            .unwrap();
         let mut read = Vec::new();
         all.peer.read_to_end(&mut read).await.unwrap();
         assert_eq!(read, encoded(&[goodbye]));
+        assert!(!all.task.is_finished());
         drop(all.peer);
         all.task.await.unwrap();
-        all.connection.until_finished().await;
+        assert!(all.mailboxes.inbox().unwrap().try_recv().is_none());
     }
 
     #[tokio::test]

@@ -39,21 +39,8 @@ impl Writer {
         }
     }
 
-    /// Writes all that is queued, once it is not held any more.
-    pub(crate) async fn flush_held(
-        &mut self,
-        connection: &Connection,
-        to: &mut (impl AsyncWrite + Unpin),
-    ) -> io::Result<()> {
-        self.flush(connection, to).await?;
-        while connection.queue.is_held() {
-            connection.queue.ready().await;
-        }
-        self.flush(connection, to).await
-    }
-
     /// Writes all that is queued.
-    async fn flush(
+    pub(crate) async fn flush(
         &mut self,
         connection: &Connection,
         to: &mut (impl AsyncWrite + Unpin),
