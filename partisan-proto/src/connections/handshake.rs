@@ -15,7 +15,8 @@
 //! state of a session before its proof is checked. The proof is the HMAC-SHA-256, under the shared
 //! secret, of the speaker's role and of both hellos: each holds a fresh nonce of 256 bits and the
 //! names, so that a proof is of no use on another connection, in the other direction or to another
-//! node. What is left to transport security: nothing is encrypted here, and somebody in the middle
+//! node. A refusal by the acceptor is proven in the same way, bound to the connector's hello: where
+//! a secret is set, an impostor cannot make a node believe that its life is over. What is left to transport security: nothing is encrypted here, and somebody in the middle
 //! who passes everything on unchanged stays in the middle.
 
 use alloc::sync::Arc;
@@ -31,7 +32,7 @@ use crate::context::Me;
 use crate::error::Refusal;
 use crate::id::{ChannelId, Epoch, Incarnation, Instance, NodeId};
 use crate::spec::NodeSpec;
-use crate::wire::{Hello, Nonce, Proof, Role, VersionRange};
+use crate::wire::{Hello, Nonce, Proof, Refuse, Role, VersionRange};
 
 /// Where a handshake stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(super) enum Step {
     ExpectHello(Hello),
     /// Acceptor: nothing is said yet.
     ExpectFirstHello,
+    /// Acceptor: the connector's hello is being judged.
+    Heard(Hello),
     /// Acceptor: both hellos are said, the connector's first.
     ExpectConfirm(Hello, Hello),
     /// Acceptor: confirmed; the manager is asked. The connector's hello, our proof, its spec.
@@ -154,9 +157,26 @@ pub(super) fn proof(
     });
     first.encode(&mut transcript);
     second.encode(&mut transcript);
+    authenticate(secret, &transcript)
+}
+
+/// The proof that whoever refuses the connector with this hello knows the secret.
+pub(super) fn refusal_proof(
+    secret: Option<&Secret>,
+    refusal: Refusal,
+    first: &Hello,
+) -> Option<Proof> {
+    let mut transcript = Vec::with_capacity(256);
+    transcript.push(2);
+    Refuse::from(refusal).encode(&mut transcript);
+    first.encode(&mut transcript);
+    authenticate(secret, &transcript)
+}
+
+fn authenticate(secret: Option<&Secret>, transcript: &[u8]) -> Option<Proof> {
     // HMAC takes keys of every length.
     let mut mac = Hmac::<Sha256>::new_from_slice(secret?.0.as_bytes()).ok()?;
-    mac.update(&transcript);
+    mac.update(transcript);
     Some(mac.finalize().into_bytes().into())
 }
 

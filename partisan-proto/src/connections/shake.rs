@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use super::handshake::{
-    Opening, Step, check_hello, check_life, check_proof, hello, proof, slot_of,
+    Opening, Step, check_hello, check_life, check_proof, hello, proof, refusal_proof, slot_of,
 };
 use super::{Connections, Origin, Slot, Stage};
 use crate::action::Action;
@@ -80,6 +80,7 @@ impl Connections {
         };
         let result = match (Step::clone(step), frame) {
             (Step::ExpectFirstHello, Frame::Hello(theirs)) if theirs.role == Role::Connector => {
+                self.set_step(id, Step::Heard((*theirs).clone()));
                 self.first_hello(cx, id, *theirs)
             }
             (Step::ExpectHello(ours), Frame::Hello(theirs)) if theirs.role == Role::Acceptor => {
@@ -91,7 +92,7 @@ impl Connections {
             (Step::ExpectAccept(first, second), Frame::Control(ControlMessage::Accept(it))) => {
                 self.accepted_by_peer(cx, id, &first, &second, *it)
             }
-            (_, Frame::Refuse(Refuse(refusal))) => return self.refused_by_peer(cx, id, refusal),
+            (step, Frame::Refuse(refuse)) => return self.refused_by_peer(cx, id, &step, refuse),
             _ => Err(Stop::Misbehaved(Misbehaviour::OutOfTurn)),
         };
         match result {
@@ -382,26 +383,42 @@ impl Connections {
         let Stage::Shaking(step) = &connection.stage else {
             return;
         };
-        let node = match &**step {
-            Step::ExpectConfirm(theirs, _)
-            | Step::Knocking(theirs, ..)
-            | Step::ExpectAccept(_, theirs) => Some(theirs.name.id()),
-            Step::ExpectHello(_) | Step::ExpectFirstHello => None,
+        let (node, proof) = match &**step {
+            Step::Heard(theirs) | Step::ExpectConfirm(theirs, _) | Step::Knocking(theirs, ..) => {
+                let proof = refusal_proof(cx.config.secret.as_ref(), refusal, theirs);
+                (Some(theirs.name.id()), proof)
+            }
+            Step::ExpectAccept(_, theirs) => (Some(theirs.name.id()), None),
+            Step::ExpectHello(_) | Step::ExpectFirstHello => (None, None),
         };
         self.counters.refused += 1;
         cx.notify(Notification::PeerRefused { node, refusal });
-        cx.send_on(id, Frame::Refuse(Refuse(refusal)));
+        cx.send_on(id, Frame::Refuse(Refuse { refusal, proof }));
         self.close(cx, id, CloseReason::Refused(refusal), true);
     }
 
-    fn refused_by_peer(&mut self, cx: &mut Context<'_>, id: ConnectionId, refusal: Refusal) {
+    fn refused_by_peer(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnectionId,
+        step: &Step,
+        refuse: Refuse,
+    ) {
+        let Refuse { refusal, proof } = refuse;
         self.counters.refused_by_peer += 1;
         let outdated = matches!(
             refusal,
             Refusal::StaleIncarnation(_) | Refusal::Removed(_) | Refusal::DuplicateName
         );
-        // Refusals carry no proof. Believe those whom this node chose to ask, not any stranger.
-        if outdated && id.is_dialled() {
+        // Of its own life a node believes those whom it dialled, if they know the secret.
+        if let Step::ExpectHello(ours) | Step::ExpectAccept(ours, _) = step
+            && outdated
+            && check_proof(
+                refusal_proof(cx.config.secret.as_ref(), refusal, ours),
+                proof,
+            )
+            .is_ok()
+        {
             cx.change(Change::Outdated { refusal });
         }
         self.close(cx, id, CloseReason::Refused(refusal), false);

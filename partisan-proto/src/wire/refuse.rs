@@ -4,20 +4,36 @@ use alloc::vec::Vec;
 
 use bytes::{Buf, BufMut};
 
-use super::DecodeError;
+use super::{DecodeError, Proof};
 use crate::error::Refusal;
 use crate::id::Incarnation;
 
-/// The last frame of a handshake that failed: `code:u16 detail:u64`.
+/// The last frame of a handshake that failed: `code:u16 detail:u64`, and `proof[32]` where the
+/// refusing side knows a secret.
 ///
 /// Codes are only ever added; an unknown one reads as [`Refusal::Other`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refuse(pub Refusal);
+pub struct Refuse {
+    /// Why.
+    pub refusal: Refusal,
+    /// That the refusing side knows the secret: without it nobody believes a refusal that says
+    /// something about the refused node's own life.
+    pub proof: Option<Proof>,
+}
+
+impl From<Refusal> for Refuse {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            proof: None,
+        }
+    }
+}
 
 impl Refuse {
     /// Appends the body of the frame to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let (code, detail) = match self.0 {
+        let (code, detail) = match self.refusal {
             Refusal::Version => (1, 0),
             Refusal::Cluster => (2, 0),
             Refusal::Secret => (3, 0),
@@ -38,6 +54,7 @@ impl Refuse {
         };
         out.put_u16(code);
         out.put_u64(detail);
+        out.put_slice(self.proof.as_ref().map_or(&[], |proof| proof));
     }
 
     /// Reads the body of a frame; bytes behind it are ignored.
@@ -50,7 +67,7 @@ impl Refuse {
         }
         let code = body.get_u16();
         let detail = Incarnation(body.get_u64()).min(Incarnation::MOST);
-        Ok(Self(match code {
+        let refusal = match code {
             1 => Refusal::Version,
             2 => Refusal::Cluster,
             3 => Refusal::Secret,
@@ -68,7 +85,9 @@ impl Refuse {
             15 => Refusal::Stopping,
             16 => Refusal::NotWanted,
             other => Refusal::Other(other),
-        }))
+        };
+        let proof = body.first_chunk().copied();
+        Ok(Self { refusal, proof })
     }
 }
 
@@ -77,7 +96,8 @@ impl<'a> arbitrary::Arbitrary<'a> for Refuse {
     fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
         // By way of the wire, so that a code known to this version never comes as `Other`.
         let mut body = Vec::new();
-        Self(u.arbitrary()?).encode(&mut body);
+        let (refusal, proof) = (u.arbitrary()?, u.arbitrary()?);
+        Self { refusal, proof }.encode(&mut body);
         Self::decode(&body).map_err(|_| arbitrary::Error::IncorrectFormat)
     }
 }

@@ -22,7 +22,8 @@ pub(super) fn frame() -> impl Strategy<Value = Frame> {
         2 => hello().prop_map(|hello| Frame::Hello(Box::new(hello))),
         4 => app(),
         4 => control().prop_map(Frame::Control),
-        1 => refusal().prop_map(|refusal| Frame::Refuse(Refuse(refusal))),
+        1 => (refusal(), option::of(any::<[u8; 32]>()))
+            .prop_map(|(refusal, proof)| Frame::Refuse(Refuse { refusal, proof })),
     ]
 }
 

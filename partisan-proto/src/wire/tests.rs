@@ -140,7 +140,7 @@ proptest! {
     #[test]
     fn a_truncated_hello_or_refusal_is_an_error(refusal in refusal(), cut in 0..10usize) {
         let mut body = Vec::new();
-        Refuse(refusal).encode(&mut body);
+        Refuse::from(refusal).encode(&mut body);
         prop_assert_eq!(decode_frame(&raw(3, &body[..cut])), Err(DecodeError::Truncated));
         let whole = hello_body();
         for cut in 8..whole.len() {
@@ -372,14 +372,14 @@ fn hellos_of_other_versions_are_read_and_compared() {
 #[test]
 fn a_refusal_of_a_later_version_is_read() {
     let body = [0x12, 0x34, 0, 0, 0, 0, 0, 0, 0, 9, 0xff];
-    let refuse = Refuse(Refusal::Other(0x1234));
+    let refuse = Refuse::from(Refusal::Other(0x1234));
     assert_eq!(decode_frame(&raw(3, &body)), Ok(Frame::Refuse(refuse)));
 }
 
 #[test]
 fn no_incarnation_is_so_great_that_none_can_follow() {
     let body = [0, 9, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
-    let refuse = Refuse(Refusal::Removed(Incarnation::MOST));
+    let refuse = Refuse::from(Refusal::Removed(Incarnation::MOST));
     assert_eq!(decode_frame(&raw(3, &body)), Ok(Frame::Refuse(refuse)));
     assert!(Incarnation::MOST < Incarnation::MOST.next());
     let bad = Err(DecodeError::BadHello);

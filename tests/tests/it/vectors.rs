@@ -84,7 +84,7 @@ fn handshake_vectors() -> Vec<(&'static str, &'static str, Frame)> {
         spec: Some(spec()),
         epoch: Epoch(8),
     };
-    let stale = Refuse(Refusal::StaleIncarnation(Incarnation(300)));
+    let stale = Refuse::from(Refusal::StaleIncarnation(Incarnation(300)));
     vec![
         (
             "hello_connector",
@@ -114,12 +114,20 @@ fn handshake_vectors() -> Vec<(&'static str, &'static str, Frame)> {
         (
             "refuse_cluster",
             "refused: another cluster",
-            Frame::Refuse(Refuse(Refusal::Cluster)),
+            Frame::Refuse(Refusal::Cluster.into()),
         ),
         (
             "refuse_stale",
             "refused: incarnation 300 is known",
             Frame::Refuse(stale),
+        ),
+        (
+            "refuse_removed",
+            "refused with a proof: removed up to incarnation 7",
+            Frame::Refuse(Refuse {
+                refusal: Refusal::Removed(Incarnation(7)),
+                proof: Some([0x5a; 32]),
+            }),
         ),
     ]
 }

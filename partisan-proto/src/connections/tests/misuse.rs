@@ -11,9 +11,7 @@ use crate::config::Config;
 use crate::error::{CloseReason, Misbehaviour, Refusal};
 use crate::id::{ClusterName, ConnectionId, Epoch, Incarnation, NodeName};
 use crate::time::Duration;
-use crate::wire::{
-    Confirm, ControlMessage, Destination, Frame, Gossip, Hello, Refuse, Role, VersionRange,
-};
+use crate::wire::{Confirm, ControlMessage, Destination, Frame, Gossip, Hello, Role, VersionRange};
 use crate::{Action, Event, Notification, Outbox};
 
 /// One node and a stranger's connection to it.
@@ -172,7 +170,7 @@ fn each_wrong_hello_is_refused_with_its_reason() {
     for (hello, refusal) in cases {
         let mut raw = Raw::new();
         raw.say(hello);
-        assert_eq!(raw.sent, [Frame::Refuse(Refuse(refusal))]);
+        assert_eq!(raw.sent, [Frame::Refuse(refusal.into())]);
         assert_eq!(raw.closed, [CloseReason::Refused(refusal)]);
         assert_eq!(raw.net.node(0).counters().refused, 1);
     }
@@ -223,7 +221,7 @@ fn each_breach_on_an_open_connection_closes_it() {
         (Raw::hello_with(|_| {}), Misbehaviour::HandshakeTwice),
         (Raw::confirm("raw@h"), Misbehaviour::HandshakeTwice),
         (
-            Frame::Refuse(Refuse(Refusal::Cluster)),
+            Frame::Refuse(Refusal::Cluster.into()),
             Misbehaviour::HandshakeTwice,
         ),
         (gossip(), Misbehaviour::OtherManager),
@@ -388,4 +386,51 @@ fn events_about_unknown_connections_are_ignored() {
     });
     assert!(raw.closed.is_empty());
     assert_eq!(raw.net.node(0).routes().peers().count(), 1);
+}
+
+/// A node with a secret dials; whoever answers refuses it for good.
+fn refused_with(proof: impl Fn(&Hello) -> Option<crate::wire::Proof>) -> u64 {
+    let secret = Some(crate::config::Secret("a shared secret!".into()));
+    let config = Config {
+        secret,
+        ..Config::default()
+    };
+    let mut net = Net::with(1, &config);
+    let now = net.now;
+    let node = net.nodes[0].as_mut().unwrap();
+    let mut out = Outbox::default();
+    let contact = crate::Contact::at(super::net::address(1));
+    let command = crate::Command::Join(contact);
+    let ticket = crate::Ticket(0);
+    node.handle(now, Event::Command { ticket, command }, &mut out);
+    let connection = ConnectionId::dialled(0);
+    node.handle(now, Event::Opened { connection }, &mut out);
+    let hello = out.actions.iter().find_map(|action| match action {
+        Action::Send {
+            frame: Frame::Hello(hello),
+            ..
+        } => Some(hello.clone()),
+        _ => None,
+    });
+    let refusal = Refusal::StaleIncarnation(Incarnation(50));
+    let proof = proof(&hello.unwrap());
+    let frame = Frame::Refuse(crate::wire::Refuse { refusal, proof });
+    node.handle(now, Event::Received { connection, frame }, &mut out);
+    node.instance().incarnation.0
+}
+
+#[test]
+fn only_who_knows_the_secret_can_say_that_a_life_is_over() {
+    let proof_with = |secret: &str, hello: &Hello| {
+        let secret = crate::config::Secret(secret.into());
+        let refusal = Refusal::StaleIncarnation(Incarnation(50));
+        super::super::handshake::refusal_proof(Some(&secret), refusal, hello)
+    };
+    assert_eq!(refused_with(|_| None), 1);
+    assert_eq!(
+        refused_with(|hello| proof_with("another secret!!", hello)),
+        1
+    );
+    let right = refused_with(|hello| proof_with("a shared secret!", hello));
+    assert_eq!(right, 51, "believed: the node became a later incarnation");
 }

@@ -80,6 +80,12 @@ impl Manager for Keeper {
     }
 
     fn change(&mut self, cx: &mut Context<'_>, change: &Change) {
+        if let Change::Outdated {
+            refusal: Refusal::StaleIncarnation(known),
+        } = change
+        {
+            cx.reincarnate(*known);
+        }
         if let Change::Knock { connection, .. } = change {
             let connection = *connection;
             cx.change(match self.turn_away {

@@ -27,6 +27,7 @@ impl Source {
         let test_file = path.starts_with("tests/")
             || path.contains("/tests/")
             || path.ends_with("/tests.rs")
+            || path.ends_with("/testing.rs")
             || path.ends_with("/strategies.rs");
         let inline = (1..code.len()).find(|line| {
             code[*line].starts_with("mod tests {") && code[line - 1].trim() == "#[cfg(test)]"

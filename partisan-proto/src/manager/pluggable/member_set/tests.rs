@@ -1,3 +1,5 @@
+//! The laws of the member set, and its behaviour at each step.
+
 use super::*;
 use crate::manager::testing::spec_at;
 use alloc::vec;
