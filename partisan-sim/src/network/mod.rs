@@ -455,6 +455,4 @@ pub fn estimated_size(frame: &Frame) -> u32 {
 const _: () = assert!(size_of::<CloseReason>() <= 32);
 
 #[cfg(test)]
-mod connection_tests;
-#[cfg(test)]
 mod tests;

@@ -197,6 +197,8 @@ impl Network {
         let (dead, sender) = (end.node, self.links[link.place as usize].end(from).node);
         if dead != u32::MAX && self.stations[dead as usize].alive {
             let span = self.travel_time(link, dead, sender);
+            // It did not hear of the end when it came; the answer is a packet of today.
+            self.links[link.place as usize].way_mut(from.other()).void = false;
             let reason = CloseReason::Broken;
             let notice = Signal::Notice {
                 link,
