@@ -1,14 +1,14 @@
 //! One node with what surrounds it: its disk, its wake-up, what it was seen to do.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use partisan_proto::{
-    Answer, CommandError, Config, Delivery, Event, Incarnation, Instant, Manager, Node, NodeName,
-    Notification, Ticket,
+    Address, Answer, CommandError, Config, Delivery, Event, Incarnation, Instant, Manager, Node,
+    NodeName, Notification, Ticket,
 };
 
 /// Makes the manager of a node anew at each of its starts.
@@ -42,6 +42,8 @@ pub struct NodeHost {
     pub(crate) paused: bool,
     pub(crate) backlog: VecDeque<Event>,
     pub(crate) observed: Observed,
+    /// Whom it was told to join.
+    pub(crate) contacts: BTreeSet<Address>,
 }
 
 impl NodeHost {
@@ -59,6 +61,7 @@ impl NodeHost {
             paused: false,
             backlog: VecDeque::new(),
             observed: Observed::default(),
+            contacts: BTreeSet::new(),
         }
     }
 

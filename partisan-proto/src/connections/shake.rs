@@ -121,7 +121,12 @@ impl Connections {
             return Err(Stop::Refuse(Refusal::Stopping));
         }
         let slot = slot_of(cx.config, &theirs)?;
-        self.check_slot(cx, slot, &theirs)?;
+        match self.check_slot(cx, slot, &theirs) {
+            // It knows an address and not whom it will reach: our hello tells it that it is
+            // connected already, a refusal would not.
+            Err(Stop::Refuse(Refusal::AlreadyConnected)) if theirs.expected.is_none() => {}
+            verdict => verdict?,
+        }
         let opening = self.opening(slot);
         let ours = hello(
             cx.me,

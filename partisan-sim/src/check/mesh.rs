@@ -123,10 +123,10 @@ pub fn leaks(world: &World, groups: &Groups) -> Option<Violation> {
 
 fn leak(world: &World, number: usize, group: &[usize]) -> Option<String> {
     let node = live(world, number).ok()?;
+    let vain = world.has_vain_join(number);
     let timer = node.timers().find(|(_, timer)| match timer {
-        Timer::EndHandshake(_) | Timer::Dial(..) | Timer::DialContact(_) | Timer::EndJoin(_) => {
-            true
-        }
+        Timer::EndHandshake(_) | Timer::Dial(..) | Timer::EndJoin(_) => true,
+        Timer::DialContact(_) => !vain,
         Timer::KeepAlive(id) => !world.network().is_open(number, *id),
         _ => false,
     });

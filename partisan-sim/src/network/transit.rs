@@ -10,6 +10,9 @@ use crate::queue::Queue;
 use crate::rules::{InFlight, Verdict};
 use crate::world::Happening;
 
+/// The longest that a slow line delays a frame: lines that recover must not be late for ever.
+const SLOWEST: Duration = Duration::from_secs(5);
+
 impl Network {
     /// The node sends a frame of `size` bytes; `false` when the connection is not open there.
     pub fn send(
@@ -72,7 +75,7 @@ impl Network {
         let mut ready = now;
         if let Some(speed) = speed {
             let line = Duration::from_nanos(u64::from(size) * 1_000_000_000 / speed);
-            way.line_free = way.line_free.max(now) + line;
+            way.line_free = (way.line_free.max(now) + line).min(now + SLOWEST);
             ready = way.line_free;
         }
         let at = match delay {
@@ -194,6 +197,8 @@ impl Network {
         let (dead, sender) = (end.node, self.links[link.place as usize].end(from).node);
         if dead != u32::MAX && self.stations[dead as usize].alive {
             let span = self.travel_time(link, dead, sender);
+            // It did not hear of the end when it came; the answer is a packet of today.
+            self.links[link.place as usize].way_mut(from.other()).void = false;
             let reason = CloseReason::Broken;
             let notice = Signal::Notice {
                 link,

@@ -183,12 +183,18 @@ impl World {
     /// A node joins another, known by its address.
     pub fn join(&mut self, node: usize, contact: usize) -> Ticket {
         let contact = Contact::at(self.network.address(contact));
+        self.hosts[node]
+            .contacts
+            .insert(contact.addresses[0].clone());
         self.command(node, Command::Join(contact))
     }
 
     /// As [`World::join`], answered when the node is connected and informed.
     pub fn sync_join(&mut self, node: usize, contact: usize, deadline: Duration) -> Ticket {
         let contact = Contact::at(self.network.address(contact));
+        self.hosts[node]
+            .contacts
+            .insert(contact.addresses[0].clone());
         self.command(node, Command::SyncJoin { contact, deadline })
     }
 
@@ -267,6 +273,18 @@ impl World {
     pub fn agree(&self, nodes: &[usize]) -> bool {
         let expected: BTreeSet<_> = nodes.iter().copied().collect();
         nodes.iter().all(|node| self.members(*node) == expected)
+    }
+
+    /// Whether a node was told, in any life, to join an address where nobody is now: such a join
+    /// goes on.
+    #[must_use]
+    pub fn has_vain_join(&self, node: usize) -> bool {
+        let mut contacts = self.hosts[node].contacts.iter();
+        contacts.any(|address| {
+            !self
+                .live()
+                .any(|other| self.network.address(other) == *address)
+        })
     }
 
     /// Whether a node is connected to another, by every lane.

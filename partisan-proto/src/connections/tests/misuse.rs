@@ -322,10 +322,11 @@ fn a_stale_life_is_refused_while_the_newer_is_known() {
 fn a_dial_that_crossed_the_session_is_refused_and_the_anchor_is_asked() {
     let mut raw = Raw::open();
     let second = ConnectionId::accepted(78);
+    let known = raw.net.id(0);
     raw.event(Event::Accepted { connection: second });
     raw.event(Event::Received {
         connection: second,
-        frame: Raw::hello_with(|_| {}),
+        frame: Raw::hello_with(|h| h.expected = Some(known)),
     });
     assert_eq!(
         raw.closed,

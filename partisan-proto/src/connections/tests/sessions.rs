@@ -453,3 +453,17 @@ fn nothing_is_left_of_strangers_that_are_gone() {
     assert_eq!(net.node(0).routes().peers().count(), 0);
     assert!((1..9).all(|node| net.node(0).peer(net.id(node)).is_none()));
 }
+
+#[test]
+fn a_contact_that_is_connected_already_is_reached_and_not_dialled_for_ever() {
+    let config = Config::default();
+    let mut net = Net::with(2, &config);
+    net.join(1, 0);
+    net.settle();
+    let before = net.node(1).counters().dialled;
+    net.join(1, 0);
+    net.settle();
+    net.run_for(Duration::from_secs(60));
+    assert_eq!(net.node(1).counters().dialled, before + 1);
+    assert!(net.joined(0, 1));
+}

@@ -211,7 +211,9 @@ impl Cluster {
             span: self.span,
             faults: self.faults.0.clone(),
             load: self.load.unwrap_or(load),
-            bootstrap: self.bootstrap.or((!troubled).then_some(Bootstrap::Contact)),
+            bootstrap: self
+                .bootstrap
+                .or_else(|| (!troubled).then_some(Bootstrap::Contact)),
             latency: self.latency.clone(),
             wire: if encoded { Wire::Encoded } else { Wire::Typed },
             checks: !self.no_checks,

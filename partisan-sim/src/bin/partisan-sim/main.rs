@@ -72,7 +72,10 @@ fn bar(length: u64, what: &str) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} {eta}");
     let bar = ProgressBar::new(length).with_message(what.to_owned());
-    style.map_or(bar.clone(), |style| bar.with_style(style))
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
 }
 
 fn run(seed: u64, cluster: &Cluster) -> (u8, Value) {
