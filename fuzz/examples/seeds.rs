@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use partisan_proto::wire::{
-    Confirm, ControlMessage, Destination, Digest, Frame, GoodbyeReason, Gossip, Hello, Refuse,
+    Confirm, ControlMessage, Destination, Digest, Frame, GoodbyeReason, Gossip, Hello,
     Role, VersionRange, encode,
 };
 use partisan_proto::{
@@ -58,7 +58,7 @@ fn streams() -> Vec<Vec<u8>> {
     let ping = control(ControlMessage::Ping { id: 1 });
     let digest = control(ControlMessage::Gossip(Gossip::Digest(Digest::default())));
     let goodbye = control(ControlMessage::Goodbye(GoodbyeReason::Left));
-    let refuse = Frame::Refuse(Refuse(Refusal::Removed(Incarnation(1))));
+    let refuse = Frame::Refuse(Refusal::Removed(Incarnation(1)).into());
     let sound = [
         hello("b", "membership"),
         confirm("b"),
@@ -118,6 +118,7 @@ fn confirm(name: &str) -> Frame {
     Frame::Control(ControlMessage::Confirm(Box::new(Confirm {
         proof: None,
         spec,
+        joining: true,
     })))
 }
 

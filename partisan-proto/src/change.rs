@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 
 use crate::command::Contact;
 use crate::error::{CloseReason, Refusal};
-use crate::id::{ConnectionId, Epoch, Instance, NodeId};
+use crate::id::{ConnectionId, Epoch, Incarnation, Instance, NodeId};
 use crate::notification::DialError;
 use crate::spec::NodeSpec;
 
@@ -25,6 +25,8 @@ pub enum Change {
         instance: Instance,
         /// Who knocks.
         spec: Arc<NodeSpec>,
+        /// Whether it wants to join; else it takes this node for a member of its own cluster.
+        joining: bool,
     },
     /// A session has begun.
     PeerUp {
@@ -64,6 +66,14 @@ pub enum Change {
         contact: ContactId,
         /// Who it is.
         node: NodeId,
+    },
+    /// A kept peer says that it is no member of this node's cluster: its stays up to this
+    /// incarnation are over.
+    NotMember {
+        /// The peer.
+        node: NodeId,
+        /// The last incarnation that was one.
+        upto: Incarnation,
     },
     /// A peer refused this node since it, or its incarnation, was removed or is outdated.
     Outdated {

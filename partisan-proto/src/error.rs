@@ -363,6 +363,9 @@ pub enum Refusal {
     /// The peer's manager does not want this node.
     #[error("the peer's membership rules exclude this node")]
     NotWanted,
+    /// The dialled node is no member of the dialling node's cluster any more.
+    #[error("the node left the cluster (stays up to incarnation {0} are over); it must join again")]
+    NotMember(Incarnation),
     /// A code that this version does not know.
     #[error("refused for a reason unknown to this version (code {0})")]
     Other(u16),

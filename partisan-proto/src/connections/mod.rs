@@ -400,6 +400,7 @@ impl Connections {
             | Change::FullyConnected { .. }
             | Change::ContactFailed { .. }
             | Change::ContactReached { .. }
+            | Change::NotMember { .. }
             | Change::Outdated { .. }
             | Change::MembersChanged => {}
         }

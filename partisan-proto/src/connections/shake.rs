@@ -169,7 +169,14 @@ impl Connections {
         }
         let proof = proof(cx.config.secret.as_ref(), Role::Connector, &ours, &theirs);
         let spec = slot.is_anchor().then(|| cx.me.spec.clone());
-        let confirm = ControlMessage::Confirm(Box::new(Confirm { proof, spec }));
+        let origin = self.table.get(&id).map(|connection| connection.origin);
+        let joining = matches!(origin, Some(Origin::ForContact(_)));
+        let confirm = Confirm {
+            proof,
+            spec,
+            joining,
+        };
+        let confirm = ControlMessage::Confirm(Box::new(confirm));
         cx.send_on(id, Frame::Control(confirm));
         self.set_step(id, Step::ExpectAccept(ours, theirs));
         Ok(())
@@ -207,6 +214,7 @@ impl Connections {
             connection: id,
             instance,
             spec: spec.clone(),
+            joining: confirm.joining,
         };
         self.set_step(id, Step::Knocking(first, proof, spec));
         cx.change(knock);
@@ -411,22 +419,36 @@ impl Connections {
     ) {
         let Refuse { refusal, proof } = refuse;
         self.counters.refused_by_peer += 1;
-        let outdated = matches!(
-            refusal,
-            Refusal::StaleIncarnation(_) | Refusal::Removed(_) | Refusal::DuplicateName
-        );
-        // Of its own life a node believes those whom it dialled, if they know the secret.
+        // Of lives and stays a node believes those whom it dialled, if they know the secret.
         if let Step::ExpectHello(ours) | Step::ExpectAccept(ours, _) = step
-            && outdated
             && check_proof(
                 refusal_proof(cx.config.secret.as_ref(), refusal, ours),
                 proof,
             )
             .is_ok()
         {
-            cx.change(Change::Outdated { refusal });
+            self.believe(cx, id, step, refusal);
         }
         self.close(cx, id, CloseReason::Refused(refusal), false);
+    }
+
+    /// A node that this one dialled says something about a life or a stay.
+    fn believe(&self, cx: &mut Context<'_>, id: ConnectionId, step: &Step, refusal: Refusal) {
+        match (refusal, step) {
+            (Refusal::StaleIncarnation(_) | Refusal::Removed(_) | Refusal::DuplicateName, _) => {
+                cx.change(Change::Outdated { refusal });
+            }
+            // Of its own past alone.
+            (Refusal::NotMember(upto), Step::ExpectAccept(_, theirs))
+                if upto < theirs.incarnation =>
+            {
+                if let Some(Origin::For(slot)) = self.table.get(&id).map(|found| found.origin) {
+                    let node = slot.node;
+                    cx.change(Change::NotMember { node, upto });
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Ends a dial of ours that is not needed: the node is connected by another one.

@@ -54,6 +54,9 @@ pub struct Confirm {
     pub proof: Option<Proof>,
     /// Who the connector is; on the membership channel only.
     pub spec: Option<Arc<NodeSpec>>,
+    /// Whether its application asked for the connection, in order to join; else it dials a node
+    /// that it takes for a member of its own cluster.
+    pub joining: bool,
 }
 
 /// See [`ControlMessage::Accept`].

@@ -50,6 +50,7 @@ impl Refuse {
             Refusal::TooMany => (14, 0),
             Refusal::Stopping => (15, 0),
             Refusal::NotWanted => (16, 0),
+            Refusal::NotMember(upto) => (17, upto.0),
             Refusal::Other(code) => (code, 0),
         };
         out.put_u16(code);
@@ -84,6 +85,7 @@ impl Refuse {
             14 => Refusal::TooMany,
             15 => Refusal::Stopping,
             16 => Refusal::NotWanted,
+            17 => Refusal::NotMember(detail),
             other => Refusal::Other(other),
         };
         let proof = body.first_chunk().copied();

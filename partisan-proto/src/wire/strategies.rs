@@ -168,8 +168,14 @@ pub(super) fn refusal() -> impl Strategy<Value = Refusal> {
 fn control() -> impl Strategy<Value = ControlMessage> {
     let proof = || option::of(any::<Proof>());
     prop_oneof![
-        (proof(), option::of(spec()))
-            .prop_map(|(proof, spec)| ControlMessage::Confirm(Box::new(Confirm { proof, spec }))),
+        (proof(), option::of(spec())).prop_map(|(proof, spec)| {
+            let joining = spec.is_some();
+            ControlMessage::Confirm(Box::new(Confirm {
+                proof,
+                spec,
+                joining,
+            }))
+        }),
         (proof(), option::of(spec()), any::<u64>()).prop_map(|(proof, spec, epoch)| {
             let epoch = Epoch(epoch);
             ControlMessage::Accept(Box::new(Accept { proof, spec, epoch }))

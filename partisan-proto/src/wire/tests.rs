@@ -474,6 +474,7 @@ fn spec_bytes(name: &str, host: &str, port: u16) -> Vec<u8> {
 fn introduce(name: &str, host: &str, port: u16) -> Result<Frame, DecodeError> {
     let mut body = vec![0, 0, 1];
     body.extend(spec_bytes(name, host, port));
+    body.push(0);
     decode_frame(&raw(2, &body))
 }
 

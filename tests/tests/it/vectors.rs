@@ -74,10 +74,15 @@ fn handshake_vectors() -> Vec<(&'static str, &'static str, Frame)> {
         ..hello()
     };
     let proof = Some([0x5a; 32]);
-    let known = Confirm { proof, spec: None };
+    let known = Confirm {
+        proof,
+        spec: None,
+        joining: false,
+    };
     let introduced = Confirm {
         proof: None,
         spec: Some(spec()),
+        joining: true,
     };
     let accept = Accept {
         proof,

@@ -236,12 +236,16 @@ impl Pluggable {
     }
 
     /// Answers a knock.
-    fn knock(&self, cx: &mut Context<'_>, connection: ConnectionId, knock: (Instance, &NodeSpec)) {
-        let (instance, spec) = knock;
+    fn knock(
+        &self,
+        cx: &mut Context<'_>,
+        connection: ConnectionId,
+        (instance, spec, joining): (Instance, &NodeSpec, bool),
+    ) {
         let verdict = if cx.me.stopping {
             Err(Refusal::Stopping)
         } else if instance.node != cx.me.instance.node {
-            self.strategy.admit(instance, spec)
+            self.strategy.admit(instance, spec, joining)
         } else if spec.name() == cx.me.spec.name() {
             Err(Refusal::DuplicateName)
         } else {
@@ -313,7 +317,8 @@ impl Manager for Pluggable {
                 connection,
                 instance,
                 spec,
-            } => self.knock(cx, *connection, (*instance, spec)),
+                joining,
+            } => self.knock(cx, *connection, (*instance, spec, *joining)),
             Change::PeerUp {
                 instance, contact, ..
             } => self.peer_up(cx, *instance, *contact),
@@ -328,6 +333,12 @@ impl Manager for Pluggable {
                 }
             }
             Change::ContactReached { contact, node } => self.contact_reached(cx, *contact, *node),
+            Change::NotMember { node, upto } => {
+                let (node, upto) = (*node, *upto);
+                self.step(cx, |strategy, cx, out| {
+                    strategy.not_member(cx, out, node, upto);
+                });
+            }
             Change::Outdated { refusal } => self.outdated(cx, *refusal),
             Change::Stopping => return self.stop(cx),
             // The manager's own.

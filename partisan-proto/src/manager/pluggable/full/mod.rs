@@ -254,13 +254,31 @@ impl Strategy for Full {
         }
     }
 
-    fn admit(&self, instance: Instance, spec: &NodeSpec) -> Result<(), Refusal> {
+    fn not_member(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut Outcomes,
+        node: NodeId,
+        upto: Incarnation,
+    ) {
+        let entry = Entry {
+            node,
+            removed: upto,
+            presence: None,
+        };
+        self.learn(cx, out, node, &entry);
+    }
+
+    fn admit(&self, instance: Instance, spec: &NodeSpec, joining: bool) -> Result<(), Refusal> {
         let Instance { node, incarnation } = instance;
         let removed = self.set.removed(node);
         if incarnation <= removed {
             return Err(Refusal::Removed(removed));
         }
+        // Whoever has not heard of the end of this node's stay would bring it back unasked.
+        let over = self.set.removed(self.me);
         match self.set.presence(node) {
+            None if !joining && over != Incarnation::NONE => Err(Refusal::NotMember(over)),
             None if self.set.is_full() => Err(Refusal::NotWanted),
             None => Ok(()),
             Some(known) if known.spec.name() != spec.name() => Err(Refusal::IdentifierCollision),

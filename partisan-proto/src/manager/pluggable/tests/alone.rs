@@ -18,11 +18,21 @@ fn snapshot_with(entries: Vec<Entry>) -> Snapshot {
 }
 
 fn knock(machine: &mut Machine<Pluggable>, spec: &Arc<NodeSpec>, incarnation: u64) -> Change {
+    knock_as(machine, spec, incarnation, false)
+}
+
+fn knock_as(
+    machine: &mut Machine<Pluggable>,
+    spec: &Arc<NodeSpec>,
+    incarnation: u64,
+    joining: bool,
+) -> Change {
     let connection = ConnectionId::accepted(99);
     let output = machine.change(Change::Knock {
         connection,
         instance: instance(spec, incarnation),
         spec: spec.clone(),
+        joining,
     });
     assert_eq!(output.changes.len(), 1);
     output.changes[0].clone()
@@ -277,4 +287,32 @@ fn equal_histories_have_equal_fingerprints_and_others_have_not() {
     assert_ne!(one.manager.fingerprint(), other.manager.fingerprint());
     member(&mut other, "a", 2);
     assert_eq!(one.manager.fingerprint(), other.manager.fingerprint());
+}
+
+#[test]
+fn whoever_has_not_heard_of_a_leave_is_told_and_does_not_bring_the_node_back() {
+    let mut machine = machine("m", 1, 10, config(), None);
+    machine.start();
+    let other = spec_at("other", 2);
+    assert_eq!(knock(&mut machine, &other, 1), admitted());
+    member(&mut machine, "third", 3);
+    machine.command(1, Command::Leave);
+    let refusal = Refusal::NotMember(Incarnation(10));
+    assert_eq!(knock(&mut machine, &other, 1), refused(refusal));
+    assert_eq!(knock_as(&mut machine, &other, 1, true), admitted());
+}
+
+#[test]
+fn a_member_that_says_it_left_is_none_any_more() {
+    let mut machine = machine("m", 1, 10, config(), None);
+    machine.start();
+    let other = member(&mut machine, "other", 2);
+    let (node, upto) = (other.id(), Incarnation(1));
+    let output = machine.change(Change::NotMember { node, upto });
+    assert_eq!(machine.names(), ["m"]);
+    let left = Notification::MemberLeft { node };
+    assert!(output.notifications().contains(&&left));
+    let released =
+        |change: &Change| matches!(change, Change::Release { node: who, .. } if *who == node);
+    assert!(output.changes.iter().any(released));
 }
