@@ -77,6 +77,8 @@ pub struct LinkView {
     pub peer_id: Option<ConnectionId>,
     /// Bytes that this node sent and that have not arrived.
     pub in_flight: u32,
+    /// The network lost it and has told one end or none: only keep-alive will notice.
+    pub severed: bool,
 }
 
 /// All connections of a run.
@@ -171,6 +173,7 @@ impl Network {
                 peer: other.node as usize,
                 peer_id: open.then_some(other.id),
                 in_flight: link.ways[mine as usize].in_flight,
+                severed: link.ways.iter().any(|way| way.void),
             }
         })
     }

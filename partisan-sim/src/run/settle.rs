@@ -33,12 +33,19 @@ pub(super) fn settle(scenario: &Scenario, world: &mut World) {
         return;
     }
     let groups = part(world, &mut stream);
-    let good = |world: &World| mesh::problem(world, &groups).is_none();
+    // Connections that died in silence come right as well, when keep-alive has noticed.
+    let good = |world: &World| !severed(world) && mesh::problem(world, &groups).is_none();
     reach(world, PARTING, good);
     if let Some(problem) = mesh::problem(world, &groups) {
         return world.report(problem);
     }
     rest(world, &groups);
+}
+
+/// Whether a connection of a live node is dead and has not been noticed.
+fn severed(world: &World) -> bool {
+    let mut links = world.live().flat_map(|node| world.network().links(node));
+    links.any(|link| link.severed)
 }
 
 /// Lets time pass in rounds until `good` or the end of the time; stops at violations.
@@ -94,11 +101,15 @@ fn reunite(world: &mut World) {
     }
 }
 
-/// Live nodes that do not know the first one, or that it does not know.
+/// Live nodes that the first one does not know, or the other way round, or that are not connected
+/// to it: when both moved at once, neither can find the other.
 fn strangers(world: &World) -> Vec<usize> {
     let contact = world.live().next().unwrap_or(0);
     let known = world.members(contact);
-    let knows = |node: &usize| known.contains(node) && world.members(*node).contains(&contact);
+    let knows = |node: &usize| {
+        let mutual = known.contains(node) && world.members(*node).contains(&contact);
+        mutual && (*node == contact || world.is_connected(contact, *node))
+    };
     world.live().filter(|node| !knows(node)).collect()
 }
 
