@@ -91,6 +91,8 @@ pub struct World {
     out: Outbox,
     faults: Vec<Fault>,
     work: Vec<Work>,
+    /// Faults and work planned before these numbers do not happen any more.
+    forgotten: (u32, u32),
     pub(crate) checkers: Vec<Box<dyn Checker>>,
     violations: Vec<Violation>,
     pub(crate) trace: Option<Trace>,
@@ -117,6 +119,7 @@ impl World {
             out: Outbox::default(),
             faults: Vec::new(),
             work: Vec::new(),
+            forgotten: (0, 0),
             checkers: Vec::new(),
             violations: Vec::new(),
             trace: None,
@@ -253,6 +256,11 @@ impl World {
             .push(at, Happening::Work((self.work.len() - 1) as u32));
     }
 
+    /// Lets nothing happen any more that is planned so far.
+    pub fn forget_plans(&mut self) {
+        self.forgotten = (self.faults.len() as u32, self.work.len() as u32);
+    }
+
     /// Handles the next event that is due by `until`; `false` when there is none, and the clock
     /// stands at `until`.
     pub fn advance(&mut self, until: Instant) -> bool {
@@ -292,6 +300,8 @@ impl World {
                     self.deliver(node, event);
                 }
             }
+            Happening::Fault(number) if number < self.forgotten.0 => {}
+            Happening::Work(number) if number < self.forgotten.1 => {}
             Happening::Fault(number) => {
                 let fault = self.faults[number as usize].clone();
                 fault.strike(self);

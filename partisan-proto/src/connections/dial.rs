@@ -253,6 +253,17 @@ impl Connections {
             reached: None,
             failures: 0,
         };
+        let connected = self.peers.iter().find(|(_, peer)| {
+            let present = peer
+                .session
+                .as_ref()
+                .is_some_and(|session| session.goodbye.is_none());
+            present && dial.is_for(&peer.spec)
+        });
+        if let Some((node, _)) = connected {
+            let node = *node;
+            return cx.change(Change::ContactReached { contact: id, node });
+        }
         self.contacts.insert(id, dial);
         self.dial_contact(cx, id);
     }
@@ -316,15 +327,16 @@ impl Connections {
         }
     }
 
-    /// A session with `node` begins on connection `kept`: all other dials of it are surplus.
+    /// A session with this node begins on connection `kept`: all other dials of it are surplus.
     /// Returns the contact that `kept` was dialled for.
     pub(super) fn settle_dials(
         &mut self,
         cx: &mut Context<'_>,
-        node: NodeId,
+        spec: &NodeSpec,
         kept: ConnectionId,
         origin: Origin,
     ) -> Option<ContactId> {
+        let node = spec.id();
         cx.timers.cancel(Slot::anchor(node).timer());
         let of_peer = self
             .peers
@@ -334,7 +346,7 @@ impl Connections {
             Origin::ForContact(contact) => self.contacts.remove(&contact).map(|_| contact),
             Origin::For(_) | Origin::Accepted => None,
         };
-        let others = self.contacts.iter().filter(|(_, dial)| dial.is_for(node));
+        let others = self.contacts.iter().filter(|(_, dial)| dial.is_for(spec));
         let others: Vec<_> = others
             .map(|(contact, dial)| (*contact, dial.dialling))
             .collect();
@@ -359,8 +371,15 @@ impl Connections {
 }
 
 impl ContactDial {
-    fn is_for(&self, node: NodeId) -> bool {
-        let named = self.target.name.as_ref().map(|name| name.id());
-        self.reached == Some(node) || named == Some(node)
+    /// Whether this node is the one that is dialled, as far as can be told before it answers.
+    fn is_for(&self, spec: &NodeSpec) -> bool {
+        let Contact { name, addresses } = &self.target;
+        let here = || {
+            addresses
+                .iter()
+                .any(|address| spec.addresses().contains(address))
+        };
+        let named = name.as_ref().map_or_else(here, |name| name == spec.name());
+        named || self.reached == Some(spec.id())
     }
 }

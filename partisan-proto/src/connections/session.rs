@@ -149,7 +149,7 @@ impl Connections {
         let instance = theirs.instance();
         let node = instance.node;
         self.end_session(cx, node, CloseReason::Replaced);
-        let contact = self.settle_dials(cx, node, id, origin);
+        let contact = self.settle_dials(cx, &spec, id, origin);
 
         let fresh = || Box::new(Peer::new(spec.clone(), instance));
         let peer = self.peers.entry(node).or_insert_with(fresh);

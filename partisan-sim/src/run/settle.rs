@@ -24,6 +24,7 @@ const ROUND: Duration = Duration::from_secs(10);
 pub(super) fn settle(scenario: &Scenario, world: &mut World) {
     let mut stream = Stream::new(scenario.seed, Label::Faults, 1_000);
     world.heal_all();
+    world.forget_plans();
     restart_most(world, &mut stream);
     if scenario.nodes > LARGE {
         return settle_large(world);

@@ -201,8 +201,19 @@ impl Net {
     }
 
     pub(super) fn start(&mut self, index: usize, config: &Config, life: u64, keeper: Keeper) {
+        self.start_as(index, spec(index, config), config, life, keeper);
+    }
+
+    pub(super) fn start_as(
+        &mut self,
+        index: usize,
+        spec: NodeSpec,
+        config: &Config,
+        life: u64,
+        keeper: Keeper,
+    ) {
         let birth = Birth {
-            spec: spec(index, config),
+            spec,
             incarnation: Incarnation(life),
             seed: [index as u8 + life as u8; 32],
             snapshot: None,

@@ -12,7 +12,7 @@ use crate::error::{CloseReason, CommandError, Refusal};
 use crate::id::{ChannelId, NodeId};
 use crate::time::Duration;
 use crate::wire::Destination;
-use crate::{DialError, Notification};
+use crate::{DialError, NodeSpec, Notification};
 
 fn config(named: &[(&str, u8)]) -> Config {
     Config {
@@ -458,6 +458,9 @@ fn nothing_is_left_of_strangers_that_are_gone() {
 fn a_contact_that_is_connected_already_is_reached_and_not_dialled_for_ever() {
     let config = Config::default();
     let mut net = Net::with(2, &config);
+    // The node tells no address, so that nobody knows it by the one that is dialled.
+    let bare = NodeSpec::new("bare@h".parse().unwrap(), vec![], &config.channels, vec![]);
+    net.start_as(0, bare.unwrap(), &config, 1, Keeper::default());
     net.join(1, 0);
     net.settle();
     let before = net.node(1).counters().dialled;
@@ -465,5 +468,23 @@ fn a_contact_that_is_connected_already_is_reached_and_not_dialled_for_ever() {
     net.settle();
     net.run_for(Duration::from_secs(60));
     assert_eq!(net.node(1).counters().dialled, before + 1);
+    assert_eq!(net.node(1).routes().peers().count(), 1);
+}
+
+#[test]
+fn a_join_by_address_is_through_when_the_node_there_connects_by_itself() {
+    let config = config(&[]);
+    let mut net = Net::new();
+    net.add(&config, 1, Keeper::default());
+    // Nobody is there yet.
+    net.join(0, 1);
+    net.settle();
+    net.add(&config, 1, Keeper::keeping(spec(0, &config)));
+    net.run_for(Duration::from_millis(100));
     assert!(net.joined(0, 1));
+    // Once more, while connected.
+    net.join(0, 1);
+    let dialled = net.node(0).counters().dialled;
+    net.run_for(Duration::from_secs(60));
+    assert_eq!(net.node(0).counters().dialled, dialled);
 }
