@@ -40,6 +40,7 @@ pub struct Tcp {
 #[derive(Debug)]
 struct Running {
     node: Node,
+    dead: bool,
     settings: Settings,
     state: TempDir,
     seen: Arc<Mutex<Seen>>,
@@ -107,6 +108,7 @@ impl Tcp {
         let (node, seen) = self.start_node(&settings);
         self.nodes.push(Running {
             node,
+            dead: false,
             settings,
             state,
             seen,
@@ -139,7 +141,7 @@ impl Tcp {
         (node, seen)
     }
 
-    /// Sends a message by every channel of every session, from smaller to greater numbers or the
+    /// Sends a message by every channel of every session for them, from smaller to greater numbers or the
     /// other way round, and waits for all of them.
     fn rest_one_way(&mut self, direction: usize) {
         let pairs = (0..self.size()).flat_map(|a| (0..a).map(move |b| [(b, a), (a, b)]));
@@ -149,7 +151,8 @@ impl Tcp {
                 continue;
             }
             let id = self.id(to);
-            for (channel, ..) in self.nodes[from].settings.config.channels.iter() {
+            let channels = self.nodes[from].settings.config.channels.iter();
+            for (channel, ..) in channels.skip(1) {
                 *expected.entry(to).or_insert_with(|| self.rested(to)) += 1;
                 let options = SendOptions::default().channel(channel);
                 let options = options.destination(REST).expect("a good name");
@@ -271,6 +274,9 @@ impl Cluster for Tcp {
     }
 
     fn routes(&self, node: usize) -> Routes {
+        if self.nodes[node].dead {
+            return Routes::default();
+        }
         self.nodes[node].node.view().routes().clone()
     }
 
@@ -290,6 +296,7 @@ impl Cluster for Tcp {
 
     fn crash(&mut self, node: usize) {
         self.block_on(self.nodes[node].node.abort());
+        self.nodes[node].dead = true;
     }
 
     fn restart(&mut self, node: usize, how: Restart) {
@@ -309,6 +316,7 @@ impl Cluster for Tcp {
             .clone_from(&settings.state_dir);
         let (started, seen) = self.start_node(&settings);
         self.nodes[node].node = started;
+        self.nodes[node].dead = false;
         self.nodes[node].seen = seen;
     }
 

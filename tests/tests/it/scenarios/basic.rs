@@ -1,6 +1,6 @@
 //! A cluster forms: everybody knows, is connected to and reaches everybody.
 
-use partisan_proto::{ChannelId, Config};
+use partisan_proto::{ChannelId, CommandError, Config};
 use partisan_tests::{Cluster, with_channels};
 
 on_both_and_with_faults! {
@@ -9,6 +9,7 @@ on_both_and_with_faults! {
 
 on_both! {
     forward_all_pairs: 12;
+    the_membership_channel_is_not_for_messages: 4;
     connections_per_channel_equals_parallelism: 8;
 }
 
@@ -30,7 +31,18 @@ fn forward_all_pairs(cluster: &mut impl Cluster) {
     cluster.form(6, &Config::default());
     let all = Vec::from_iter(0..6);
     cluster.exchange(&all, (ChannelId::DEFAULT, None));
-    cluster.exchange(&all, (ChannelId::MEMBERSHIP, None));
+    cluster.exchange(&all, (ChannelId::DEFAULT, Some(1)));
+}
+
+/// A message on it would be taken for misbehaviour by the peer: the sender is told instead.
+fn the_membership_channel_is_not_for_messages(cluster: &mut impl Cluster) {
+    cluster.form(2, &Config::default());
+    let asked = cluster.send(0, 1, (ChannelId::MEMBERSHIP, None), "mine");
+    let error = CommandError::ReservedChannel;
+    assert_eq!(cluster.wait_for_answer(asked), Err(error));
+    cluster.rest();
+    assert_eq!(cluster.counters(0).sessions, 1, "the session goes on");
+    cluster.exchange(&[0, 1], (ChannelId::DEFAULT, None));
 }
 
 fn connections_per_channel_equals_parallelism(cluster: &mut impl Cluster) {

@@ -19,12 +19,14 @@ fn counts(cluster: &mut impl Cluster) {
         for (node, other) in [(0, 1), (1, 0), (2, 3), (3, 0)] {
             assert_eq!(cluster.lanes(node, other, channel), 1, "{name}");
         }
-        cluster.exchange(&[0, 1, 2, 3], (channel, None));
+        if channel != ChannelId::MEMBERSHIP {
+            cluster.exchange(&[0, 1, 2, 3], (channel, None));
+        }
     }
     for node in 0..4 {
         assert_eq!(cluster.connections(node).len(), 3 * 5);
         let deliveries = cluster.deliveries(node);
-        for (channel, name, _) in config.channels.iter() {
+        for (channel, name, _) in config.channels.iter().skip(1) {
             let of = deliveries
                 .iter()
                 .filter(|delivery| delivery.channel == channel);
@@ -206,7 +208,6 @@ mod isolation_head_of_line {
             }
             assert!(sent > 1);
             cluster.exchange(&[0, 1], (ChannelId::DEFAULT, None));
-            cluster.exchange(&[0, 1], (ChannelId::MEMBERSHIP, None));
             assert!(cluster.is_mesh(&[0, 1]));
             drop(unread);
         });

@@ -1,8 +1,8 @@
 //! One node joins another, or tries to.
 
 use partisan_proto::{
-    Answer, ChannelId, Command, CommandError, Config, Contact, Duration, JoinError, NodeName,
-    Notification, Refusal,
+    Answer, ChannelId, CloseReason, Command, CommandError, Config, Contact, DialError, Duration,
+    JoinError, NodeName, Notification, Refusal,
 };
 use partisan_tests::{Cluster, Restart, with_channels};
 
@@ -183,17 +183,12 @@ fn an_impostor_is_not_joined(cluster: &mut impl Cluster) {
         name: Some(NodeName::new("somebody-else").unwrap()),
         ..cluster.contact(0)
     };
-    let asked = cluster.ask(
+    cluster.ask(1, Command::Join(contact));
+    let error = DialError::Closed(CloseReason::Refused(Refusal::UnexpectedPeer));
+    cluster.wait_for_note(
         1,
-        Command::SyncJoin {
-            contact,
-            deadline: SHORT,
-        },
-    );
-    let last = Some(JoinError::Refused(Refusal::UnexpectedPeer));
-    assert_eq!(
-        cluster.wait_for_answer(asked),
-        Err(CommandError::JoinTimeout { last })
+        "a refusal",
+        |note| matches!(note, Notification::DialFailed { error: found, .. } if *found == error),
     );
     let joined = |note: &Notification| {
         matches!(

@@ -63,14 +63,16 @@ fn partition_key_affinity() {
     simulated(0..8, |cluster: &mut Simulated| {
         cluster.form(2, &with_channels(&[("default", 4)]));
         let ways = record(cluster);
+        for _ in 0..10 {
+            let asked = cluster.send(0, 1, (ChannelId::DEFAULT, None), "any");
+            assert_eq!(cluster.wait_for_answer(asked), Ok(Answer::Done));
+        }
         for number in 0..10 {
             for key in 0..64 {
                 let text = format!("key{key} {number}");
                 let asked = cluster.send(0, 1, (ChannelId::DEFAULT, Some(key)), &text);
                 assert_eq!(cluster.wait_for_answer(asked), Ok(Answer::Done));
             }
-            let asked = cluster.send(0, 1, (ChannelId::DEFAULT, None), "any");
-            assert_eq!(cluster.wait_for_answer(asked), Ok(Answer::Done));
         }
         cluster.wait("all", |cluster| cluster.deliveries(1).len() == 650);
         let mut ways = ways.borrow().clone();

@@ -47,8 +47,10 @@ fn a_removed_dead_node_that_forgot_everything_may_join(cluster: &mut impl Cluste
     cluster.wait_for_mesh(&[0, 1, 2]);
 }
 
-/// Lets the last node die and be removed.
+/// Lets the last node die, with all that it knows stored, and be removed.
 fn bury(cluster: &mut impl Cluster, last: usize) {
+    let asked = cluster.ask(last, Command::Stop);
+    assert!(cluster.wait_for_answer(asked).is_ok());
     cluster.crash(last);
     let id = cluster.id(last);
     cluster.wait_for_note(0, "a down", |note| is_down(note, id));
