@@ -9,6 +9,7 @@ on_both_and_with_faults! {
 }
 
 on_both! {
+    no_resurrection_by_stale_gossip: 24;
     rejoin_same_identity: 16;
     rejoin_again_and_again: 4;
     leaving_alone_changes_nothing: 4;
@@ -40,22 +41,6 @@ fn self_leave_converges(cluster: &mut impl Cluster) {
     let removed = |note: &Notification| matches!(note, Notification::Removed { .. });
     let notes = cluster.notifications(2);
     assert!(!notes.iter().any(removed), "nobody made it leave");
-}
-
-mod no_resurrection_by_stale_gossip {
-    #[test]
-    #[ignore = "a member that dials one that has left takes it in again"]
-    fn simulated() {
-        super::simulated(0..24, |cluster| {
-            super::no_resurrection_by_stale_gossip(cluster)
-        });
-    }
-
-    #[test]
-    #[ignore = "a member that dials one that has left takes it in again"]
-    fn over_tcp() {
-        partisan_tests::over_tcp(|cluster| super::no_resurrection_by_stale_gossip(cluster));
-    }
 }
 
 /// A member that was away when a node left comes back with the stored membership of before.
