@@ -401,12 +401,9 @@ fn hasten(mut config: Config) -> Config {
     connections.dial_grace = Duration::from_millis(200);
     connections.keep_alive.idle_timeout = Duration::from_millis(250);
     connections.keep_alive.ping_timeout = Duration::from_secs(1);
-    match &mut config.manager {
-        ManagerConfig::Pluggable(pluggable) => {
-            pluggable.gossip_interval = Duration::from_millis(200);
-            pluggable.news_interval = Duration::from_millis(5);
-        }
-        _ => {}
+    if let ManagerConfig::Pluggable(pluggable) = &mut config.manager {
+        pluggable.gossip_interval = Duration::from_millis(200);
+        pluggable.news_interval = Duration::from_millis(5);
     }
     config
 }

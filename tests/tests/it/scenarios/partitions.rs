@@ -141,7 +141,7 @@ fn many_new_addresses_at_once() {
 /// Ten minutes of joins, leaves, crashes and restarts at random; then all join, and all is well.
 #[test]
 fn churn() {
-    simulated(0..12, |cluster: &mut Simulated| {
+    simulated(0..100, |cluster: &mut Simulated| {
         let mut draw = cluster.seed().wrapping_mul(0x2545_f491_4f6c_dd1d) | 1;
         let mut next = |below: u64| {
             draw ^= draw << 13;

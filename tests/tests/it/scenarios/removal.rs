@@ -93,7 +93,7 @@ fn a_node_removed_behind_a_partition_is_told_after_it() {
 /// join begun when the node knew of its removal wins.
 #[test]
 fn removals_and_joins_at_once_end_in_agreement() {
-    simulated(0..200, |cluster: &mut Simulated| {
+    simulated(0..800, |cluster: &mut Simulated| {
         let milliseconds = |n: u64| Duration::from_millis(n % 400);
         let seed = cluster.seed();
         cluster.form(3, &Config::default());
@@ -116,7 +116,7 @@ fn removals_and_joins_at_once_end_in_agreement() {
 /// Three nodes join, leave and remove each other at random; they agree once they have done with it.
 #[test]
 fn any_mix_of_joins_leaves_and_removals_ends_in_agreement() {
-    simulated(0..200, |cluster: &mut Simulated| {
+    simulated(0..2000, |cluster: &mut Simulated| {
         let mut draw = cluster.seed().wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut next = |below: u64| {
             draw ^= draw << 13;
