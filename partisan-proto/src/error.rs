@@ -233,6 +233,9 @@ pub enum CommandError {
     /// Not configured here.
     #[error("channel number {0} is not configured; use one of the configuration's channels")]
     UnknownChannel(u8),
+    /// The membership channel belongs to the protocol.
+    #[error("channel `membership` is the protocol's own; send on `default` or another channel")]
+    ReservedChannel,
     /// The peer has no such channel and falling back is off.
     #[error("node {0} does not have this channel; configure it there or allow channel_fallback")]
     NoSuchChannel(NodeId),

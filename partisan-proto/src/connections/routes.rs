@@ -106,8 +106,8 @@ impl Routes {
     /// take the open lane with the least `load`.
     ///
     /// # Errors
-    /// [`CommandError`] `UnknownNode`, `NotYetConnected`, `Disconnected`, `UnknownChannel`,
-    /// `NoSuchChannel`, `LaneDown` or `PayloadTooLarge`.
+    /// [`CommandError`] `ReservedChannel`, `UnknownNode`, `NotYetConnected`, `Disconnected`,
+    /// `UnknownChannel`, `NoSuchChannel`, `LaneDown` or `PayloadTooLarge`.
     pub fn lane(
         &self,
         node: NodeId,
@@ -116,12 +116,11 @@ impl Routes {
         frame: usize,
         load: impl FnMut(ConnectionId) -> usize,
     ) -> Result<ConnectionId, CommandError> {
-        let routes = match self.peers.get(&node) {
-            None => return Err(CommandError::UnknownNode(node)),
-            Some(Route::Awaited) => return Err(CommandError::NotYetConnected(node)),
-            Some(Route::Lost) => return Err(CommandError::Disconnected(node)),
-            Some(Route::Up(routes)) => routes,
-        };
+        // The peer would take it for misbehaviour, and end the session.
+        if channel == ChannelId::MEMBERSHIP {
+            return Err(CommandError::ReservedChannel);
+        }
+        let routes = self.check(node)?;
         let lanes = self.lanes(routes, channel)?;
         if frame > routes.max_frame as usize {
             let most = routes.max_frame as usize;

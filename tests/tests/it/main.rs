@@ -2,4 +2,5 @@
 
 mod corpora;
 mod house_rules;
+mod scenarios;
 mod vectors;
