@@ -39,6 +39,7 @@ mod driver_config;
 mod error;
 mod event_loop;
 mod events;
+mod id_hasher;
 mod interception;
 mod mailbox;
 mod mailboxes;

@@ -12,6 +12,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::connection::Connection;
 use crate::events::{EventStream, NodeEvent};
+use crate::id_hasher::BuildIdHasher;
 use crate::mailboxes::Mailboxes;
 use crate::store::Recovered;
 use crate::sync::lock;
@@ -70,7 +71,7 @@ impl View {
 #[derive(Debug)]
 pub(crate) struct Published {
     pub(crate) view: View,
-    pub(crate) connections: HashMap<ConnectionId, Arc<Connection>>,
+    pub(crate) connections: HashMap<ConnectionId, Arc<Connection>, BuildIdHasher>,
 }
 
 /// How often what happened, since the start.

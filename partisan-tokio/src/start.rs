@@ -190,7 +190,7 @@ fn share(
     Shared {
         published: ArcSwap::from_pointee(Published {
             view: View::new(core, None),
-            connections: HashMap::new(),
+            connections: HashMap::default(),
         }),
         version: watch::Sender::new(0),
         stopped: watch::Sender::new(false),

@@ -222,6 +222,9 @@ fn least_loaded(
     lanes: &[Option<ConnectionId>],
     mut load: impl FnMut(ConnectionId) -> usize,
 ) -> Option<ConnectionId> {
+    if let [only] = lanes {
+        return *only;
+    }
     lanes
         .iter()
         .copied()

@@ -61,6 +61,8 @@ pub struct AppHeader {
     pub destination: Destination,
 }
 
+/// The whole header of a message for the inbox.
+pub(super) const INBOX: u8 = 0;
 const NAMED: u8 = 1;
 
 impl AppHeader {
@@ -79,7 +81,7 @@ impl AppHeader {
     /// [`DecodeError::Truncated`] or [`DecodeError::BadHeader`].
     pub fn decode(body: &Bytes) -> Result<(Self, Bytes), DecodeError> {
         match *body.first().ok_or(DecodeError::Truncated)? {
-            0 => Ok((Self::default(), body.slice(1..))),
+            INBOX => Ok((Self::default(), body.slice(1..))),
             NAMED => {
                 let length = usize::from(*body.get(1).ok_or(DecodeError::Truncated)?);
                 if body.len() < 2 + length {
@@ -97,7 +99,7 @@ impl AppHeader {
 /// Appends a header to `out`; the payload follows it as it is.
 pub fn encode_app_header(header: &AppHeader, out: &mut Vec<u8>) {
     match &header.destination {
-        Destination::Inbox => out.put_u8(0),
+        Destination::Inbox => out.put_u8(INBOX),
         Destination::Name(name) => {
             out.put_u8(NAMED);
             // At most 255 by construction.

@@ -3,8 +3,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::app::INBOX;
 use super::{
     AppHeader, ControlMessage, DecodeError, Destination, Hello, MAX_CONTROL_FRAME, Refuse,
     encode_app_header,
@@ -70,8 +71,37 @@ pub enum Decoded {
 /// # Errors
 /// [`DecodeError`]; the stream cannot be understood any further and must be closed.
 pub fn decode(buffer: &mut BytesMut, limit: u32) -> Result<Decoded, DecodeError> {
+    match front(buffer, limit)? {
+        Front::Incomplete(missing) => Ok(Decoded::Incomplete(missing)),
+        Front::Whole { kind, bytes } => {
+            let body = buffer.split_to(bytes).freeze().slice(FRAME_PREFIX..);
+            decode_body(kind, body)
+        }
+    }
+}
+
+/// How many more bytes, at least, the frame at the front of `buffer` needs; nought when it is
+/// whole.
+///
+/// # Errors
+/// As [`decode`], as far as the frame's prefix shows.
+pub fn missing(buffer: &[u8], limit: u32) -> Result<usize, DecodeError> {
+    Ok(match front(buffer, limit)? {
+        Front::Incomplete(missing) => missing,
+        Front::Whole { .. } => 0,
+    })
+}
+
+enum Front {
+    /// The frame has so many bytes, its length included.
+    Whole { kind: u8, bytes: usize },
+    /// At least so many more are needed.
+    Incomplete(usize),
+}
+
+fn front(buffer: &[u8], limit: u32) -> Result<Front, DecodeError> {
     let Some(prefix) = buffer.first_chunk::<4>() else {
-        return Ok(Decoded::Incomplete(FRAME_PREFIX - buffer.len()));
+        return Ok(Front::Incomplete(FRAME_PREFIX - buffer.len()));
     };
     let length = u32::from_be_bytes(*prefix);
     if length == 0 {
@@ -79,15 +109,65 @@ pub fn decode(buffer: &mut BytesMut, limit: u32) -> Result<Decoded, DecodeError>
     }
     let Some(kind) = peek_kind(buffer) else {
         within(length, limit.max(MAX_CONTROL_FRAME))?;
-        return Ok(Decoded::Incomplete(1));
+        return Ok(Front::Incomplete(1));
     };
     within(length, limit_of(kind, limit)?)?;
-    let whole = 4 + length as usize;
-    if buffer.len() < whole {
-        return Ok(Decoded::Incomplete(whole - buffer.len()));
+    let bytes = 4 + length as usize;
+    Ok(match bytes.checked_sub(buffer.len()) {
+        None | Some(0) => Front::Whole { kind, bytes },
+        Some(missing) => Front::Incomplete(missing),
+    })
+}
+
+/// The whole frames of a read, to be decoded one by one.
+///
+/// What [`decode`] says of each, in the same order, at a fraction of the cost: they are taken from
+/// the buffer together. Ends after the first error.
+#[derive(Clone, Debug, Default)]
+pub struct Frames(Bytes);
+
+impl Frames {
+    /// Takes every whole frame from the front of `buffer`, up to one that is incomplete or illegal:
+    /// which of the two, [`missing`] tells. `limit` as for [`decode`].
+    #[must_use]
+    pub fn take(buffer: &mut BytesMut, limit: u32) -> Self {
+        let mut end = 0;
+        while let Ok(Front::Whole { bytes, .. }) = front(&buffer[end..], limit) {
+            end += bytes;
+        }
+        if end == 0 {
+            return Self::default();
+        }
+        Self(buffer.split_to(end).freeze())
     }
-    let body = buffer.split_to(whole).freeze().slice(FRAME_PREFIX..);
-    decode_body(kind, body)
+}
+
+impl Iterator for Frames {
+    type Item = Result<Decoded, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let [prefix @ .., kind] = *self.0.first_chunk::<FRAME_PREFIX>()?;
+        let bytes = 4 + u32::from_be_bytes(prefix) as usize;
+        // By far the most frequent case, without a detour.
+        let plain = kind == APP && bytes > FRAME_PREFIX && self.0[FRAME_PREFIX] == INBOX;
+        let decoded = if plain {
+            let payload = self.0.slice(FRAME_PREFIX + 1..bytes);
+            self.0.advance(bytes);
+            let destination = Destination::Inbox;
+            Ok(Decoded::Frame(Frame::App {
+                destination,
+                payload,
+            }))
+        } else {
+            let body = self.0.split_to(bytes).slice(FRAME_PREFIX..);
+            decode_body(kind, body)
+        };
+        if decoded.is_err() {
+            self.0.clear();
+        }
+        Some(decoded)
+    }
 }
 
 /// How long a frame of this kind may be.

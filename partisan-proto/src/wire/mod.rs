@@ -32,8 +32,8 @@ pub use control::{
     MAX_CONTROL_FRAME, MAX_DELTA, MAX_SUMMARY, Presence, Proof, Request, Summary, SummaryEntry,
 };
 pub use frame::{
-    Decoded, FRAME_PREFIX, Frame, MAX_HELLO_FRAME, MIN_FRAME_LIMIT, decode, encode, encode_app,
-    peek_kind,
+    Decoded, FRAME_PREFIX, Frame, Frames, MAX_HELLO_FRAME, MIN_FRAME_LIMIT, decode, encode,
+    encode_app, missing, peek_kind,
 };
 pub use hash::StableHasher;
 pub use hello::{Hello, Nonce, PROTOCOL_VERSION, Role, VersionRange};

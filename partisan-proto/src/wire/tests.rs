@@ -121,6 +121,41 @@ proptest! {
         prop_assert_eq!(decoded, frames);
     }
 
+    /// Frames that are taken together are what `decode` makes of each, whole or damaged or cut.
+    #[test]
+    fn frames_taken_together_are_what_decode_finds_one_by_one(
+        frames in proptest::collection::vec(frame(), 0..6),
+        damage in proptest::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut stream: Vec<u8> = frames.iter().flat_map(encoded).collect();
+        if let (Some((place, byte)), false) = (damage, stream.is_empty()) {
+            let place = place.index(stream.len());
+            stream[place] = byte;
+        }
+        stream.truncate(stream.len() - cut.index(stream.len() + 1) / 4);
+        let mut single = BytesMut::from(&stream[..]);
+        let mut expected = Vec::new();
+        let end = loop {
+            match decode(&mut single, LIMIT) {
+                Ok(Decoded::Incomplete(missing)) => break Ok(missing),
+                Ok(decoded) => expected.push(decoded),
+                Err(error) => break Err(error),
+            }
+        };
+        let mut buffer = BytesMut::from(&stream[..]);
+        let mut found = Vec::new();
+        let mut failed = None;
+        for decoded in Frames::take(&mut buffer, LIMIT) {
+            match decoded {
+                Ok(decoded) => found.push(decoded),
+                Err(error) => failed = Some(error),
+            }
+        }
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(failed.map_or_else(|| missing(&buffer, LIMIT), Err), end);
+    }
+
     /// W3: arbitrary bytes behind any prefix end in a frame or a typed error.
     #[test]
     fn garbage_never_panics(kind in 0..5u8, body in proptest::collection::vec(any::<u8>(), 0..200)) {

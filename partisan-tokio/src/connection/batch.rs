@@ -93,10 +93,13 @@ impl Batch {
         self.bytes
     }
 
-    /// Forgets everything, keeping some of the memory.
+    /// Forgets everything. Memory that this batch could have done without is given back, so that a
+    /// busy connection keeps it and an idle one does not.
     pub(crate) fn clear(&mut self) {
+        if self.copied.capacity() > KEEP && self.copied.len() < KEEP / 2 {
+            self.copied = Vec::new();
+        }
         self.copied.clear();
-        self.copied.shrink_to(KEEP);
         self.shared.clear();
         (self.bytes, self.permits) = (0, 0);
         (self.piece, self.offset, self.written) = (0, 0, 0);
@@ -194,6 +197,20 @@ mod tests {
                 assert!(batch.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn a_busy_batch_keeps_its_memory_and_an_idle_one_gives_it_back() {
+        let long = vec![7; 2 * KEEP];
+        let mut batch = Batch::default();
+        batch.put_app(&AppHeader::default(), Payload::Borrowed(&long));
+        batch.clear();
+        assert!(
+            batch.copied.capacity() >= long.len(),
+            "the next burst needs it"
+        );
+        batch.clear();
+        assert_eq!(batch.copied.capacity(), 0);
     }
 
     #[test]

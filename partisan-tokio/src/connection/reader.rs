@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use partisan_proto::CloseReason;
-use partisan_proto::wire::{self, Decoded, Frame};
+use partisan_proto::wire::{self, Decoded, Frame, Frames};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{Connection, Gate, Surroundings};
@@ -14,10 +14,17 @@ use crate::event_loop::LoopEvent;
 use crate::interception;
 use crate::mailboxes::Arrived;
 
+/// How much memory an established peer's frame is given before it arrives.
+const EAGER: usize = 1 << 20;
+
 /// The state of reading one connection.
 #[derive(Debug)]
 pub(crate) struct Reader {
     buffer: BytesMut,
+    /// The last read filled the buffer: more at once is worth while.
+    filled: bool,
+    /// Whole frames that are not decoded yet.
+    frames: Frames,
     /// Messages that are not delivered yet.
     arrived: VecDeque<Arrived>,
     /// How many frames of the handshake were handed to the core.
@@ -28,6 +35,8 @@ impl Reader {
     pub(crate) fn new() -> Self {
         Self {
             buffer: BytesMut::new(),
+            filled: false,
+            frames: Frames::default(),
             arrived: VecDeque::new(),
             handed_over: 0,
         }
@@ -45,10 +54,11 @@ impl Reader {
                 Ok(missing) => missing,
                 Err(reason) => return reason,
             };
-            self.make_room(missing, around.config.read_chunk);
+            let established = connection.lane().is_some();
+            self.make_room(missing, around.config.read_chunk, established);
             match from.read_buf(&mut self.buffer).await {
                 Ok(0) => return CloseReason::ClosedByPeer,
-                Ok(_) => {}
+                Ok(_) => self.filled = self.buffer.len() == self.buffer.capacity(),
                 Err(_) => return CloseReason::Broken,
             }
         }
@@ -57,6 +67,7 @@ impl Reader {
     /// Reads and forgets everything until the peer's end.
     pub(crate) async fn discard(&mut self, from: &mut (impl AsyncRead + Unpin)) {
         self.arrived.clear();
+        self.frames = Frames::default();
         loop {
             self.buffer.clear();
             self.buffer.reserve(16 << 10);
@@ -67,11 +78,14 @@ impl Reader {
         }
     }
 
-    /// A frame is given memory as it arrives, twice what is there: the length that a peer announces
-    /// costs nothing.
-    fn make_room(&mut self, missing: usize, chunk: usize) {
-        let wanted = missing.min(self.buffer.len()).max(chunk / 4);
-        if self.buffer.capacity() - self.buffer.len() < wanted {
+    /// A stranger's frame is given memory as it arrives, twice what is there: the length that it
+    /// announces costs nothing. That of an established peer is not moved while it arrives.
+    fn make_room(&mut self, missing: usize, chunk: usize, established: bool) {
+        let here = self.buffer.len();
+        let most = if established { here.max(EAGER) } else { here };
+        let wanted = missing.min(most).max(chunk / 4);
+        if self.buffer.capacity() - here < wanted {
+            let chunk = if self.filled { 4 * chunk } else { chunk };
             self.buffer.reserve(wanted.max(chunk));
         }
     }
@@ -83,22 +97,27 @@ impl Reader {
         around: &Surroundings,
     ) -> Result<usize, CloseReason> {
         let missing = loop {
-            let decoded = wire::decode(&mut self.buffer, around.max_frame);
-            match decoded {
-                Ok(Decoded::Skipped) => {}
-                Ok(Decoded::Incomplete(missing)) => break Ok(missing),
-                Ok(Decoded::Frame(frame)) => match interception::incoming(connection, frame) {
-                    Frame::App {
-                        destination,
-                        payload,
-                    } => self.arrived.push_back(Arrived {
-                        destination,
-                        payload,
-                    }),
-                    frame => self.hand_over(connection, frame, around).await?,
-                },
+            match self.frames.next() {
+                Some(Ok(Decoded::Frame(frame))) => {
+                    match interception::incoming(connection, frame) {
+                        Frame::App {
+                            destination,
+                            payload,
+                        } => self.arrived.push_back(Arrived {
+                            destination,
+                            payload,
+                        }),
+                        frame => self.hand_over(connection, frame, around).await?,
+                    }
+                }
+                Some(Ok(_)) => {}
                 // What came before the malformed frame is delivered first.
-                Err(error) => break Err(CloseReason::Malformed(error)),
+                Some(Err(error)) => break Err(CloseReason::Malformed(error)),
+                None => match wire::missing(&self.buffer, around.max_frame) {
+                    Ok(0) => self.frames = Frames::take(&mut self.buffer, around.max_frame),
+                    Ok(missing) => break Ok(missing),
+                    Err(error) => break Err(CloseReason::Malformed(error)),
+                },
             }
         };
         self.deliver(connection, around).await?;

@@ -52,6 +52,10 @@ impl Writer {
             if !connection.queue.take(&mut self.control, &mut self.app) {
                 return Ok(());
             }
+            if self.app.is_empty() {
+                // Only the protocol speaks: what an earlier burst has left is not needed.
+                self.app.clear();
+            }
         }
     }
 }
