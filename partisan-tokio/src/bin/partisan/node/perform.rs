@@ -8,6 +8,9 @@ use partisan_tokio::{Address, Contact, Node, NodeName, SendOptions};
 use super::Host;
 use crate::requests::{ConnectionRow, MemberRow, PeerRow, Reply, Request, State};
 
+/// How long a message may wait for room or for a connection that is being opened.
+const SEND_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Does it, and answers. What the answer to a shutdown promises is left to the caller.
 pub(crate) async fn perform(host: &Host, request: Request) -> Reply {
     let node = &host.node;
@@ -172,7 +175,10 @@ async fn send(
         let none = || format!("channel `{wanted}` is not configured; the channels are {all}");
         options = options.channel(channels.id(wanted).ok_or_else(none)?);
     }
-    node.try_send(&name, text, &options)
+    // A lane that is being opened is worth a moment; nobody waits for one that is full for good.
+    let sent = tokio::time::timeout(SEND_PATIENCE, node.send(&name, text, &options)).await;
+    let late = || format!("{name} does not take it; see `connections` and try again");
+    sent.map_err(|_| late())?
         .map_err(|error| error.to_string())?;
     Ok(format!("queued for {name}"))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use partisan_proto::Epoch;
 use partisan_tokio::{EventStream, Node, NodeEvent, NodeId, Notification};
 
 use super::console::Console;
@@ -14,7 +15,14 @@ pub(crate) async fn events(node: Node, mut events: EventStream, console: Console
     let mut names = Names {
         node,
         known: BTreeMap::new(),
+        up: BTreeMap::new(),
     };
+    // What happened before the subscription: a node with stored membership dials at once.
+    let view = names.node.view();
+    for peer in view.routes().peers() {
+        names.up.insert(peer.instance.node, peer.epoch);
+        console.tell(&format!("^ {} is up", names.of(peer.instance.node)));
+    }
     while let Some(event) = events.next().await {
         let text = match event {
             NodeEvent::Notification(notification) => names.words(&notification),
@@ -39,6 +47,8 @@ pub(crate) async fn events(node: Node, mut events: EventStream, console: Console
 struct Names {
     node: Node,
     known: BTreeMap<NodeId, String>,
+    /// The sessions told before the first event, until their own events have passed.
+    up: BTreeMap<NodeId, Epoch>,
 }
 
 impl Names {
@@ -72,6 +82,11 @@ impl Names {
                 "! another node removed this one from the cluster; it goes on alone as \
                  incarnation {incarnation}: join again, if that was a mistake"
             ),
+            Notification::NodeUp { instance, epoch }
+                if self.up.remove(&instance.node) == Some(*epoch) =>
+            {
+                return None;
+            }
             Notification::NodeUp { instance, .. } => format!("^ {} is up", self.of(instance.node)),
             Notification::NodeDown {
                 instance, reason, ..
