@@ -1,0 +1,202 @@
+//! Does what a node is asked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use partisan_tokio::{Address, Contact, Node, NodeName, SendOptions};
+
+use super::Host;
+use crate::requests::{ConnectionRow, MemberRow, PeerRow, Reply, Request, State};
+
+/// How long a message may wait for room or for a connection that is being opened.
+const SEND_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Does it, and answers. What the answer to a shutdown promises is left to the caller.
+pub(crate) async fn perform(host: &Host, request: Request) -> Reply {
+    let node = &host.node;
+    let result = match request {
+        Request::Members => return Reply::Members(members(node)),
+        Request::Connections => return Reply::Connections(connections(node)),
+        Request::Peers => return Reply::Peers(peers(node).await),
+        Request::Counters => return Reply::Counters(counters(node)),
+        Request::Join { address, wait_ms } => join(node, &address, wait_ms).await,
+        Request::Leave => leave(node).await,
+        Request::Remove { node: name } => remove(node, &name).await,
+        Request::Send {
+            node: name,
+            channel,
+            text,
+        } => send(node, &name, channel.as_deref(), &text).await,
+        Request::Shutdown => Ok("stopping".into()),
+    };
+    result.map_or_else(Reply::Error, Reply::Done)
+}
+
+fn members(node: &Node) -> Vec<MemberRow> {
+    let view = node.view();
+    let row = |member: &partisan_tokio::Member| MemberRow {
+        name: member.spec.name().to_string(),
+        addresses: member
+            .spec
+            .addresses()
+            .iter()
+            .map(Address::to_string)
+            .collect(),
+        incarnation: member.incarnation.0,
+        state: if member.spec.id() == node.id() {
+            State::Me
+        } else if view.is_connected(member.spec.id()) {
+            State::Connected
+        } else {
+            State::Disconnected
+        },
+    };
+    view.members.iter().map(row).collect()
+}
+
+fn connections(node: &Node) -> Vec<ConnectionRow> {
+    let view = node.view();
+    let names: BTreeMap<_, _> = view
+        .members
+        .iter()
+        .map(|member| (member.spec.id(), member.spec.name().to_string()))
+        .collect();
+    let channels = &node.config().channels;
+    let rows = view.connections.iter().map(|info| {
+        let peer = names.get(&info.peer).cloned();
+        let channel = channels.name(info.channel).map(ToString::to_string);
+        ConnectionRow {
+            peer: peer.unwrap_or_else(|| info.peer.to_string()),
+            channel: channel.unwrap_or_default(),
+            lane: info.lane,
+            dialled: info.connection.is_dialled(),
+        }
+    });
+    rows.collect()
+}
+
+async fn peers(node: &Node) -> Vec<PeerRow> {
+    let mut rows = Vec::new();
+    for member in node.members().iter() {
+        let id = member.spec.id();
+        if id == node.id() {
+            continue;
+        }
+        let known = node.peer(id).await.ok().flatten();
+        let round_trip = known.as_ref().and_then(|info| info.round_trip);
+        let failure = known.as_ref().and_then(|info| info.last_failure);
+        rows.push(PeerRow {
+            name: member.spec.name().to_string(),
+            connected: node.is_connected(id),
+            round_trip_us: round_trip.map(|span| span.as_micros() as u64),
+            failures: known.as_ref().map_or(0, |info| info.failures),
+            last_failure: failure.map(|error| error.to_string()),
+        });
+    }
+    rows
+}
+
+fn counters(node: &Node) -> BTreeMap<String, u64> {
+    let all = node.counters();
+    let protocol = all.protocol;
+    let counters = [
+        ("accept_errors", all.accept_errors),
+        ("persist_failures", all.persist_failures),
+        ("undeliverable", all.undeliverable),
+        ("stalled", all.stalled),
+        ("dialled", protocol.dialled),
+        ("accepted", protocol.accepted),
+        ("open_failed", protocol.open_failed),
+        ("established", protocol.established),
+        ("handshake_timeouts", protocol.handshake_timeouts),
+        ("refused", protocol.refused),
+        ("refused_by_peer", protocol.refused_by_peer),
+        ("too_many", protocol.too_many),
+        ("malformed", protocol.malformed),
+        ("misbehaved", protocol.misbehaved),
+        ("ping_timeouts", protocol.ping_timeouts),
+        ("pings", protocol.pings),
+        ("stray_pongs", protocol.stray_pongs),
+        ("sessions", protocol.sessions),
+    ];
+    counters
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+}
+
+async fn join(node: &Node, address: &str, wait_ms: u64) -> Result<String, String> {
+    let wanted: Address = address
+        .parse()
+        .map_err(|error| format!("`{address}` is no address: {error}"))?;
+    let contact = Contact::at(wanted);
+    if wait_ms == 0 {
+        let joining = node.join(contact).await;
+        joining.map_err(|error| error.to_string())?;
+        return Ok(format!("joining {address}; it is told when that has ended"));
+    }
+    let joined = node
+        .sync_join(contact, Duration::from_millis(wait_ms))
+        .await;
+    let through = joined.map_err(|error| error.to_string())?;
+    let members = node.members();
+    let name = members.iter().find(|member| member.spec.id() == through);
+    let name = name.map_or_else(|| through.to_string(), |m| m.spec.name().to_string());
+    Ok(format!("joined through {name}; {} members", members.len()))
+}
+
+async fn leave(node: &Node) -> Result<String, String> {
+    node.leave().await.map_err(|error| error.to_string())?;
+    let incarnation = node.instance().incarnation;
+    Ok(format!(
+        "left; the node goes on alone as incarnation {incarnation}"
+    ))
+}
+
+async fn remove(node: &Node, name: &str) -> Result<String, String> {
+    let name = member(node, name)?;
+    node.remove(&name)
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok(format!("removed {name}"))
+}
+
+async fn send(
+    node: &Node,
+    name: &str,
+    channel: Option<&str>,
+    text: &str,
+) -> Result<String, String> {
+    let name = member(node, name)?;
+    let mut options = SendOptions::default();
+    if let Some(wanted) = channel {
+        let channels = &node.config().channels;
+        let all: Vec<&str> = channels.iter().map(|(_, name, _)| name.as_str()).collect();
+        let all = all.join(", ");
+        let none = || format!("channel `{wanted}` is not configured; the channels are {all}");
+        options = options.channel(channels.id(wanted).ok_or_else(none)?);
+    }
+    // A lane that is being opened is worth a moment; nobody waits for one that is full for good.
+    let sent = tokio::time::timeout(SEND_PATIENCE, node.send(&name, text, &options)).await;
+    let late = || format!("{name} does not take it; see `connections` and try again");
+    sent.map_err(|_| late())?
+        .map_err(|error| error.to_string())?;
+    Ok(format!("queued for {name}"))
+}
+
+/// The member of this name, or the only one whose part before the `@` is this.
+fn member(node: &Node, text: &str) -> Result<NodeName, String> {
+    let members = node.members();
+    let names = || members.iter().map(|member| member.spec.name());
+    if let Some(name) = names().find(|name| name.as_str() == text) {
+        return Ok(name.clone());
+    }
+    let short = |name: &&NodeName| name.as_str().split('@').next() == Some(text);
+    let found: Vec<&NodeName> = names().filter(short).collect();
+    match found.as_slice() {
+        [name] => Ok((*name).clone()),
+        [] => Err(format!("no member is called `{text}`; see `members`")),
+        _ => Err(format!(
+            "`{text}` is the beginning of several names; write one in full"
+        )),
+    }
+}

@@ -1,0 +1,126 @@
+//! What can be typed at a running node.
+
+use partisan_tokio::Address;
+
+use crate::requests::Request;
+
+/// The list of commands.
+pub(crate) const HELP: &str = "\
+members                            who is in the cluster, where, and whether connected
+connections                        every open connection
+peers                              round-trip times and failures of the other members
+counters                           how often what happened since the start
+send NODE [--channel C] TEXT...    send a text to a node
+join ADDRESS                       join the cluster of whoever answers there
+leave                              leave the cluster and go on alone
+remove NODE                        remove another node from the cluster, dead or alive
+help                               this list
+quit                               stop the node; it stays a member
+
+NODE is a full name, or the part before the @ where that is unique.
+";
+
+/// What one line asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Request(Request),
+    Help,
+    Quit,
+    Nothing,
+}
+
+/// Understands one line.
+pub(crate) fn parse(line: &str) -> Result<Wish, String> {
+    let (word, rest) = cut(line);
+    let alone = |wish: Wish| match rest {
+        "" => Ok(wish),
+        _ => Err(format!("`{word}` takes nothing after it")),
+    };
+    match word {
+        "" => Ok(Wish::Nothing),
+        "help" | "?" => alone(Wish::Help),
+        "quit" | "exit" => alone(Wish::Quit),
+        "members" => alone(Wish::Request(Request::Members)),
+        "connections" => alone(Wish::Request(Request::Connections)),
+        "peers" => alone(Wish::Request(Request::Peers)),
+        "counters" => alone(Wish::Request(Request::Counters)),
+        "leave" => alone(Wish::Request(Request::Leave)),
+        "join" => join(rest),
+        "remove" => match cut(rest) {
+            (node, "") if !node.is_empty() => Ok(Wish::Request(Request::Remove {
+                node: node.to_owned(),
+            })),
+            _ => Err("write: remove NODE".into()),
+        },
+        "send" => send(rest).ok_or_else(|| "write: send NODE [--channel C] TEXT...".into()),
+        _ => Err(format!("`{word}` is no command; `help` lists them")),
+    }
+}
+
+fn cut(line: &str) -> (&str, &str) {
+    let line = line.trim();
+    let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    (word, rest.trim())
+}
+
+fn join(rest: &str) -> Result<Wish, String> {
+    let address: Address = rest
+        .parse()
+        .map_err(|error| format!("write: join HOST:PORT ({error})"))?;
+    let address = address.to_string();
+    Ok(Wish::Request(Request::Join {
+        address,
+        wait_ms: 0,
+    }))
+}
+
+fn send(rest: &str) -> Option<Wish> {
+    let (node, rest) = cut(rest);
+    let (channel, text) = match cut(rest) {
+        ("--channel", rest) => {
+            let (channel, text) = cut(rest);
+            (Some(channel.to_owned()), text)
+        }
+        _ => (None, rest),
+    };
+    if node.is_empty() || text.is_empty() {
+        return None;
+    }
+    let (node, text) = (node.to_owned(), text.to_owned());
+    Some(Wish::Request(Request::Send {
+        node,
+        channel,
+        text,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_keeps_its_inner_space() {
+        let wish = parse(" send  bob --channel bulk  a  b ").unwrap();
+        let expected = Request::Send {
+            node: "bob".into(),
+            channel: Some("bulk".into()),
+            text: "a  b".into(),
+        };
+        assert_eq!(wish, Wish::Request(expected));
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for line in [
+            "send",
+            "send bob",
+            "join x",
+            "remove",
+            "members all",
+            "mebmers",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+        assert_eq!(parse("  "), Ok(Wish::Nothing));
+    }
+}

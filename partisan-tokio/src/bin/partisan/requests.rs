@@ -1,0 +1,95 @@
+//! What a running node can be asked, at its prompt and through its control socket.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest request in bytes, its end of line not counted.
+pub(crate) const LONGEST_REQUEST: usize = 64 << 10;
+
+/// A question or an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Request {
+    Members,
+    Connections,
+    Peers,
+    Counters,
+    /// With `wait_ms` 0 the answer comes at once and the join goes on.
+    Join {
+        address: String,
+        #[serde(default)]
+        wait_ms: u64,
+    },
+    Leave,
+    Remove {
+        node: String,
+    },
+    Send {
+        node: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channel: Option<String>,
+        text: String,
+    },
+    Shutdown,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Reply {
+    Members(Vec<MemberRow>),
+    Connections(Vec<ConnectionRow>),
+    Peers(Vec<PeerRow>),
+    Counters(BTreeMap<String, u64>),
+    Done(String),
+    Error(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MemberRow {
+    pub(crate) name: String,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) incarnation: u64,
+    pub(crate) state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum State {
+    /// The node that was asked.
+    #[serde(rename = "self")]
+    Me,
+    Connected,
+    Disconnected,
+}
+
+impl State {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Me => "self",
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ConnectionRow {
+    pub(crate) peer: String,
+    pub(crate) channel: String,
+    pub(crate) lane: u8,
+    /// Whether the node that was asked opened it.
+    pub(crate) dialled: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PeerRow {
+    pub(crate) name: String,
+    pub(crate) connected: bool,
+    /// Of the last keep-alive.
+    pub(crate) round_trip_us: Option<u64>,
+    /// Dials that failed since the last session.
+    pub(crate) failures: u32,
+    pub(crate) last_failure: Option<String>,
+}

@@ -1,0 +1,95 @@
+//! Answers as text for people.
+
+use std::fmt::Write;
+
+use crate::requests::Reply;
+
+/// Columns as wide as their widest cell; the last one is not padded.
+fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = [head.map(str::to_owned)].into_iter().chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
+    let mut out = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            // Writing to a string cannot fail.
+            let _ = write!(line, "{cell:<width$}  ");
+        }
+        out += line.trim_end();
+        out.push('\n');
+    }
+    out
+}
+
+fn or_dash(text: Option<String>) -> String {
+    text.filter(|text| !text.is_empty())
+        .unwrap_or_else(|| "-".into())
+}
+
+/// The answer as text that ends with a line end.
+pub(crate) fn render(reply: &Reply) -> String {
+    match reply {
+        Reply::Members(members) => table(
+            ["NAME", "ADDRESSES", "INCARNATION", "STATE"],
+            members.iter().map(|member| {
+                let addresses = or_dash(Some(member.addresses.join(",")));
+                let state = member.state.as_str().to_owned();
+                let incarnation = member.incarnation.to_string();
+                [member.name.clone(), addresses, incarnation, state]
+            }),
+        ),
+        Reply::Connections(connections) if connections.is_empty() => "no connections\n".into(),
+        Reply::Connections(connections) => table(
+            ["PEER", "CHANNEL", "LANE", "OPENED BY"],
+            connections.iter().map(|row| {
+                let by = if row.dialled { "this node" } else { "the peer" };
+                let lane = row.lane.to_string();
+                [row.peer.clone(), row.channel.clone(), lane, by.into()]
+            }),
+        ),
+        Reply::Peers(peers) if peers.is_empty() => "no peers\n".into(),
+        Reply::Peers(peers) => table(
+            [
+                "NAME",
+                "CONNECTED",
+                "ROUND TRIP",
+                "FAILED DIALS",
+                "LAST FAILURE",
+            ],
+            peers.iter().map(|peer| {
+                let connected = if peer.connected { "yes" } else { "no" };
+                let millis = |micros: u64| format!("{:.3} ms", micros as f64 / 1e3);
+                [
+                    peer.name.clone(),
+                    connected.into(),
+                    or_dash(peer.round_trip_us.map(millis)),
+                    peer.failures.to_string(),
+                    or_dash(peer.last_failure.clone()),
+                ]
+            }),
+        ),
+        Reply::Counters(counters) => table(
+            ["COUNTER", "VALUE"],
+            counters
+                .iter()
+                .map(|(name, value)| [name.clone(), value.to_string()]),
+        ),
+        Reply::Done(text) => format!("{text}\n"),
+        Reply::Error(text) => format!("error: {text}\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [["ü".into(), "1".into()], ["longer".into(), "22".into()]];
+        assert_eq!(
+            table(["A", "B"], rows),
+            "A       B\nü       1\nlonger  22\n"
+        );
+    }
+}

@@ -1,0 +1,400 @@
+//! The program `partisan` as its users meet it: processes, files, signals, exit codes.
+#![cfg(all(unix, feature = "cli"))]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use partisan_tokio::Settings;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How long to wait for news before asking again all the same.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+fn partisan(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_partisan"));
+    command.args(arguments);
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    partisan(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A node in a process of its own; killed when dropped.
+struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+    socket: PathBuf,
+}
+
+impl Process {
+    fn start(directory: &Path, name: &str, more: &[&str]) -> Self {
+        let socket = directory.join(format!("{name}.sock"));
+        let full = format!("{name}@127.0.0.1");
+        let mut child = partisan(&["node", "--name", &full, "--control"])
+            .arg(&socket)
+            .args(more)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut process = Self {
+            child,
+            lines,
+            seen: Vec::new(),
+            socket,
+        };
+        process.await_line("listens");
+        process
+    }
+
+    fn type_line(&mut self, line: &str) {
+        let mut stdin = self.child.stdin.as_ref().unwrap();
+        writeln!(stdin, "{line}").unwrap();
+    }
+
+    /// Waits for a line that holds `text`, printed before or after.
+    fn await_line(&mut self, text: &str) -> String {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            if let Some(line) = self.seen.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.seen.push(line),
+                Err(error) => panic!("no line with `{text}` ({error}): {:#?}", self.seen),
+            }
+        }
+    }
+
+    fn ctl(&self, arguments: &[&str]) -> Output {
+        let mut command = partisan(&["ctl", "--control"]);
+        command.arg(&self.socket).args(arguments);
+        command.output().unwrap()
+    }
+
+    /// Name, address and state of each member.
+    fn members(&self) -> Vec<(String, String, String)> {
+        let output = self.ctl(&["members", "--json"]);
+        let answer: Value = serde_json::from_slice(&output.stdout).expect(&errors(&output));
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let row = |row: &Value| {
+            let addresses = row["addresses"].as_array().unwrap();
+            assert_eq!(addresses.len(), 1);
+            (text(&row["name"]), text(&addresses[0]), text(&row["state"]))
+        };
+        answer["members"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(row)
+            .collect()
+    }
+
+    fn address(&self) -> String {
+        let me = self.members().into_iter().find(|member| member.2 == "self");
+        me.unwrap().1
+    }
+
+    /// Waits until the members, without their addresses, are these.
+    fn await_members(&mut self, expected: &[(&str, &str)]) {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let members = self.members();
+            let found = members
+                .iter()
+                .map(|(name, _, state)| (name.as_str(), state.as_str()));
+            if found.eq(expected.iter().copied()) {
+                return;
+            }
+            assert!(
+                Instant::now() < end,
+                "{members:#?} instead of {expected:#?}"
+            );
+            // Whatever it prints is a reason to ask at once.
+            if let Ok(line) = self.lines.recv_timeout(ASK_AGAIN) {
+                self.seen.push(line);
+            }
+        }
+    }
+
+    fn await_exit(&mut self) -> Option<i32> {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < end, "still running");
+            // Ends when the process does.
+            if let Ok(line) = self.lines.recv_timeout(ASK_AGAIN) {
+                self.seen.push(line);
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn three(directory: &TempDir) -> [Process; 3] {
+    let path = directory.path();
+    let state = path.to_str().unwrap();
+    let a = Process::start(path, "a", &["--state-dir", state]);
+    let contact = a.address();
+    let joining = ["--state-dir", state, "--join", &contact];
+    let b = Process::start(path, "b", &joining);
+    let c = Process::start(path, "c", &joining);
+    let mut all = [a, b, c];
+    for number in 0..3 {
+        all[number].await_members(&states(number, "connected"));
+    }
+    all
+}
+
+/// What the members are for one of three, where c is in this state for the others.
+fn states(number: usize, c: &'static str) -> Vec<(&'static str, &'static str)> {
+    let names = ["a@127.0.0.1", "b@127.0.0.1", "c@127.0.0.1"];
+    let mut states = ["connected", "connected", c];
+    states[number] = "self";
+    names.into_iter().zip(states).collect()
+}
+
+#[test]
+fn the_demo_sees_all_it_promises() {
+    let output = output(&["demo", "--fast"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", errors(&output));
+    assert!(text.contains("All of it is true."), "{text}");
+    assert!(!text.contains('\u{1b}'), "colour in a pipe");
+}
+
+#[test]
+fn three_processes_agree_and_notice_a_killed_one_that_returns_elsewhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let [mut a, mut b, mut c] = three(&directory);
+    let old = c.address();
+    c.child.kill().unwrap();
+    c.child.wait().unwrap();
+    a.await_members(&states(0, "disconnected"));
+    b.await_members(&states(1, "disconnected"));
+    a.await_line("c@127.0.0.1 is down");
+    // Held, so that the free port it gets is another one.
+    let _held = std::net::TcpListener::bind(&old);
+    let state = directory.path().to_str().unwrap();
+    let mut c = Process::start(directory.path(), "c", &["--state-dir", state]);
+    let new = c.address();
+    assert_ne!(new, old);
+    for (number, node) in [&mut a, &mut b, &mut c].into_iter().enumerate() {
+        node.await_members(&states(number, "connected"));
+        let entries = node.members();
+        let found: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry.0.starts_with("c@"))
+            .collect();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].1, new);
+    }
+}
+
+#[test]
+fn a_node_leaves_through_ctl_and_stops_in_good_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let [mut a, mut b, mut c] = three(&directory);
+    assert!(c.ctl(&["leave"]).status.success());
+    a.await_members(&states(0, "")[..2]);
+    b.await_members(&states(1, "")[..2]);
+    c.await_members(&[("c@127.0.0.1", "self")]);
+    let line = a.await_line("c@127.0.0.1 is down");
+    assert!(line.contains("left the cluster"), "{line}");
+    assert!(c.ctl(&["shutdown"]).status.success());
+    assert_eq!(c.await_exit(), Some(0));
+    assert!(!c.socket.exists());
+    let output = c.ctl(&["members"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(
+        errors(&output).contains("no node answers"),
+        "{}",
+        errors(&output)
+    );
+}
+
+#[test]
+fn lines_from_a_pipe_are_obeyed_and_messages_printed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut a = Process::start(directory.path(), "a", &[]);
+    let mut b = Process::start(directory.path(), "b", &[]);
+    b.type_line(&format!("join {}", a.address()));
+    b.await_line("joined through a@127.0.0.1");
+    b.type_line("send a hello there");
+    a.await_line("b@127.0.0.1 on default: hello there");
+    assert!(a.ctl(&["send", "b", "well", "met"]).status.success());
+    b.await_line("a@127.0.0.1 on default: well met");
+    b.type_line("mebmers");
+    b.await_line("`mebmers` is no command");
+    for what in ["connections", "peers", "counters"] {
+        let output = a.ctl(&[what]);
+        assert!(output.status.success(), "{what}: {}", errors(&output));
+    }
+    let output = a.ctl(&["send", "nobody", "x"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(errors(&output).contains("nobody"));
+    b.type_line("quit");
+    assert_eq!(b.await_exit(), Some(0));
+}
+
+#[test]
+fn sigterm_stops_in_good_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = Process::start(directory.path(), "a", &[]);
+    let pid = node.child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(node.await_exit(), Some(0));
+    assert!(!node.socket.exists());
+}
+
+#[test]
+fn the_control_socket_is_private_and_taken_only_from_the_dead() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = Process::start(directory.path(), "a", &[]);
+    let mode = fs::metadata(&first.socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let socket = first.socket.to_str().unwrap().to_owned();
+    let second = output(&["node", "--name", "x", "--control", &socket]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(
+        errors(&second).contains("another node answers"),
+        "{}",
+        errors(&second)
+    );
+    first.child.kill().unwrap();
+    first.child.wait().unwrap();
+    assert!(first.socket.exists());
+    let again = Process::start(directory.path(), "a", &[]);
+    assert_eq!(again.members().len(), 1);
+    let file = directory.path().join("file");
+    fs::write(&file, "precious").unwrap();
+    let third = output(&["node", "--name", "x", "--control", file.to_str().unwrap()]);
+    assert_eq!(third.status.code(), Some(2));
+    assert_eq!(fs::read(&file).unwrap(), b"precious");
+}
+
+#[test]
+fn an_overlong_or_senseless_request_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Process::start(directory.path(), "a", &[]);
+    for (request, expected) in [
+        ("nonsense\n".to_owned(), "no request"),
+        ("{\"do\":\"dance\"}\n".to_owned(), "no request"),
+        ("x".repeat((64 << 10) + 1), "at most 65536 bytes"),
+    ] {
+        let mut stream = std::os::unix::net::UnixStream::connect(&node.socket).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        assert!(answer.contains(expected), "{answer}");
+    }
+    assert_eq!(node.members().len(), 1);
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let unknown = file("unknown.toml", "listen = []\n[driver]\nlane_bytes = 1\n");
+    let range = file("range.toml", "[driver]\nread_chunk = 0\n");
+    let nameless = file("nameless.toml", "listen = []\n");
+    let short = file("secret", "short\n");
+    let cases: [(&[&str], i32, &[&str]); 10] = [
+        (
+            &["--name", "a", "--listen", &taken],
+            1,
+            &["in use", "another port"],
+        ),
+        (
+            &["--name", "a", "--config", &unknown],
+            2,
+            &["line 3", "lane_bytes"],
+        ),
+        (
+            &["--name", "a", "--config", &range],
+            2,
+            &["driver.read_chunk"],
+        ),
+        (&["--config", &nameless], 2, &["--name"]),
+        (&["--config", "/nowhere.toml"], 2, &["/nowhere.toml"]),
+        (&[], 2, &["--name"]),
+        (&["--name", "a", "--secret-file", &short], 2, &["16 bytes"]),
+        (
+            &["--name", "a", "--advertise", "0.0.0.0:1"],
+            2,
+            &["nobody can dial"],
+        ),
+        (&["--name", "a b"], 2, &["white space"]),
+        (
+            &["--name", "a", "--lsiten", "x"],
+            2,
+            &["--lsiten", "--listen"],
+        ),
+    ];
+    for (arguments, code, words) in cases {
+        let mut all = vec!["node"];
+        all.extend_from_slice(arguments);
+        let output = output(&all);
+        let text = errors(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        for word in words {
+            assert!(text.contains(word), "{arguments:?}: {text}");
+        }
+    }
+}
+
+#[test]
+fn the_example_of_a_settings_file_is_read_and_tells_the_defaults() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/partisan.toml");
+    let settings = Settings::from_file(path).unwrap();
+    settings.validate().unwrap();
+    let plain = Settings::new(settings.name.clone());
+    assert_eq!(settings.driver, plain.driver);
+    assert_eq!(settings.config.connections, plain.config.connections);
+    assert_eq!(settings.config.manager, plain.config.manager);
+}
