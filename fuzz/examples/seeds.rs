@@ -118,7 +118,7 @@ fn confirm(name: &str) -> Frame {
     Frame::Control(ControlMessage::Confirm(Box::new(Confirm {
         proof: None,
         spec,
-        joining: true,
+        known: None,
     })))
 }
 

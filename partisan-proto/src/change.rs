@@ -25,8 +25,9 @@ pub enum Change {
         instance: Instance,
         /// Who knocks.
         spec: Arc<NodeSpec>,
-        /// Whether it wants to join; else it takes this node for a member of its own cluster.
-        joining: bool,
+        /// The life of this node that it takes for a member of its own cluster; `None` when it
+        /// takes it for none, and wants to join.
+        known: Option<Incarnation>,
     },
     /// A session has begun.
     PeerUp {

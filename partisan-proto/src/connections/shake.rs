@@ -12,7 +12,7 @@ use crate::change::Change;
 use crate::context::Context;
 use crate::error::{CloseReason, Misbehaviour, Refusal};
 use crate::id::{ConnectionId, Epoch, NodeId};
-use crate::notification::{DialError, Notification};
+use crate::notification::Notification;
 use crate::spec::NodeSpec;
 use crate::timers::Timer;
 use crate::wire::{Accept, Confirm, ControlMessage, Frame, Hello, Refuse, Role};
@@ -170,16 +170,11 @@ impl Connections {
         let proof = proof(cx.config.secret.as_ref(), Role::Connector, &ours, &theirs);
         let spec = slot.is_anchor().then(|| cx.me.spec.clone());
         let origin = self.table.get(&id).map(|connection| connection.origin);
-        let joining = match origin {
-            Some(Origin::ForContact(_)) => true,
-            Some(Origin::For(_)) => known.is_some_and(|peer| is_stranger_to_member(peer)),
-            Some(Origin::Accepted) | None => false,
+        let known = match origin {
+            Some(Origin::For(_)) => known.map(|peer| peer.incarnation),
+            Some(Origin::ForContact(_) | Origin::Accepted) | None => None,
         };
-        let confirm = Confirm {
-            proof,
-            spec,
-            joining,
-        };
+        let confirm = Confirm { proof, spec, known };
         let confirm = ControlMessage::Confirm(Box::new(confirm));
         cx.send_on(id, Frame::Control(confirm));
         self.set_step(id, Step::ExpectAccept(ours, theirs));
@@ -218,7 +213,7 @@ impl Connections {
             connection: id,
             instance,
             spec: spec.clone(),
-            joining: confirm.joining,
+            known: confirm.known,
         };
         self.set_step(id, Step::Knocking(first, proof, spec));
         cx.change(knock);
@@ -476,16 +471,6 @@ impl Connections {
             Origin::Accepted => {}
         }
     }
-}
-
-/// Whether a member turned this node away for a stay before the one that is known here: it is a
-/// member, and has only not heard of this node, which may therefore introduce itself.
-fn is_stranger_to_member(peer: &super::Peer) -> bool {
-    matches!(
-        peer.last_failure,
-        Some(DialError::Closed(CloseReason::Refused(Refusal::NotMember(upto))))
-            if upto < peer.incarnation
-    )
 }
 
 impl Opening {

@@ -54,9 +54,9 @@ pub struct Confirm {
     pub proof: Option<Proof>,
     /// Who the connector is; on the membership channel only.
     pub spec: Option<Arc<NodeSpec>>,
-    /// Whether its application asked for the connection, in order to join; else it dials a node
-    /// that it takes for a member of its own cluster.
-    pub joining: bool,
+    /// The life of the acceptor that the connector takes for a member of its own cluster; `None`
+    /// when it takes it for none, and dials in order to join.
+    pub known: Option<Incarnation>,
 }
 
 /// See [`ControlMessage::Accept`].

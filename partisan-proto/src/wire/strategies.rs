@@ -169,12 +169,8 @@ fn control() -> impl Strategy<Value = ControlMessage> {
     let proof = || option::of(any::<Proof>());
     prop_oneof![
         (proof(), option::of(spec())).prop_map(|(proof, spec)| {
-            let joining = spec.is_some();
-            ControlMessage::Confirm(Box::new(Confirm {
-                proof,
-                spec,
-                joining,
-            }))
+            let known = spec.as_ref().map(|_| Incarnation(9));
+            ControlMessage::Confirm(Box::new(Confirm { proof, spec, known }))
         }),
         (proof(), option::of(spec()), any::<u64>()).prop_map(|(proof, spec, epoch)| {
             let epoch = Epoch(epoch);

@@ -77,12 +77,12 @@ fn handshake_vectors() -> Vec<(&'static str, &'static str, Frame)> {
     let known = Confirm {
         proof,
         spec: None,
-        joining: false,
+        known: None,
     };
     let introduced = Confirm {
         proof: None,
         spec: Some(spec()),
-        joining: true,
+        known: Some(Incarnation(6)),
     };
     let accept = Accept {
         proof,

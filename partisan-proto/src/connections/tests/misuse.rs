@@ -103,7 +103,7 @@ impl Raw {
         Frame::Control(ControlMessage::Confirm(Box::new(Confirm {
             proof: None,
             spec,
-            joining: true,
+            known: None,
         })))
     }
 

@@ -240,12 +240,12 @@ impl Pluggable {
         &self,
         cx: &mut Context<'_>,
         connection: ConnectionId,
-        (instance, spec, joining): (Instance, &NodeSpec, bool),
+        (instance, spec, known): (Instance, &NodeSpec, Option<Incarnation>),
     ) {
         let verdict = if cx.me.stopping {
             Err(Refusal::Stopping)
         } else if instance.node != cx.me.instance.node {
-            self.strategy.admit(instance, spec, joining)
+            self.strategy.admit(instance, spec, known)
         } else if spec.name() == cx.me.spec.name() {
             Err(Refusal::DuplicateName)
         } else {
@@ -317,8 +317,8 @@ impl Manager for Pluggable {
                 connection,
                 instance,
                 spec,
-                joining,
-            } => self.knock(cx, *connection, (*instance, spec, *joining)),
+                known,
+            } => self.knock(cx, *connection, (*instance, spec, *known)),
             Change::PeerUp {
                 instance, contact, ..
             } => self.peer_up(cx, *instance, *contact),

@@ -85,13 +85,18 @@ pub trait Strategy: fmt::Debug + Send {
     /// The node starts with the incarnation that the context tells.
     fn start(&mut self, cx: &mut Context<'_>, out: &mut Outcomes);
 
-    /// Whether a node may have a session, as far as membership is concerned. Strangers may when
-    /// they are `joining`: connecting is how that begins. Others, who take this node for a member
-    /// of their cluster, may unless its stay there is over.
+    /// Whether a node may have a session, as far as membership is concerned. Strangers who want to
+    /// join may: connecting is how that begins. Others take a `known` life of this node for a
+    /// member of their cluster; they may unless its stay there is over.
     ///
     /// # Errors
     /// The refusal that the node is told.
-    fn admit(&self, instance: Instance, spec: &NodeSpec, joining: bool) -> Result<(), Refusal>;
+    fn admit(
+        &self,
+        instance: Instance,
+        spec: &NodeSpec,
+        known: Option<Incarnation>,
+    ) -> Result<(), Refusal>;
 
     /// A peer that was dialled as a member says that its stays up to this incarnation are over.
     fn not_member(

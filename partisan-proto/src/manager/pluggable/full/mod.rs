@@ -269,7 +269,12 @@ impl Strategy for Full {
         self.learn(cx, out, node, &entry);
     }
 
-    fn admit(&self, instance: Instance, spec: &NodeSpec, joining: bool) -> Result<(), Refusal> {
+    fn admit(
+        &self,
+        instance: Instance,
+        spec: &NodeSpec,
+        known: Option<Incarnation>,
+    ) -> Result<(), Refusal> {
         let Instance { node, incarnation } = instance;
         let removed = self.set.removed(node);
         if incarnation <= removed {
@@ -278,7 +283,7 @@ impl Strategy for Full {
         // Whoever has not heard of the end of this node's stay would bring it back unasked.
         let over = self.set.removed(self.me);
         match self.set.presence(node) {
-            None if !joining && over != Incarnation::NONE => Err(Refusal::NotMember(over)),
+            None if known.is_some_and(|known| known <= over) => Err(Refusal::NotMember(over)),
             None if self.set.is_full() => Err(Refusal::NotWanted),
             None => Ok(()),
             Some(known) if known.spec.name() != spec.name() => Err(Refusal::IdentifierCollision),

@@ -18,21 +18,21 @@ fn snapshot_with(entries: Vec<Entry>) -> Snapshot {
 }
 
 fn knock(machine: &mut Machine<Pluggable>, spec: &Arc<NodeSpec>, incarnation: u64) -> Change {
-    knock_as(machine, spec, incarnation, false)
+    knock_as(machine, spec, incarnation, Some(Incarnation(10)))
 }
 
 fn knock_as(
     machine: &mut Machine<Pluggable>,
     spec: &Arc<NodeSpec>,
     incarnation: u64,
-    joining: bool,
+    known: Option<Incarnation>,
 ) -> Change {
     let connection = ConnectionId::accepted(99);
     let output = machine.change(Change::Knock {
         connection,
         instance: instance(spec, incarnation),
         spec: spec.clone(),
-        joining,
+        known,
     });
     assert_eq!(output.changes.len(), 1);
     output.changes[0].clone()
@@ -299,7 +299,10 @@ fn whoever_has_not_heard_of_a_leave_is_told_and_does_not_bring_the_node_back() {
     machine.command(1, Command::Leave);
     let refusal = Refusal::NotMember(Incarnation(10));
     assert_eq!(knock(&mut machine, &other, 1), refused(refusal));
-    assert_eq!(knock_as(&mut machine, &other, 1, true), admitted());
+    assert_eq!(knock_as(&mut machine, &other, 1, None), admitted());
+    // One who knows of the present stay already is a member like this node.
+    let present = Some(Incarnation(11));
+    assert_eq!(knock_as(&mut machine, &other, 1, present), admitted());
 }
 
 #[test]
