@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use partisan_proto::config::Secret;
-use partisan_proto::wire::{Frame, Hello, Refuse, Role, VersionRange};
+use partisan_proto::wire::{Frame, Hello, Role, VersionRange};
 use partisan_proto::{Epoch, Incarnation, JoinError, Refusal};
 use partisan_tokio::{
     ClusterName, CommandError, Config, Node, NodeError, Notification, SendOptions,
@@ -141,7 +141,7 @@ async fn another_cluster_is_refused_with_the_reason() {
     raw.send(&Frame::Hello(Box::new(hello("elsewhere")))).await;
     let frames = raw.frames_until_closed().await;
     assert!(
-        frames.contains(&Frame::Refuse(Refuse(Refusal::Cluster))),
+        frames.contains(&Frame::Refuse(Refusal::Cluster.into())),
         "{frames:?}"
     );
     unharmed(&a, &b).await;
