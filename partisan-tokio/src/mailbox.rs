@@ -62,7 +62,8 @@ impl Mailbox {
                 return Some(message);
             }
             match self.queue.take(&mut self.taken) {
-                Taken::Some => {}
+                // Whoever always finds something must let others have their turn as well.
+                Taken::Some => tokio::task::coop::consume_budget().await,
                 Taken::Nothing => self.queue.readable.notified().await,
                 Taken::Closed => return None,
             }

@@ -77,6 +77,17 @@ async fn an_announced_length_beyond_the_limit_closes_the_connection_at_once() {
 }
 
 #[tokio::test]
+async fn nobody_may_send_long_messages_before_the_end_of_the_handshake() {
+    let (a, b) = pair().await;
+    let mut raw = RawPeer::connect(&a).await;
+    // Within what the node takes from peers, beyond what it takes from strangers.
+    raw.write(&[0, 0, 0x10, 0, 1]).await;
+    assert_eq!(raw.frames_until_closed().await, []);
+    assert_eq!(a.counters().protocol.malformed, 1);
+    unharmed(&a, &b).await;
+}
+
+#[tokio::test]
 async fn a_frame_cut_short_and_a_silent_client_end_with_the_deadline() {
     let mut quick = config();
     quick.connections.handshake_timeout = Duration::from_millis(200);

@@ -49,6 +49,13 @@ pub(crate) struct Lane {
     pub(crate) channel: ChannelId,
 }
 
+impl Lane {
+    /// Whether it is for the protocol alone.
+    pub(crate) fn is_anchor(self) -> bool {
+        self.channel == ChannelId::MEMBERSHIP
+    }
+}
+
 /// One connection, as its task, the loop and the senders share it.
 #[derive(Debug)]
 pub(crate) struct Connection {

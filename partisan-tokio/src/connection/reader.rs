@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use partisan_proto::CloseReason;
-use partisan_proto::wire::{self, Decoded, Frame, Frames};
+use partisan_proto::wire::{self, DecodeError, Decoded, Frame, Frames, MIN_FRAME_LIMIT};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{Connection, Gate, Surroundings};
+use super::{Connection, Gate, Lane, Surroundings};
 use crate::event_loop::LoopEvent;
 use crate::interception;
 use crate::mailboxes::Arrived;
@@ -29,6 +29,8 @@ pub(crate) struct Reader {
     arrived: VecDeque<Arrived>,
     /// How many frames of the handshake were handed to the core.
     handed_over: u64,
+    /// The last step of the handshake has arrived; before that nobody may send long frames.
+    shaken: bool,
 }
 
 impl Reader {
@@ -39,6 +41,7 @@ impl Reader {
             frames: Frames::default(),
             arrived: VecDeque::new(),
             handed_over: 0,
+            shaken: false,
         }
     }
 
@@ -97,31 +100,41 @@ impl Reader {
         around: &Surroundings,
     ) -> Result<usize, CloseReason> {
         let missing = loop {
-            match self.frames.next() {
-                Some(Ok(Decoded::Frame(frame))) => {
-                    match interception::incoming(connection, frame) {
-                        Frame::App {
-                            destination,
-                            payload,
-                        } => self.arrived.push_back(Arrived {
-                            destination,
-                            payload,
-                        }),
-                        frame => self.hand_over(connection, frame, around).await?,
-                    }
-                }
-                Some(Ok(_)) => {}
-                // What came before the malformed frame is delivered first.
-                Some(Err(error)) => break Err(CloseReason::Malformed(error)),
-                None => match wire::missing(&self.buffer, around.max_frame) {
-                    Ok(0) => self.frames = Frames::take(&mut self.buffer, around.max_frame),
-                    Ok(missing) => break Ok(missing),
-                    Err(error) => break Err(CloseReason::Malformed(error)),
+            match self.next_frame(around.max_frame) {
+                Ok(Decoded::Frame(frame)) => match interception::incoming(connection, frame) {
+                    Frame::App {
+                        destination,
+                        payload,
+                    } => self.arrived.push_back(Arrived {
+                        destination,
+                        payload,
+                    }),
+                    frame => self.hand_over(connection, frame, around).await?,
                 },
+                Ok(Decoded::Skipped) => {}
+                Ok(Decoded::Incomplete(missing)) => break Ok(missing),
+                // What came before the malformed frame is delivered first.
+                Err(error) => break Err(CloseReason::Malformed(error)),
             }
         };
         self.deliver(connection, around).await?;
         missing
+    }
+
+    /// The next frame: all of one read are decoded together, but for the few of the handshake.
+    fn next_frame(&mut self, max_frame: u32) -> Result<Decoded, DecodeError> {
+        if let Some(decoded) = self.frames.next() {
+            return decoded;
+        }
+        if !self.shaken {
+            return wire::decode(&mut self.buffer, MIN_FRAME_LIMIT.min(max_frame));
+        }
+        match wire::missing(&self.buffer, max_frame)? {
+            0 => self.frames = Frames::take(&mut self.buffer, max_frame),
+            missing => return Ok(Decoded::Incomplete(missing)),
+        }
+        // At least one is there.
+        self.frames.next().unwrap_or(Ok(Decoded::Skipped))
     }
 
     async fn hand_over(
@@ -131,6 +144,7 @@ impl Reader {
         around: &Surroundings,
     ) -> Result<(), CloseReason> {
         self.handed_over += 1;
+        self.shaken |= matches!(&frame, Frame::Control(message) if message.is_handshake());
         let connection = Arc::clone(connection);
         let event = LoopEvent::Frame { connection, frame };
         let sent = around.events.send(event).await;
@@ -145,6 +159,10 @@ impl Reader {
         around: &Surroundings,
     ) -> Result<(), CloseReason> {
         while !self.arrived.is_empty() {
+            if connection.lane().is_some_and(Lane::is_anchor) {
+                self.judge_next(connection, around).await?;
+                continue;
+            }
             let delivered =
                 connection.while_open(|lane| around.mailboxes.deliver(lane, &mut self.arrived));
             match delivered {
@@ -168,6 +186,15 @@ impl Reader {
         if connection.while_open(|_| ()) != Err(Gate::Handshaking) {
             return Ok(());
         }
+        self.judge_next(connection, around).await
+    }
+
+    /// Lets the core say what it thinks of a message where none may be.
+    async fn judge_next(
+        &mut self,
+        connection: &Arc<Connection>,
+        around: &Surroundings,
+    ) -> Result<(), CloseReason> {
         let Some(Arrived {
             destination,
             payload,

@@ -45,6 +45,8 @@ pub struct Pluggable {
     random: Random,
     /// The incarnation of the last life that was stored.
     stored: Incarnation,
+    /// Nobody can dial this node before it has told where it is in this life.
+    starting: bool,
     /// Something is to be stored.
     unsaved: bool,
     /// The application was told that another node has this one's name.
@@ -97,6 +99,7 @@ impl Pluggable {
             random: Random::fork(seed, "pluggable manager"),
             config,
             stored,
+            starting: true,
             unsaved: true,
             duplicate: false,
         })
@@ -118,7 +121,7 @@ impl Pluggable {
                     cx.notify(Notification::MemberLeft { node });
                 }
                 Outcome::Keep { instance, spec } => {
-                    let patient = cx.me.instance.node > instance.node;
+                    let patient = !self.starting && cx.me.instance.node > instance.node;
                     cx.change(Change::Keep {
                         instance,
                         spec,
@@ -301,6 +304,7 @@ impl Manager for Pluggable {
             cx.reincarnate(self.stored);
         }
         self.step(cx, |strategy, cx, out| strategy.start(cx, out));
+        self.starting = false;
         let first = self.random.up_to(self.config.gossip_interval);
         cx.set_timer(Timer::Gossip, first);
         self.settle(cx);
