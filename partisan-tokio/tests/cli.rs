@@ -9,7 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use partisan_tokio::Settings;
+use partisan_proto::Snapshot;
+use partisan_tokio::{NodeName, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -140,6 +141,31 @@ impl Process {
         }
     }
 
+    /// Waits until the membership of c is stored with so many entries, its own included.
+    fn await_stored(&mut self, directory: &Path, expected: usize) {
+        let end = Instant::now() + DEADLINE;
+        let id = NodeName::new("c@127.0.0.1").unwrap().id();
+        let file = directory.join(format!("membership-{id}.state"));
+        loop {
+            let stored = fs::read(&file)
+                .ok()
+                .and_then(|bytes| Snapshot::decode(&bytes).ok());
+            let others = stored.map_or(0, |snapshot| {
+                let known = snapshot.entries.iter();
+                known
+                    .filter(|entry| entry.node != id && entry.presence.is_some())
+                    .count()
+            });
+            if others + 1 >= expected {
+                return;
+            }
+            assert!(Instant::now() < end, "only {others} others are stored");
+            if let Ok(line) = self.lines.recv_timeout(ASK_AGAIN) {
+                self.seen.push(line);
+            }
+        }
+    }
+
     fn await_exit(&mut self) -> Option<i32> {
         let end = Instant::now() + DEADLINE;
         loop {
@@ -200,6 +226,7 @@ fn three_processes_agree_and_notice_a_killed_one_that_returns_elsewhere() {
     let directory = tempfile::tempdir().unwrap();
     let [mut a, mut b, mut c] = three(&directory);
     let old = c.address();
+    c.await_stored(directory.path(), 3);
     c.child.kill().unwrap();
     c.child.wait().unwrap();
     a.await_members(&states(0, "disconnected"));
