@@ -99,7 +99,8 @@ impl Process {
     /// Name, address and state of each member.
     fn members(&self) -> Vec<(String, String, String)> {
         let output = self.ctl(&["members", "--json"]);
-        let answer: Value = serde_json::from_slice(&output.stdout).expect(&errors(&output));
+        let answer = serde_json::from_slice(&output.stdout);
+        let answer: Value = answer.unwrap_or_else(|_| panic!("{}", errors(&output)));
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let row = |row: &Value| {
             let addresses = row["addresses"].as_array().unwrap();
@@ -198,8 +199,8 @@ fn three(directory: &TempDir) -> [Process; 3] {
     let b = Process::start(path, "b", &joining);
     let c = Process::start(path, "c", &joining);
     let mut all = [a, b, c];
-    for number in 0..3 {
-        all[number].await_members(&states(number, "connected"));
+    for (number, node) in all.iter_mut().enumerate() {
+        node.await_members(&states(number, "connected"));
     }
     all
 }
