@@ -9,7 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use partisan_tokio::Settings;
+use partisan_proto::Snapshot;
+use partisan_tokio::{NodeName, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -98,7 +99,8 @@ impl Process {
     /// Name, address and state of each member.
     fn members(&self) -> Vec<(String, String, String)> {
         let output = self.ctl(&["members", "--json"]);
-        let answer: Value = serde_json::from_slice(&output.stdout).expect(&errors(&output));
+        let answer = serde_json::from_slice(&output.stdout);
+        let answer: Value = answer.unwrap_or_else(|_| panic!("{}", errors(&output)));
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let row = |row: &Value| {
             let addresses = row["addresses"].as_array().unwrap();
@@ -140,6 +142,31 @@ impl Process {
         }
     }
 
+    /// Waits until the membership of c is stored with so many entries, its own included.
+    fn await_stored(&mut self, directory: &Path, expected: usize) {
+        let end = Instant::now() + DEADLINE;
+        let id = NodeName::new("c@127.0.0.1").unwrap().id();
+        let file = directory.join(format!("membership-{id}.state"));
+        loop {
+            let stored = fs::read(&file)
+                .ok()
+                .and_then(|bytes| Snapshot::decode(&bytes).ok());
+            let others = stored.map_or(0, |snapshot| {
+                let known = snapshot.entries.iter();
+                known
+                    .filter(|entry| entry.node != id && entry.presence.is_some())
+                    .count()
+            });
+            if others + 1 >= expected {
+                return;
+            }
+            assert!(Instant::now() < end, "only {others} others are stored");
+            if let Ok(line) = self.lines.recv_timeout(ASK_AGAIN) {
+                self.seen.push(line);
+            }
+        }
+    }
+
     fn await_exit(&mut self) -> Option<i32> {
         let end = Instant::now() + DEADLINE;
         loop {
@@ -172,8 +199,8 @@ fn three(directory: &TempDir) -> [Process; 3] {
     let b = Process::start(path, "b", &joining);
     let c = Process::start(path, "c", &joining);
     let mut all = [a, b, c];
-    for number in 0..3 {
-        all[number].await_members(&states(number, "connected"));
+    for (number, node) in all.iter_mut().enumerate() {
+        node.await_members(&states(number, "connected"));
     }
     all
 }
@@ -200,6 +227,7 @@ fn three_processes_agree_and_notice_a_killed_one_that_returns_elsewhere() {
     let directory = tempfile::tempdir().unwrap();
     let [mut a, mut b, mut c] = three(&directory);
     let old = c.address();
+    c.await_stored(directory.path(), 3);
     c.child.kill().unwrap();
     c.child.wait().unwrap();
     a.await_members(&states(0, "disconnected"));

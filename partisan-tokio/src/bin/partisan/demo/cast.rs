@@ -60,8 +60,9 @@ impl Drop for States {
 }
 
 fn config() -> Result<Config, Broken> {
-    let mut options = ChannelOptions::default();
-    options.parallelism = BULK_LANES;
+    let options = ChannelOptions {
+        parallelism: BULK_LANES,
+    };
     let channels = Channels::new([(ChannelName::new("bulk")?, options)])?;
     Ok(Config {
         channels,
