@@ -67,25 +67,45 @@ impl Connections {
 
     /// The manager has no use for this peer any more.
     pub(super) fn release(&mut self, cx: &mut Context<'_>, node: NodeId, reason: CloseReason) {
+        let Some(peer) = self.peers.get(&node) else {
+            return;
+        };
+        let connected = peer.session.is_some();
+        match reason {
+            // It knows, or will, and then says goodbye itself, after its last messages.
+            CloseReason::Left | CloseReason::Removed if connected => {
+                self.stop_dialling(cx, node);
+                self.await_end(cx, node, reason);
+            }
+            _ => self.part(cx, node, reason),
+        }
+    }
+
+    /// Ends everything with a peer, and forgets it.
+    pub(super) fn part(&mut self, cx: &mut Context<'_>, node: NodeId, reason: CloseReason) {
+        self.stop_dialling(cx, node);
+        self.say_goodbye(cx, node, reason);
+        if self.peers.remove(&node).is_some() {
+            cx.routes.forget(node);
+        }
+    }
+
+    fn stop_dialling(&mut self, cx: &mut Context<'_>, node: NodeId) {
         let Some(peer) = self.peers.get_mut(&node) else {
             return;
         };
         peer.kept = false;
         let dialling = peer.dialling.take();
         cx.timers.cancel(Slot::anchor(node).timer());
-        if let Some(id) = dialling
-            && self.remove(cx, id).is_some()
+        if let Some(connection) = dialling
+            && self.remove(cx, connection).is_some()
         {
             let reason = CloseReason::NotWanted;
             cx.act(Action::Close {
-                connection: id,
+                connection,
                 reason,
                 flush: false,
             });
-        }
-        self.say_goodbye(cx, node, reason);
-        if self.peers.remove(&node).is_some() {
-            cx.routes.forget(node);
         }
     }
 

@@ -16,7 +16,7 @@ use crate::notification::{DialError, Notification};
 use crate::spec::NodeSpec;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
-use crate::wire::{ControlMessage, GoodbyeReason, Hello, MIN_FRAME_LIMIT};
+use crate::wire::{ControlMessage, Frame, GoodbyeReason, Hello, MIN_FRAME_LIMIT};
 
 /// A session with a peer.
 #[derive(Debug)]
@@ -373,44 +373,51 @@ impl Connections {
             CloseReason::Requested => GoodbyeReason::Requested,
             _ => GoodbyeReason::NotWanted,
         };
-        cx.send(node, ControlMessage::Goodbye(goodbye));
+        let session = self.peers.get(&node).and_then(|peer| peer.session.as_ref());
+        if let Some(anchor) = session.and_then(Session::anchor) {
+            cx.send_on(anchor, Frame::Control(ControlMessage::Goodbye(goodbye)));
+        }
         self.end_session(cx, node, reason);
     }
 
-    /// The peer ends the session on purpose. What it sent on other lanes may still be on its way,
-    /// so they stay open until the peer closes them.
+    /// The peer ends the session on purpose.
     pub(super) fn goodbye(&mut self, cx: &mut Context<'_>, node: NodeId, why: GoodbyeReason) {
-        let peer = self.peers.get_mut(&node);
-        let Some(session) = peer.and_then(|peer| peer.session.as_mut()) else {
-            return;
-        };
-        session.goodbye = Some(match why {
+        let reason = match why {
             GoodbyeReason::Left => CloseReason::Left,
             GoodbyeReason::Removed => CloseReason::Removed,
             GoodbyeReason::Stopping => CloseReason::Stopped,
             GoodbyeReason::Requested => CloseReason::Requested,
             GoodbyeReason::NotWanted => CloseReason::NotWanted,
-        });
+        };
+        self.await_end(cx, node, reason);
+    }
+
+    /// Sends nothing more to a peer and waits until it has closed its connections: what it sent
+    /// before may still be on its way on any of them.
+    pub(super) fn await_end(&mut self, cx: &mut Context<'_>, node: NodeId, reason: CloseReason) {
+        let peer = self.peers.get_mut(&node);
+        let Some(session) = peer.and_then(|peer| peer.session.as_mut()) else {
+            return;
+        };
+        session.goodbye = Some(reason);
         let dialling = session.lanes.iter().filter_map(|lane| match lane.state {
             LaneState::Dialling(id) => Some(id),
             LaneState::Open(_) | LaneState::Missing => None,
         });
         let dialling: Vec<_> = dialling.collect();
         cx.routes.down(node);
-        cx.set_timer(
-            Timer::EndGoodbye(node),
-            cx.config.connections.handshake_timeout,
-        );
+        let wait = cx.config.connections.handshake_timeout;
+        cx.set_timer(Timer::EndGoodbye(node), wait);
         for id in dialling {
             self.close(cx, id, CloseReason::SessionOver, false);
         }
     }
 
-    /// The peer that said goodbye left its connections open for too long.
+    /// The peer whose end was awaited left its connections open for too long.
     pub(super) fn end_goodbye(&mut self, cx: &mut Context<'_>, node: NodeId) {
         let session = self.peers.get(&node).and_then(|peer| peer.session.as_ref());
         if let Some(reason) = session.and_then(|session| session.goodbye) {
-            self.end_session(cx, node, reason);
+            self.say_goodbye(cx, node, reason);
         }
     }
 
@@ -425,7 +432,7 @@ impl Connections {
         }
         let nodes: Vec<_> = self.peers.keys().copied().collect();
         for node in nodes {
-            self.release(cx, node, reason);
+            self.part(cx, node, reason);
         }
     }
 }

@@ -320,18 +320,24 @@ fn a_stopped_node_takes_no_commands_and_no_connections() {
 }
 
 #[test]
-fn a_released_peer_learns_why() {
-    let mut net = pair(&config(&[]));
+fn a_released_peer_may_finish_what_it_says_and_learns_why() {
+    let mut net = pair(&config(&[("bulk", 1)]));
+    net.command(1, send(net.id(0), 2, None, "on its way"));
     net.command(0, Command::Remove(net.id(1)));
     net.settle();
+    assert_eq!(net.deliveries.len(), 1);
+    net.command(0, send(net.id(1), 2, None, "too late"));
+    assert!(net.replies.pop().unwrap().1.is_err());
+    // It does not know, and does not close its connections.
+    net.run_for(Duration::from_secs(6));
     let down = |note: &Notification| match note {
         Notification::NodeDown { reason, .. } => Some(*reason),
         _ => None,
     };
-    assert_eq!(
-        net.take_notes(1).iter().find_map(down),
-        Some(CloseReason::Removed)
-    );
+    for node in 0..2 {
+        let reasons: Vec<_> = net.take_notes(node).iter().filter_map(down).collect();
+        assert_eq!(reasons, [CloseReason::Removed]);
+    }
     assert_eq!(net.links(), 0);
 }
 

@@ -1,6 +1,6 @@
 //! Leaving, and being made to.
 
-use partisan_proto::{Answer, ChannelId, Command, Config, Notification};
+use partisan_proto::{Answer, ChannelId, ChannelOptions, Channels, Command, Config, Notification};
 use partisan_tests::{Cluster, Restart, Simulated, is_down, is_joined, simulated};
 
 on_both_and_with_faults! {
@@ -14,6 +14,7 @@ on_both! {
     rejoin_again_and_again: 4;
     leaving_alone_changes_nothing: 4;
     the_left_are_not_dialled_any_more: 12;
+    last_words_arrive: 32;
 }
 
 /// The last node is removed by another; it learns of it and goes on alone, as a new incarnation.
@@ -117,6 +118,37 @@ fn the_left_are_not_dialled_any_more(cluster: &mut impl Cluster) {
         assert!(cluster.connections(node).iter().all(|info| info.peer != id));
     }
     assert!(cluster.connections(3).is_empty());
+}
+
+/// What a node sends before it leaves arrives, on every lane, although news of the leave may come
+/// first, from itself or from others.
+fn last_words_arrive(cluster: &mut impl Cluster) {
+    let bulk = ChannelOptions { parallelism: 2 };
+    let channels = Channels::new([("bulk".parse().unwrap(), bulk)]).unwrap();
+    let config = Config {
+        channels,
+        ..Config::default()
+    };
+    cluster.form(4, &config);
+    let bulk = config.channels.id("bulk").unwrap();
+    for number in 0..60 {
+        for to in 0..3 {
+            let channel = if number % 3 == 0 {
+                ChannelId::DEFAULT
+            } else {
+                bulk
+            };
+            cluster.send(3, to, (channel, Some(number)), &format!("word {number}"));
+        }
+    }
+    cluster.ask(3, Command::Leave);
+    cluster.wait_for_mesh(&[0, 1, 2]);
+    let gone = cluster.id(3);
+    for node in 0..3 {
+        cluster.wait_for_note(node, "the end of the session", |note| is_down(note, gone));
+        let words = cluster.deliveries(node);
+        assert_eq!(words.iter().filter(|word| word.from == gone).count(), 60);
+    }
 }
 
 fn dials(cluster: &impl Cluster, node: usize) -> u64 {
