@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use partisan_proto::wire::{
-    Confirm, ControlMessage, Destination, Digest, Frame, GoodbyeReason, Gossip, Hello,
-    Role, VersionRange, encode,
+    Confirm, ControlMessage, Destination, Digest, Frame, GoodbyeReason, Gossip, Hello, Role,
+    VersionRange, encode,
 };
 use partisan_proto::{
     ChannelName, ChannelOptions, Channels, ClusterName, Epoch, Incarnation, NodeName, NodeSpec,

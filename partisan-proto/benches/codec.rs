@@ -19,9 +19,7 @@ fn app(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("app");
     for size in [64, 1 << 10, 64 << 10] {
         let payload = vec![0xa5_u8; size];
-        let header = AppHeader {
-            destination: Destination::Inbox,
-        };
+        let header = AppHeader { destination: Destination::Inbox };
         group.throughput(Throughput::Bytes(size as u64));
         let mut out = Vec::with_capacity(size + 64);
         group.bench_function(BenchmarkId::new("encode", size), |bencher| {
@@ -76,33 +74,10 @@ fn messages() -> Vec<(&'static str, Gossip)> {
     let last = NodeId::from_u64(u64::MAX);
     let entries = Bounded::from_first((0..1_000).map(summary));
     vec![
-        (
-            "digest",
-            Gossip::Digest(Digest {
-                entries: 1_000,
-                hash: 1,
-            }),
-        ),
-        (
-            "summary_1000",
-            Gossip::Summary(Summary {
-                first,
-                last,
-                entries,
-            }),
-        ),
-        (
-            "delta_1",
-            Gossip::Delta(Delta {
-                entries: Bounded::from_first([entry(1)]),
-            }),
-        ),
-        (
-            "delta_100",
-            Gossip::Delta(Delta {
-                entries: Bounded::from_first((0..100).map(entry)),
-            }),
-        ),
+        ("digest", Gossip::Digest(Digest { entries: 1_000, hash: 1 })),
+        ("summary_1000", Gossip::Summary(Summary { first, last, entries })),
+        ("delta_1", Gossip::Delta(Delta { entries: Bounded::from_first([entry(1)]) })),
+        ("delta_100", Gossip::Delta(Delta { entries: Bounded::from_first((0..100).map(entry)) })),
     ]
 }
 

@@ -28,24 +28,15 @@ impl Pair {
         let mut outbox = Outbox::default();
         let nodes = [1, 2].map(|port| start(port, &mut outbox));
         outbox.actions.clear();
-        let mut pair = Self {
-            nodes,
-            outbox,
-            links: [Vec::new(), Vec::new()],
-            events: VecDeque::new(),
-        };
+        let mut pair =
+            Self { nodes, outbox, links: [Vec::new(), Vec::new()], events: VecDeque::new() };
         let address = pair.nodes[1].spec().addresses()[0].clone();
-        let join = Event::Command {
-            ticket: Ticket(1),
-            command: Command::Join(Contact::at(address)),
-        };
+        let join =
+            Event::Command { ticket: Ticket(1), command: Command::Join(Contact::at(address)) };
         pair.events.push_back((0, join));
         pair.settle();
         let other = pair.nodes[1].instance().node;
-        let routes = pair.nodes[0]
-            .routes()
-            .peer(other)
-            .expect("the join connects them");
+        let routes = pair.nodes[0].routes().peer(other).expect("the join connects them");
         assert!(routes.is_full(), "every lane is open");
         pair
     }
@@ -66,19 +57,14 @@ impl Pair {
                 let accepted = ConnectionId::accepted(self.links[other].len() as u64);
                 self.links[node].push((connection, accepted));
                 self.links[other].push((accepted, connection));
-                let accept = Event::Accepted {
-                    connection: accepted,
-                };
+                let accept = Event::Accepted { connection: accepted };
                 self.events.push_back((other, accept));
                 self.events.push_back((node, Event::Opened { connection }));
             }
             Action::Send { connection, frame } => {
-                let far = self.links[node]
-                    .iter()
-                    .find(|(near, _)| *near == connection);
+                let far = self.links[node].iter().find(|(near, _)| *near == connection);
                 let connection = far.expect("a known connection").1;
-                self.events
-                    .push_back((other, Event::Received { connection, frame }));
+                self.events.push_back((other, Event::Received { connection, frame }));
             }
             _ => {}
         }
@@ -130,10 +116,7 @@ fn message(criterion: &mut Criterion) {
     let connection = lane.expect("a lane of the default channel").connection;
     group.bench_function("receive", |bencher| {
         bencher.iter(|| {
-            let frame = Frame::App {
-                destination: Destination::Inbox,
-                payload: payload.clone(),
-            };
+            let frame = Frame::App { destination: Destination::Inbox, payload: payload.clone() };
             let event = Event::Received { connection, frame };
             pair.nodes[1].handle(Instant::ZERO, event, &mut pair.outbox);
             black_box(&pair.outbox.actions);

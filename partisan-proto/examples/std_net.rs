@@ -34,16 +34,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let [name, listen, contacts @ ..] = &arguments[..] else {
         return Err(
-            "usage: std_net [--for SECONDS] NAME LISTEN_ADDRESS [CONTACT_ADDRESS...]".into(),
+            "usage: std_net [--for SECONDS] NAME LISTEN_ADDRESS [CONTACT_ADDRESS...]".into()
         );
     };
     let mut driver = Driver::start(name, listen.parse()?)?;
     for contact in contacts {
         let contact = Contact::at(contact.parse()?);
-        driver.handle(Event::Command {
-            ticket: Ticket(0),
-            command: Command::Join(contact),
-        });
+        driver.handle(Event::Command { ticket: Ticket(0), command: Command::Join(contact) });
     }
     let stop_at = stop_after.map(|span| driver.clock() + span);
     while stop_at.is_none_or(|at| driver.clock() < at) {
@@ -71,11 +68,7 @@ impl Socket {
     fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            incoming: BytesMut::new(),
-            outgoing: Vec::new(),
-        })
+        Ok(Self { stream, incoming: BytesMut::new(), outgoing: Vec::new() })
     }
 
     /// Writes what it can without waiting.
@@ -114,14 +107,7 @@ impl Driver {
         let node = Node::start(Instant::ZERO, birth, config, &mut outbox)?;
         let started = std::time::Instant::now();
         let sockets = BTreeMap::new();
-        Ok(Self {
-            node,
-            started,
-            outbox,
-            listener,
-            sockets,
-            accepted: 0,
-        })
+        Ok(Self { node, started, outbox, listener, sockets, accepted: 0 })
     }
 
     fn clock(&self) -> Instant {
@@ -149,12 +135,7 @@ impl Driver {
         for connection in connections {
             self.serve(connection);
         }
-        if self
-            .node
-            .timers()
-            .next()
-            .is_some_and(|(at, _)| at <= self.clock())
-        {
+        if self.node.timers().next().is_some_and(|(at, _)| at <= self.clock()) {
             self.handle(Event::Wake);
         }
         if self.outbox.actions.is_empty() {
@@ -212,11 +193,7 @@ impl Driver {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Open {
-                connection,
-                addresses,
-                timeout,
-            } => {
+            Action::Open { connection, addresses, timeout } => {
                 self.dial(connection, &addresses, timeout);
             }
             Action::Send { connection, frame } => {
@@ -231,29 +208,16 @@ impl Driver {
                 let text = String::from_utf8_lossy(&delivery.payload).into_owned();
                 println!("{} says: {text}", self.name_of(delivery.from));
             }
-            Action::Reply {
-                result: Err(error), ..
-            } => println!("failed: {error}"),
+            Action::Reply { result: Err(error), .. } => println!("failed: {error}"),
             Action::Reply { result: Ok(_), .. } | Action::Persist(_) => {}
             Action::Notify(Notification::FullyConnected { node }) => {
                 println!("connected to {}", self.name_of(node));
                 let payload = Bytes::from(format!("hello from {}", self.node.spec().name()));
                 let (channel, destination) = (ChannelId::DEFAULT, Destination::Inbox);
-                let send = Send {
-                    to: node,
-                    channel,
-                    key: None,
-                    destination,
-                    payload,
-                };
-                self.handle(Event::Command {
-                    ticket: Ticket(1),
-                    command: Command::Send(send),
-                });
+                let send = Send { to: node, channel, key: None, destination, payload };
+                self.handle(Event::Command { ticket: Ticket(1), command: Command::Send(send) });
             }
-            Action::Notify(Notification::NodeDown {
-                instance, reason, ..
-            }) => {
+            Action::Notify(Notification::NodeDown { instance, reason, .. }) => {
                 println!("lost {}: {reason}", self.name_of(instance.node));
             }
             Action::Notify(_) => {}
@@ -273,21 +237,13 @@ impl Driver {
                 self.sockets.insert(connection, socket);
                 Event::Opened { connection }
             }
-            Some(Err(_)) => Event::OpenFailed {
-                connection,
-                error: OpenError::System,
-            },
-            None => Event::OpenFailed {
-                connection,
-                error: OpenError::Refused,
-            },
+            Some(Err(_)) => Event::OpenFailed { connection, error: OpenError::System },
+            None => Event::OpenFailed { connection, error: OpenError::Refused },
         };
         self.handle(event);
     }
 
     fn name_of(&self, node: partisan_proto::NodeId) -> String {
-        self.node
-            .peer(node)
-            .map_or_else(|| node.to_string(), |peer| peer.spec.name().to_string())
+        self.node.peer(node).map_or_else(|| node.to_string(), |peer| peer.spec.name().to_string())
     }
 }

@@ -65,19 +65,13 @@ impl Contact {
     /// Whoever answers at this address.
     #[must_use]
     pub fn at(address: Address) -> Self {
-        Self {
-            name: None,
-            addresses: alloc::vec![address],
-        }
+        Self { name: None, addresses: alloc::vec![address] }
     }
 }
 
 impl From<&NodeSpec> for Contact {
     fn from(spec: &NodeSpec) -> Self {
-        Self {
-            name: Some(spec.name().clone()),
-            addresses: spec.addresses().to_vec(),
-        }
+        Self { name: Some(spec.name().clone()), addresses: spec.addresses().to_vec() }
     }
 }
 

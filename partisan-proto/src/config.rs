@@ -56,14 +56,8 @@ impl Config {
     /// # Errors
     /// The first [`ConfigError`] found; it names the key and says what to write instead.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self
-            .secret
-            .as_ref()
-            .is_some_and(|secret| secret.0.len() < Secret::SHORTEST)
-        {
-            return Err(ConfigError::SecretTooShort {
-                least: Secret::SHORTEST,
-            });
+        if self.secret.as_ref().is_some_and(|secret| secret.0.len() < Secret::SHORTEST) {
+            return Err(ConfigError::SecretTooShort { least: Secret::SHORTEST });
         }
         self.connections.validate()?;
         match &self.manager {
@@ -138,10 +132,7 @@ impl Channels {
     /// Looks a channel up by its name.
     #[must_use]
     pub fn id(&self, name: &str) -> Option<ChannelId> {
-        let place = self
-            .0
-            .iter()
-            .position(|(known, _)| known.as_str() == name)?;
+        let place = self.0.iter().position(|(known, _)| known.as_str() == name)?;
         Some(ChannelId(u8::try_from(place).ok()?))
     }
 
@@ -159,10 +150,7 @@ impl Channels {
 
     /// All channels with their ids.
     pub fn iter(&self) -> impl Iterator<Item = (ChannelId, &ChannelName, ChannelOptions)> {
-        self.0
-            .iter()
-            .zip(0..)
-            .map(|((name, options), id)| (ChannelId(id), name, *options))
+        self.0.iter().zip(0..).map(|((name, options), id)| (ChannelId(id), name, *options))
     }
 
     /// The channels as a [`NodeSpec`](crate::NodeSpec) tells them.
@@ -194,9 +182,7 @@ impl TryFrom<BTreeMap<ChannelName, ChannelOptions>> for Channels {
             (name, options)
         });
         if built_in[0].1.parallelism != 1 {
-            return Err(ConfigError::MembershipLanes {
-                given: built_in[0].1.parallelism,
-            });
+            return Err(ConfigError::MembershipLanes { given: built_in[0].1.parallelism });
         }
         let channels: Vec<_> = built_in.into_iter().chain(named).collect();
         for (name, options) in &channels {
@@ -288,24 +274,9 @@ impl ConnectionsConfig {
                 greater: "connections.retry_most",
             });
         }
-        within(
-            "connections.max_frame",
-            u64::from(self.max_frame),
-            1 << 10,
-            1 << 30,
-        )?;
-        within(
-            "connections.max_pending",
-            self.max_pending as u64,
-            1,
-            1 << 20,
-        )?;
-        within(
-            "connections.max_connections",
-            self.max_connections as u64,
-            1,
-            1 << 24,
-        )?;
+        within("connections.max_frame", u64::from(self.max_frame), 1 << 10, 1 << 30)?;
+        within("connections.max_pending", self.max_pending as u64, 1, 1 << 20)?;
+        within("connections.max_connections", self.max_connections as u64, 1, 1 << 24)?;
         self.keep_alive.validate()
     }
 }
@@ -345,12 +316,7 @@ impl KeepAliveConfig {
     fn validate(&self) -> Result<(), ConfigError> {
         positive("connections.keep_alive.idle_timeout", self.idle_timeout)?;
         positive("connections.keep_alive.ping_timeout", self.ping_timeout)?;
-        within(
-            "connections.keep_alive.max_attempts",
-            u64::from(self.max_attempts),
-            1,
-            255,
-        )
+        within("connections.keep_alive.max_attempts", u64::from(self.max_attempts), 1, 255)
     }
 }
 
@@ -420,24 +386,9 @@ impl PluggableConfig {
         positive("manager.pluggable.news_interval", self.news_interval)?;
         positive("manager.pluggable.removal_spread", self.removal_spread)?;
         within("manager.pluggable.fanout", self.fanout as u64, 1, 1_000)?;
-        within(
-            "manager.pluggable.max_members",
-            self.max_members as u64,
-            1,
-            1 << 20,
-        )?;
-        within(
-            "manager.pluggable.max_removals",
-            self.max_removals as u64,
-            1,
-            1 << 20,
-        )?;
-        within(
-            "manager.pluggable.max_joins",
-            self.max_joins as u64,
-            1,
-            1 << 16,
-        )?;
+        within("manager.pluggable.max_members", self.max_members as u64, 1, 1 << 20)?;
+        within("manager.pluggable.max_removals", self.max_removals as u64, 1, 1 << 20)?;
+        within("manager.pluggable.max_joins", self.max_joins as u64, 1, 1 << 16)?;
         if self.removal_memory < self.removal_spread {
             return Err(ConfigError::Order {
                 smaller: "manager.pluggable.removal_spread",
@@ -449,21 +400,12 @@ impl PluggableConfig {
 }
 
 const fn positive(key: &'static str, span: Duration) -> Result<(), ConfigError> {
-    if span.is_zero() {
-        Err(ConfigError::Zero { key })
-    } else {
-        Ok(())
-    }
+    if span.is_zero() { Err(ConfigError::Zero { key }) } else { Ok(()) }
 }
 
 const fn within(key: &'static str, given: u64, least: u64, most: u64) -> Result<(), ConfigError> {
     if given < least || given > most {
-        return Err(ConfigError::Range {
-            key,
-            given,
-            least,
-            most,
-        });
+        return Err(ConfigError::Range { key, given, least, most });
     }
     Ok(())
 }
@@ -501,9 +443,7 @@ pub mod duration_text {
     #[must_use]
     pub fn show(span: Duration) -> String {
         let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        let exact = UNITS
-            .iter()
-            .find(|(_, unit)| nanos.is_multiple_of(*unit) && nanos >= *unit);
+        let exact = UNITS.iter().find(|(_, unit)| nanos.is_multiple_of(*unit) && nanos >= *unit);
         match exact {
             Some((name, unit)) => format!("{}{name}", nanos / unit),
             None => "0s".into(),
@@ -539,10 +479,7 @@ mod tests {
     use alloc::vec;
 
     fn channel(name: &str, parallelism: u8) -> (ChannelName, ChannelOptions) {
-        (
-            ChannelName::new(name).unwrap(),
-            ChannelOptions { parallelism },
-        )
+        (ChannelName::new(name).unwrap(), ChannelOptions { parallelism })
     }
 
     #[test]
@@ -574,10 +511,7 @@ mod tests {
         let twice = Channels::new([channel("bulk", 1), channel("bulk", 2)]).unwrap_err();
         assert!(matches!(twice, ConfigError::ChannelTwice { .. }));
         let names = (0..40).map(|i| channel(&alloc::format!("c{i}"), 1));
-        assert!(matches!(
-            Channels::new(names),
-            Err(ConfigError::TooManyChannels { .. })
-        ));
+        assert!(matches!(Channels::new(names), Err(ConfigError::TooManyChannels { .. })));
     }
 
     #[test]
@@ -610,10 +544,7 @@ mod tests {
     #[test]
     fn spans_of_time_are_read_and_written_as_text() {
         for text in ["10s", "1500ms", "2h", "7d", "3us", "5ns", "1m"] {
-            assert_eq!(
-                duration_text::show(duration_text::parse(text).unwrap()),
-                text
-            );
+            assert_eq!(duration_text::show(duration_text::parse(text).unwrap()), text);
         }
         assert_eq!(duration_text::parse("10"), None);
         assert_eq!(duration_text::parse("-1s"), None);

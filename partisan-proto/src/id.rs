@@ -46,10 +46,7 @@ fn check_name(text: &str) -> Result<(), NameError> {
     if text.is_empty() {
         Err(NameError::Empty)
     } else if text.len() > NAME_LIMIT {
-        Err(NameError::TooLong {
-            bytes: text.len(),
-            limit: NAME_LIMIT,
-        })
+        Err(NameError::TooLong { bytes: text.len(), limit: NAME_LIMIT })
     } else if text == "_" || text == "*" {
         Err(NameError::Reserved)
     } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
@@ -147,10 +144,7 @@ impl NodeName {
     /// What stands behind the `@`, where a name has one: the host, by convention.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        self.0
-            .rsplit_once('@')
-            .map(|(_, host)| host)
-            .filter(|host| !host.is_empty())
+        self.0.rsplit_once('@').map(|(_, host)| host).filter(|host| !host.is_empty())
     }
 }
 
@@ -317,11 +311,7 @@ impl ConnectionId {
 
 impl fmt::Debug for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.is_dialled() {
-            "dialled"
-        } else {
-            "accepted"
-        };
+        let kind = if self.is_dialled() { "dialled" } else { "accepted" };
         write!(f, "{kind}-{}", self.0 >> 1)
     }
 }
@@ -354,10 +344,7 @@ mod tests {
         assert_eq!(NodeName::new("a b").unwrap_err(), NameError::BadCharacter);
         assert_eq!(NodeName::new("a\n").unwrap_err(), NameError::BadCharacter);
         let long: String = "x".repeat(NAME_LIMIT + 1);
-        assert!(matches!(
-            NodeName::new(&long),
-            Err(NameError::TooLong { bytes: 256, .. })
-        ));
+        assert!(matches!(NodeName::new(&long), Err(NameError::TooLong { bytes: 256, .. })));
         assert!(NodeName::new(&long[1..]).is_ok());
         assert!(ChannelName::new("größe").is_ok());
     }
@@ -377,10 +364,7 @@ mod tests {
 
     #[test]
     fn the_host_is_what_stands_behind_the_at_sign() {
-        assert_eq!(
-            NodeName::new("a@10.0.0.1").unwrap().host(),
-            Some("10.0.0.1")
-        );
+        assert_eq!(NodeName::new("a@10.0.0.1").unwrap().host(), Some("10.0.0.1"));
         assert_eq!(NodeName::new("a").unwrap().host(), None);
         assert_eq!(NodeName::new("a@").unwrap().host(), None);
     }

@@ -69,28 +69,15 @@ impl Node {
         out: &mut Outbox,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
-        let Birth {
-            spec,
-            incarnation,
-            seed,
-            snapshot,
-            manager,
-        } = birth;
+        let Birth { spec, incarnation, seed, snapshot, manager } = birth;
         if *spec.channels() != *sorted(config.channels.specs()) {
             return Err(ConfigError::ForeignChannels);
         }
         if incarnation == Incarnation::NONE {
             return Err(ConfigError::NoIncarnation);
         }
-        let instance = Instance {
-            node: spec.id(),
-            incarnation,
-        };
-        let me = Me {
-            instance,
-            spec: Arc::new(spec),
-            stopping: false,
-        };
+        let instance = Instance { node: spec.id(), incarnation };
+        let me = Me { instance, spec: Arc::new(spec), stopping: false };
         let manager = match (manager, &config.manager) {
             (Some(own), _) => own,
             (None, ManagerConfig::Pluggable(pluggable)) => {
@@ -131,29 +118,10 @@ impl Node {
 
     /// Runs one step and everything that follows from it.
     fn run(&mut self, out: &mut Outbox, step: impl FnOnce(&mut Parts<'_>, &mut Context<'_>)) {
-        let Self {
-            now,
-            config,
-            me,
-            timers,
-            routes,
-            changes,
-            connections,
-            manager,
-        } = self;
-        let mut parts = Parts {
-            connections,
-            manager: manager.as_mut(),
-        };
-        let mut cx = Context {
-            now: *now,
-            config,
-            me,
-            timers,
-            routes,
-            actions: &mut out.actions,
-            changes,
-        };
+        let Self { now, config, me, timers, routes, changes, connections, manager } = self;
+        let mut parts = Parts { connections, manager: manager.as_mut() };
+        let mut cx =
+            Context { now: *now, config, me, timers, routes, actions: &mut out.actions, changes };
         step(&mut parts, &mut cx);
         while let Some(change) = cx.changes.pop_front() {
             parts.connections.change(&mut cx, &change);
@@ -279,34 +247,19 @@ impl Parts<'_> {
 
     /// Where each kind of message goes.
     fn received(&mut self, cx: &mut Context<'_>, received: Received) {
-        let Received {
-            from,
-            connection,
-            channel,
-            frame,
-        } = received;
+        let Received { from, connection, channel, frame } = received;
         match frame {
-            Frame::App {
-                destination,
-                payload,
-            } => {
+            Frame::App { destination, payload } => {
                 let from = from.node;
-                cx.act(Action::Deliver(Delivery {
-                    from,
-                    channel,
-                    destination,
-                    payload,
-                }));
+                cx.act(Action::Deliver(Delivery { from, channel, destination, payload }));
             }
             Frame::Control(message) => {
                 if self.manager.receive(cx, from, message).is_err() {
-                    self.connections
-                        .misbehaved(cx, connection, Misbehaviour::OtherManager);
+                    self.connections.misbehaved(cx, connection, Misbehaviour::OtherManager);
                 }
             }
             Frame::Hello(_) | Frame::Refuse(_) => {
-                self.connections
-                    .misbehaved(cx, connection, Misbehaviour::HandshakeTwice);
+                self.connections.misbehaved(cx, connection, Misbehaviour::HandshakeTwice);
             }
         }
     }
@@ -335,23 +288,12 @@ impl Parts<'_> {
     }
 
     fn send(&mut self, cx: &mut Context<'_>, send: Send) -> Result<(), CommandError> {
-        let Send {
-            to,
-            channel,
-            key,
-            destination,
-            payload,
-        } = send;
+        let Send { to, channel, key, destination, payload } = send;
         if cx.config.channels.name(channel).is_none() {
             return Err(CommandError::UnknownChannel(channel.0));
         }
         if to == cx.me.instance.node {
-            cx.act(Action::Deliver(Delivery {
-                from: to,
-                channel,
-                destination,
-                payload,
-            }));
+            cx.act(Action::Deliver(Delivery { from: to, channel, destination, payload }));
             return Ok(());
         }
         let header = AppHeader { destination };
@@ -363,13 +305,7 @@ impl Parts<'_> {
         }
         self.connections.count_sent(connection);
         let AppHeader { destination } = header;
-        cx.send_on(
-            connection,
-            Frame::App {
-                destination,
-                payload,
-            },
-        );
+        cx.send_on(connection, Frame::App { destination, payload });
         Ok(())
     }
 

@@ -25,10 +25,7 @@ impl Random {
     /// The stream called `name` of the node seeded with `seed`.
     #[must_use]
     pub fn fork(seed: &Seed, name: &str) -> Self {
-        let digest = Sha256::new()
-            .chain_update(seed)
-            .chain_update(name)
-            .finalize();
+        let digest = Sha256::new().chain_update(seed).chain_update(name).finalize();
         let mut state = [0; 16];
         state.copy_from_slice(&digest[..16]);
         Self(Pcg32::from_seed(state))
@@ -97,11 +94,7 @@ impl Nonces {
     /// The nonces of the node seeded with `seed`.
     #[must_use]
     pub fn new(seed: &Seed) -> Self {
-        let key = Sha256::new()
-            .chain_update(seed)
-            .chain_update("nonces")
-            .finalize()
-            .into();
+        let key = Sha256::new().chain_update(seed).chain_update("nonces").finalize().into();
         Self { key, used: 0 }
     }
 
@@ -109,19 +102,13 @@ impl Nonces {
     pub fn draw(&mut self) -> [u8; 32] {
         self.used += 1;
         let number = self.used.to_be_bytes();
-        Sha256::new()
-            .chain_update(self.key)
-            .chain_update(number)
-            .finalize()
-            .into()
+        Sha256::new().chain_update(self.key).chain_update(number).finalize().into()
     }
 }
 
 impl core::fmt::Debug for Nonces {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Nonces")
-            .field("used", &self.used)
-            .finish_non_exhaustive()
+        f.debug_struct("Nonces").field("used", &self.used).finish_non_exhaustive()
     }
 }
 

@@ -55,9 +55,8 @@ impl Snapshot {
     /// [`SnapshotError`] when it is none, of another version, damaged, or its content contradicts
     /// itself.
     pub fn decode(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let (header, content) = bytes
-            .split_at_checked(HEADER)
-            .ok_or(SnapshotError::NotASnapshot)?;
+        let (header, content) =
+            bytes.split_at_checked(HEADER).ok_or(SnapshotError::NotASnapshot)?;
         let (magic, header) = header.split_at(MAGIC.len());
         if magic != MAGIC {
             return Err(SnapshotError::NotASnapshot);
@@ -105,21 +104,11 @@ mod tests {
         let name = NodeName::new("b@h").unwrap();
         let addresses = vec!["10.0.0.2:9000".parse().unwrap()];
         let spec = NodeSpec::new(name, addresses, &Channels::default(), vec![]).unwrap();
-        let presence = Presence {
-            incarnation: Incarnation(9),
-            joined: Incarnation(8),
-            spec: Arc::new(spec),
-        };
-        let member = Entry {
-            node: presence.spec.id(),
-            removed: Incarnation(7),
-            presence: Some(presence),
-        };
-        let gone = Entry {
-            node: NodeId::from_u64(77),
-            removed: Incarnation(3),
-            presence: None,
-        };
+        let presence =
+            Presence { incarnation: Incarnation(9), joined: Incarnation(8), spec: Arc::new(spec) };
+        let member =
+            Entry { node: presence.spec.id(), removed: Incarnation(7), presence: Some(presence) };
+        let gone = Entry { node: NodeId::from_u64(77), removed: Incarnation(3), presence: None };
         Snapshot {
             name: NodeName::new("a@h").unwrap(),
             incarnation: Incarnation(5),

@@ -80,10 +80,7 @@ impl Address {
 
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
-        Self {
-            host: Host::Ip(address.ip()),
-            port: address.port(),
-        }
+        Self { host: Host::Ip(address.ip()), port: address.port() }
     }
 }
 
@@ -93,9 +90,7 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
         let port = port.parse().map_err(|_| AddressError::BadPort)?;
-        let bracketed = host
-            .strip_prefix('[')
-            .and_then(|inner| inner.strip_suffix(']'));
+        let bracketed = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
         let host = match bracketed {
             Some(inner) => Host::Ip(inner.parse().map_err(|_| AddressError::BadHost)?),
             None if host.contains(':') => return Err(AddressError::UnbracketedV6),
@@ -164,12 +159,7 @@ impl TryFrom<UncheckedSpec> for NodeSpec {
     type Error = SpecError;
 
     fn try_from(spec: UncheckedSpec) -> Result<Self, SpecError> {
-        Self::checked(
-            spec.name,
-            spec.addresses.into(),
-            spec.channels.into(),
-            spec.tags.into(),
-        )
+        Self::checked(spec.name, spec.addresses.into(), spec.channels.into(), spec.tags.into())
     }
 }
 
@@ -200,33 +190,21 @@ impl NodeSpec {
         tags.sort_unstable();
         tags.dedup();
         if addresses.len() > MAX_ADDRESSES {
-            return Err(SpecError::TooManyAddresses {
-                limit: MAX_ADDRESSES,
-            });
+            return Err(SpecError::TooManyAddresses { limit: MAX_ADDRESSES });
         }
         if let Some(bad) = addresses.iter().find(|address| !address.is_dialable()) {
-            return Err(SpecError::NotDialable {
-                address: bad.clone(),
-            });
+            return Err(SpecError::NotDialable { address: bad.clone() });
         }
         if tags.len() > MAX_TAGS {
             return Err(SpecError::TooManyTags { limit: MAX_TAGS });
         }
         let twice = channels.windows(2).any(|pair| pair[0].name == pair[1].name);
         let lanes = |channel: &ChannelSpec| usize::from(channel.parallelism);
-        let within = channels
-            .iter()
-            .all(|channel| (1..=MAX_PARALLELISM).contains(&lanes(channel)));
+        let within = channels.iter().all(|channel| (1..=MAX_PARALLELISM).contains(&lanes(channel)));
         if twice || !within || channels.len() > MAX_CHANNELS {
             return Err(SpecError::BadChannels);
         }
-        Ok(Self {
-            id: name.id(),
-            name,
-            addresses,
-            channels,
-            tags,
-        })
+        Ok(Self { id: name.id(), name, addresses, channels, tags })
     }
 
     /// The node's identifier.
@@ -274,10 +252,7 @@ impl fmt::Display for NodeSpec {
 impl<'a> arbitrary::Arbitrary<'a> for NodeSpec {
     fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
         let port = u.int_in_range(1..=3)?;
-        let address = Address {
-            host: Host::Ip([127, 0, 0, 1].into()),
-            port,
-        };
+        let address = Address { host: Host::Ip([127, 0, 0, 1].into()), port };
         let channels = Channels::default();
         Self::new(u.arbitrary()?, alloc::vec![address], &channels, Vec::new())
             .map_err(|_| arbitrary::Error::IncorrectFormat)
@@ -289,13 +264,8 @@ impl<'a> arbitrary::Arbitrary<'a> for NodeSpec {
 /// # Errors
 /// The piece that is no address, and why.
 pub fn parse_addresses(text: &str) -> Result<Vec<Address>, (String, AddressError)> {
-    let pieces = text
-        .split(',')
-        .map(str::trim)
-        .filter(|piece| !piece.is_empty());
-    pieces
-        .map(|piece| piece.parse().map_err(|error| (piece.into(), error)))
-        .collect()
+    let pieces = text.split(',').map(str::trim).filter(|piece| !piece.is_empty());
+    pieces.map(|piece| piece.parse().map_err(|error| (piece.into(), error))).collect()
 }
 
 #[cfg(test)]
@@ -306,12 +276,7 @@ mod tests {
 
     #[test]
     fn addresses_are_read_in_every_documented_form() {
-        for text in [
-            "10.0.0.1:9000",
-            "[::1]:9000",
-            "db-1.example:9000",
-            "localhost:0",
-        ] {
+        for text in ["10.0.0.1:9000", "[::1]:9000", "db-1.example:9000", "localhost:0"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
     }
@@ -331,12 +296,7 @@ mod tests {
 
     fn spec(addresses: &[&str]) -> Result<NodeSpec, SpecError> {
         let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
-        NodeSpec::new(
-            NodeName::new("a@h").unwrap(),
-            addresses,
-            &Channels::default(),
-            vec![],
-        )
+        NodeSpec::new(NodeName::new("a@h").unwrap(), addresses, &Channels::default(), vec![])
     }
 
     #[test]
@@ -348,17 +308,8 @@ mod tests {
 
     #[test]
     fn an_address_nobody_can_dial_is_refused() {
-        assert!(matches!(
-            spec(&["0.0.0.0:9000"]),
-            Err(SpecError::NotDialable { .. })
-        ));
-        assert!(matches!(
-            spec(&["[::]:9000"]),
-            Err(SpecError::NotDialable { .. })
-        ));
-        assert!(matches!(
-            spec(&["10.0.0.1:0"]),
-            Err(SpecError::NotDialable { .. })
-        ));
+        assert!(matches!(spec(&["0.0.0.0:9000"]), Err(SpecError::NotDialable { .. })));
+        assert!(matches!(spec(&["[::]:9000"]), Err(SpecError::NotDialable { .. })));
+        assert!(matches!(spec(&["10.0.0.1:0"]), Err(SpecError::NotDialable { .. })));
     }
 }

@@ -93,10 +93,7 @@ mod tests {
 
     #[test]
     fn arithmetic_saturates_and_never_goes_negative() {
-        assert_eq!(
-            Instant::FAR_FUTURE + Duration::from_secs(1),
-            Instant::FAR_FUTURE
-        );
+        assert_eq!(Instant::FAR_FUTURE + Duration::from_secs(1), Instant::FAR_FUTURE);
         assert_eq!(Instant::ZERO.since(Instant::from_secs(1)), Duration::ZERO);
         assert_eq!(Instant::ZERO + Duration::MAX, Instant::FAR_FUTURE);
         assert_eq!(

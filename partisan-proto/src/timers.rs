@@ -48,9 +48,7 @@ impl Timers {
         self.cancel(timer);
         self.counter += 1;
         let key = (at, self.counter);
-        let place = self
-            .queue
-            .partition_point(|(due, order, _)| (*due, *order) < key);
+        let place = self.queue.partition_point(|(due, order, _)| (*due, *order) < key);
         self.queue.insert(place, (at, self.counter, timer));
         self.set.insert(timer, key);
     }
@@ -60,9 +58,7 @@ impl Timers {
         let Some(key) = self.set.remove(&timer) else {
             return false;
         };
-        let place = self
-            .queue
-            .partition_point(|(due, order, _)| (*due, *order) < key);
+        let place = self.queue.partition_point(|(due, order, _)| (*due, *order) < key);
         self.queue.remove(place);
         true
     }

@@ -65,10 +65,7 @@ impl Stream {
     /// The stream about `subject`.
     #[must_use]
     pub const fn new(seed: u64, label: Label, subject: u64) -> Self {
-        Self {
-            base: draw(seed, label, subject, 0),
-            used: 0,
-        }
+        Self { base: draw(seed, label, subject, 0), used: 0 }
     }
 
     /// The next number.

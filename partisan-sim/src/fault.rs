@@ -102,11 +102,7 @@ impl Fault {
             trace.note(now, None, &format!("{self:?}"));
         }
         match self {
-            Self::Crash {
-                node,
-                death,
-                restart,
-            } => {
+            Self::Crash { node, death, restart } => {
                 world.crash_as(node, death);
                 if let Some((after, how)) = restart {
                     world.plan_fault(now + after, Self::Cure(Cure::Start { node, how }));
@@ -116,11 +112,7 @@ impl Fault {
                 world.pause(node);
                 world.plan_fault(now + span, Self::Cure(Cure::Resume { node }));
             }
-            Self::Partition {
-                groups,
-                symmetric,
-                span,
-            } => {
+            Self::Partition { groups, symmetric, span } => {
                 world.network_mut().partition(&groups, symmetric);
                 world.plan_fault(now + span, Self::Cure(Cure::Heal));
             }
@@ -137,12 +129,7 @@ impl Fault {
                 world.clog(from, to, true);
                 world.plan_fault(now + span, Self::Cure(Cure::Unclog { from, to }));
             }
-            Self::Slow {
-                from,
-                to,
-                bytes_per_second,
-                span,
-            } => {
+            Self::Slow { from, to, bytes_per_second, span } => {
                 world.network_mut().slow(from, to, Some(bytes_per_second));
                 world.plan_fault(now + span, Self::Cure(Cure::Hasten { from, to }));
             }
@@ -227,16 +214,9 @@ fn draw_fault(stream: &mut Stream, class: FaultClass, nodes: usize) -> Fault {
         FaultClass::Crash => {
             let death = [Death::Process, Death::Machine, Death::Drawn][stream.below(3)];
             let (keep_state, new_address) = (!stream.one_in(3), stream.one_in(4));
-            let restart = Restart {
-                keep_state,
-                new_address,
-            };
+            let restart = Restart { keep_state, new_address };
             let returns = !stream.one_in(4);
-            Fault::Crash {
-                node,
-                death,
-                restart: returns.then_some((span, restart)),
-            }
+            Fault::Crash { node, death, restart: returns.then_some((span, restart)) }
         }
         FaultClass::Pause => Fault::Pause { node, span },
         FaultClass::Partition => {
@@ -244,35 +224,18 @@ fn draw_fault(stream: &mut Stream, class: FaultClass, nodes: usize) -> Fault {
             for node in 0..nodes {
                 groups[stream.below(2)].push(node);
             }
-            Fault::Partition {
-                groups,
-                symmetric: !stream.one_in(3),
-                span,
-            }
+            Fault::Partition { groups, symmetric: !stream.one_in(3), span }
         }
         FaultClass::Cut => {
             let how = [Cut::Reset, Cut::Silent, Cut::OneSide][stream.below(3)];
-            Fault::CutConnection {
-                a: node,
-                b: other,
-                how,
-            }
+            Fault::CutConnection { a: node, b: other, how }
         }
         FaultClass::Refuse => Fault::RefuseDials { node, span },
         FaultClass::BlackHole => Fault::BlackHole { node, span },
-        FaultClass::Clog => Fault::Clog {
-            from: node,
-            to: other,
-            span,
-        },
+        FaultClass::Clog => Fault::Clog { from: node, to: other, span },
         FaultClass::Slow => {
             let bytes_per_second = 1_000 << stream.below(8);
-            Fault::Slow {
-                from: node,
-                to: other,
-                bytes_per_second,
-                span,
-            }
+            Fault::Slow { from: node, to: other, bytes_per_second, span }
         }
     }
 }

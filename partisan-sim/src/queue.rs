@@ -102,20 +102,13 @@ impl<T> Queue<T> {
         let slot = &mut self.slots[key.slot as usize];
         slot.next = self.free;
         self.free = key.slot;
-        slot.item
-            .take()
-            .map(|item| (Instant::from_nanos(key.at), item))
+        slot.item.take().map(|item| (Instant::from_nanos(key.at), item))
     }
 
     fn store(&mut self, at: u64, item: T) -> Key {
         let order = self.pushed;
         self.pushed += 1;
-        let filled = Slot {
-            at,
-            order,
-            next: NIL,
-            item: Some(item),
-        };
+        let filled = Slot { at, order, next: NIL, item: Some(item) };
         let slot = match self.free {
             NIL => {
                 self.slots.push(filled);
@@ -156,9 +149,7 @@ impl<T> Queue<T> {
             let mut slot = std::mem::replace(&mut self.heads[index], NIL);
             self.occupied[index / 64] &= !(1 << (index % 64));
             while slot != NIL {
-                let Slot {
-                    at, order, next, ..
-                } = self.slots[slot as usize];
+                let Slot { at, order, next, .. } = self.slots[slot as usize];
                 self.current.push(Key { at, order, slot });
                 slot = next;
             }

@@ -59,10 +59,7 @@ impl Rules {
     /// What becomes of this frame.
     pub fn judge(&mut self, frame: &InFlight<'_>) -> Verdict {
         let verdicts = self.0.iter_mut().map(|rule| rule(frame));
-        verdicts
-            .into_iter()
-            .find(|verdict| *verdict != Verdict::Pass)
-            .unwrap_or(Verdict::Pass)
+        verdicts.into_iter().find(|verdict| *verdict != Verdict::Pass).unwrap_or(Verdict::Pass)
     }
 }
 

@@ -122,9 +122,7 @@ impl Report {
     /// What the program should exit with.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        self.violations
-            .first()
-            .map_or(0, |violation| violation.kind.exit_code())
+        self.violations.first().map_or(0, |violation| violation.kind.exit_code())
     }
 }
 
@@ -209,11 +207,7 @@ impl Scenario {
             report.violations.push(panic);
         }
         report.wall_seconds = began.elapsed().as_secs_f64();
-        report.trace = trace
-            .iter()
-            .flat_map(Trace::lines)
-            .map(str::to_owned)
-            .collect();
+        report.trace = trace.iter().flat_map(Trace::lines).map(str::to_owned).collect();
         report
     }
 
@@ -230,10 +224,7 @@ impl Scenario {
     }
 
     fn world(&self) -> World {
-        let network = NetworkOptions {
-            latency: self.latency.clone(),
-            ..NetworkOptions::default()
-        };
+        let network = NetworkOptions { latency: self.latency.clone(), ..NetworkOptions::default() };
         let mut world = World::new(WorldOptions {
             seed: self.seed,
             network,

@@ -13,28 +13,18 @@ pub fn shrink(scenario: &Scenario, mut tried: impl FnMut()) -> Option<(Scenario,
     let plan = scenario.plan();
     let mut fails = |candidate: &Scenario| {
         tried();
-        candidate
-            .run()
-            .violations
-            .first()
-            .is_some_and(|violation| violation.kind == kind)
+        candidate.run().violations.first().is_some_and(|violation| violation.kind == kind)
     };
     let faults = complement(plan.faults.len(), &scenario.without_faults);
     let kept = minimise(faults, |kept| {
         let without_faults = complement(plan.faults.len(), kept);
-        fails(&Scenario {
-            without_faults,
-            ..best.clone()
-        })
+        fails(&Scenario { without_faults, ..best.clone() })
     });
     best.without_faults = complement(plan.faults.len(), &kept);
     let work = complement(plan.work.len(), &scenario.without_work);
     let kept = minimise(work, |kept| {
         let without_work = complement(plan.work.len(), kept);
-        fails(&Scenario {
-            without_work,
-            ..best.clone()
-        })
+        fails(&Scenario { without_work, ..best.clone() })
     });
     best.without_work = complement(plan.work.len(), &kept);
     Some((best, kind))

@@ -19,11 +19,7 @@ impl Trace {
     /// Keeps the last `most` lines, of one node or of all.
     #[must_use]
     pub const fn new(most: usize, node: Option<usize>) -> Self {
-        Self {
-            lines: VecDeque::new(),
-            most,
-            node,
-        }
+        Self { lines: VecDeque::new(), most, node }
     }
 
     /// What was kept, oldest first.

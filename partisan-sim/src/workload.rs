@@ -61,23 +61,11 @@ impl Work {
                 let node = world.hosts()[node].name().id();
                 world.command(by, Command::Disconnect(node));
             }
-            Self::Send {
-                from,
-                to,
-                channel,
-                key,
-                count,
-            } => {
+            Self::Send { from, to, channel, key, count } => {
                 for _ in 0..count {
                     let life = world.hosts()[from].births();
                     let number = world.next_message();
-                    let stamp = Stamp {
-                        from: from as u32,
-                        life,
-                        channel,
-                        key,
-                        number,
-                    };
+                    let stamp = Stamp { from: from as u32, life, channel, key, number };
                     world.send(from, to, channel, key, stamp.write());
                 }
             }
@@ -128,13 +116,7 @@ impl Stamp {
         let channel = ChannelId(bytes.get_u8());
         let keyed = bytes.get_u8() == 1;
         let key = bytes.get_u64();
-        Some(Self {
-            from,
-            life,
-            channel,
-            key: keyed.then_some(key),
-            number: bytes.get_u64(),
-        })
+        Some(Self { from, life, channel, key: keyed.then_some(key), number: bytes.get_u64() })
     }
 }
 
@@ -224,13 +206,7 @@ fn draw_send(stream: &mut Stream, nodes: usize, channels: u8) -> Work {
     let channel = ChannelId(1 + stream.below(usize::from(channels) - 1) as u8);
     let (key, count) = (stream.below(4) as u64, 1 + stream.below(5) as u32);
     let key = (!stream.one_in(3)).then_some(key);
-    Work::Send {
-        from,
-        to,
-        channel,
-        key,
-        count,
-    }
+    Work::Send { from, to, channel, key, count }
 }
 
 fn draw_change(stream: &mut Stream, nodes: usize) -> Work {
@@ -239,9 +215,6 @@ fn draw_change(stream: &mut Stream, nodes: usize) -> Work {
         0 | 1 => Work::Leave { node },
         2 | 3 => Work::Remove { by: other, node },
         4 => Work::Disconnect { by: other, node },
-        _ => Work::Join {
-            node,
-            contact: other,
-        },
+        _ => Work::Join { node, contact: other },
     }
 }

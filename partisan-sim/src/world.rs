@@ -216,9 +216,7 @@ impl World {
     #[must_use]
     pub fn hash(&self) -> u64 {
         let nodes = self.hosts.iter().filter_map(NodeHost::node);
-        nodes.fold(self.hash, |hash, node| {
-            crate::draw::mix(hash ^ node.fingerprint())
-        })
+        nodes.fold(self.hash, |hash, node| crate::draw::mix(hash ^ node.fingerprint()))
     }
 
     /// Watches the run with one more checker.
@@ -245,15 +243,13 @@ impl World {
     /// Plans a fault.
     pub fn plan_fault(&mut self, at: Instant, fault: Fault) {
         self.faults.push(fault);
-        self.queue
-            .push(at, Happening::Fault((self.faults.len() - 1) as u32));
+        self.queue.push(at, Happening::Fault((self.faults.len() - 1) as u32));
     }
 
     /// Plans a piece of work.
     pub fn plan_work(&mut self, at: Instant, work: Work) {
         self.work.push(work);
-        self.queue
-            .push(at, Happening::Work((self.work.len() - 1) as u32));
+        self.queue.push(at, Happening::Work((self.work.len() - 1) as u32));
     }
 
     /// Lets nothing happen any more that is planned so far.
@@ -273,12 +269,7 @@ impl World {
         if self.at_once > MOST_AT_ONCE {
             self.queue = Queue::default();
             let text = format!("{MOST_AT_ONCE} events and no time passes");
-            self.report(Violation::new(
-                ViolationKind::Livelock,
-                self.now,
-                None,
-                text,
-            ));
+            self.report(Violation::new(ViolationKind::Livelock, self.now, None, text));
             return false;
         }
         self.happen(happening);

@@ -28,11 +28,7 @@ fn a_seed_gives_the_same_run_each_time_and_another_seed_another() {
 #[test]
 fn leaving_a_fault_out_leaves_the_plan_of_the_others_alone() {
     let whole = scenario(3).plan();
-    let part = Scenario {
-        faults: vec![FaultClass::Crash],
-        ..scenario(3)
-    }
-    .plan();
+    let part = Scenario { faults: vec![FaultClass::Crash], ..scenario(3) }.plan();
     assert_eq!(whole.work, part.work);
     assert!(part.faults.iter().all(|fault| whole.faults.contains(fault)));
 }

@@ -12,10 +12,7 @@ use partisan_sim::{Verdict, World, WorldOptions};
 
 /// Three connected nodes, watched.
 fn cluster() -> World {
-    let mut world = World::new(WorldOptions {
-        seed: 1,
-        ..WorldOptions::default()
-    });
+    let mut world = World::new(WorldOptions { seed: 1, ..WorldOptions::default() });
     check::watch(&mut world);
     world.add_nodes(3);
     world.join(1, 0);
@@ -27,25 +24,14 @@ fn cluster() -> World {
 }
 
 fn kinds(world: &World) -> Vec<ViolationKind> {
-    let mut kinds: Vec<_> = world
-        .violations()
-        .iter()
-        .map(|violation| violation.kind)
-        .collect();
+    let mut kinds: Vec<_> = world.violations().iter().map(|violation| violation.kind).collect();
     kinds.dedup();
     kinds
 }
 
 fn send_stamped(world: &mut World) {
     let (channel, key) = (ChannelId::DEFAULT, Some(1));
-    Work::Send {
-        from: 0,
-        to: 1,
-        channel,
-        key,
-        count: 20,
-    }
-    .perform(world);
+    Work::Send { from: 0, to: 1, channel, key, count: 20 }.perform(world);
     world.run_for(Duration::from_secs(2));
     world.check_end();
 }
@@ -80,13 +66,7 @@ fn reordered_frames_are_found() {
 #[test]
 fn duplicated_frames_are_found() {
     let mut world = cluster();
-    world.rule(|frame| {
-        if is_app(frame.frame) {
-            Verdict::Duplicate
-        } else {
-            Verdict::Pass
-        }
-    });
+    world.rule(|frame| if is_app(frame.frame) { Verdict::Duplicate } else { Verdict::Pass });
     send_stamped(&mut world);
     assert_eq!(kinds(&world), [ViolationKind::Duplicate]);
 }
@@ -107,10 +87,7 @@ fn news_of_a_removal_that_never_spreads_is_found() {
         mesh::members(&world, &[vec![0, 1]])
     };
     assert_eq!(stale(false), None);
-    assert_eq!(
-        stale(true).map(|violation| violation.kind),
-        Some(ViolationKind::Membership)
-    );
+    assert_eq!(stale(true).map(|violation| violation.kind), Some(ViolationKind::Membership));
 }
 
 /// What a broken manager does wrong, a second after its start.
@@ -169,18 +146,13 @@ impl Manager for Broken {
         let epoch = partisan_proto::Epoch(1);
         let reason = partisan_proto::CloseReason::Broken;
         let up = Notification::NodeUp { instance, epoch };
-        let down = Notification::NodeDown {
-            instance,
-            epoch,
-            reason,
-        };
+        let down = Notification::NodeDown { instance, epoch, reason };
         let told = match self.0 {
             Break::Resurrects => vec![joined.clone(), left, joined],
             Break::DownTwice => vec![up, down.clone(), down],
             _ => vec![joined, left, up, down],
         };
-        told.into_iter()
-            .for_each(|notification| cx.notify(notification));
+        told.into_iter().for_each(|notification| cx.notify(notification));
         if matches!(self.0, Break::ForgetsItself) {
             self.1 = None;
         }
@@ -205,10 +177,7 @@ fn each_broken_manager_is_found_by_its_checker() {
         let mut world = World::new(WorldOptions::default());
         check::watch(&mut world);
         let config = std::sync::Arc::new(Config::default());
-        world.add_node_with(
-            config,
-            Some(std::rc::Rc::new(move || Box::new(Broken(broken, None)))),
-        );
+        world.add_node_with(config, Some(std::rc::Rc::new(move || Box::new(Broken(broken, None)))));
         let contact: Address = "10.9.9.9:9".parse().expect("a plain address");
         world.command(0, Command::Join(Contact::at(contact)));
         world.run_for(Duration::from_secs(2));

@@ -55,10 +55,7 @@ impl LocalClusterBuilder {
     /// # Errors
     /// The first [`StartError`].
     pub async fn start(self) -> Result<LocalCluster, StartError> {
-        let mut cluster = LocalCluster {
-            nodes: Vec::new(),
-            settings: Vec::new(),
-        };
+        let mut cluster = LocalCluster { nodes: Vec::new(), settings: Vec::new() };
         for number in 1..=self.count {
             let name = NodeName::new(&format!("n{number}@127.0.0.1"));
             let mut settings = Settings::new(name.expect("a constant name is a good one"))
@@ -84,10 +81,7 @@ impl LocalCluster {
     /// So many nodes, to be configured before they start.
     #[must_use]
     pub fn builder(count: usize) -> LocalClusterBuilder {
-        LocalClusterBuilder {
-            count,
-            ..LocalClusterBuilder::default()
-        }
+        LocalClusterBuilder { count, ..LocalClusterBuilder::default() }
     }
 
     /// All nodes, dead ones included.
@@ -109,10 +103,7 @@ impl LocalCluster {
     #[must_use]
     pub fn address(&self, number: usize) -> Address {
         let spec = self.nodes[number].spec();
-        spec.addresses()
-            .first()
-            .cloned()
-            .expect("every node of a local cluster listens")
+        spec.addresses().first().cloned().expect("every node of a local cluster listens")
     }
 
     /// How to join a node.
@@ -148,8 +139,7 @@ impl LocalCluster {
         for number in numbers {
             let node = &self.nodes[*number];
             let left = end.saturating_duration_since(tokio::time::Instant::now());
-            node.wait_until(left, |view| agrees(view, &expected))
-                .await?;
+            node.wait_until(left, |view| agrees(view, &expected)).await?;
         }
         Ok(())
     }
@@ -182,9 +172,5 @@ fn agrees(view: &View, expected: &[NodeId]) -> bool {
     let mut members: Vec<NodeId> = view.members.iter().map(|m| m.spec.id()).collect();
     members.sort_unstable();
     let others = |id: &&NodeId| **id != view.instance.node;
-    members == expected
-        && expected
-            .iter()
-            .filter(others)
-            .all(|id| view.is_fully_connected(*id))
+    members == expected && expected.iter().filter(others).all(|id| view.is_fully_connected(*id))
 }

@@ -68,18 +68,8 @@ impl DriverConfig {
     /// # Errors
     /// The first [`ConfigError`] found; it names the key and says what to write instead.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        within(
-            "driver.lane_queue_bytes",
-            self.lane_queue_bytes,
-            1 << 10,
-            1 << 30,
-        )?;
-        within(
-            "driver.control_queue_frames",
-            self.control_queue_frames,
-            16,
-            1 << 16,
-        )?;
+        within("driver.lane_queue_bytes", self.lane_queue_bytes, 1 << 10, 1 << 30)?;
+        within("driver.control_queue_frames", self.control_queue_frames, 16, 1 << 16)?;
         within("driver.mailbox_messages", self.mailbox_messages, 1, 1 << 30)?;
         within("driver.mailbox_bytes", self.mailbox_bytes, 1, 1 << 36)?;
         within("driver.accept_backlog", self.accept_backlog, 1, 1 << 20)?;

@@ -26,22 +26,10 @@ const REQUESTS_A_TURN: usize = 64;
 /// What the tasks of a node tell its loop.
 #[derive(Debug)]
 pub(crate) enum LoopEvent {
-    Accepted {
-        stream: TcpStream,
-        place: OwnedSemaphorePermit,
-    },
-    Dialled {
-        connection: ConnectionId,
-        result: Result<TcpStream, OpenError>,
-    },
-    Frame {
-        connection: Arc<Connection>,
-        frame: partisan_proto::wire::Frame,
-    },
-    Closed {
-        connection: ConnectionId,
-        reason: CloseReason,
-    },
+    Accepted { stream: TcpStream, place: OwnedSemaphorePermit },
+    Dialled { connection: ConnectionId, result: Result<TcpStream, OpenError> },
+    Frame { connection: Arc<Connection>, frame: partisan_proto::wire::Frame },
+    Closed { connection: ConnectionId, reason: CloseReason },
     Congested(ConnectionId),
     Drained(ConnectionId),
 }
@@ -181,10 +169,7 @@ impl EventLoop {
                 }
             }
         }
-        if self
-            .wake_at()
-            .is_some_and(|at| at <= tokio::time::Instant::now())
-        {
+        if self.wake_at().is_some_and(|at| at <= tokio::time::Instant::now()) {
             self.feed(Event::Wake);
         }
         self.settle();
@@ -292,16 +277,11 @@ impl EventLoop {
         }
         let kept = (!self.members_moved && !stale).then(|| Arc::clone(&before.view.members));
         let view = View::new(&self.core, kept);
-        let lanes = view
-            .routes()
-            .peers()
-            .flat_map(|peer| peer.connections().collect::<Vec<_>>());
+        let lanes = view.routes().peers().flat_map(|peer| peer.connections().collect::<Vec<_>>());
         let find = |id| Some((id, Arc::clone(self.connections.get(&id)?)));
         let connections = lanes.filter_map(find).collect();
         self.members_moved = false;
-        self.shared
-            .published
-            .store(Arc::new(Published { view, connections }));
+        self.shared.published.store(Arc::new(Published { view, connections }));
         self.shared.version.send_modify(|version| *version += 1);
     }
 

@@ -39,10 +39,7 @@ pub struct EventStream {
 
 impl EventStream {
     pub(crate) const fn new(receiver: Option<broadcast::Receiver<NodeEvent>>) -> Self {
-        Self {
-            receiver,
-            first: None,
-        }
+        Self { receiver, first: None }
     }
 
     pub(crate) fn starting_with(mut self, first: Option<NodeEvent>) -> Self {

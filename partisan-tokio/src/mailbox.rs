@@ -47,11 +47,7 @@ pub struct Mailbox {
 
 impl Mailbox {
     pub(crate) fn new(queue: Arc<MailboxQueue>, registry: Weak<Mailboxes>) -> Self {
-        Self {
-            queue,
-            registry,
-            taken: VecDeque::new(),
-        }
+        Self { queue, registry, taken: VecDeque::new() }
     }
 
     /// The next message; `None` once the node has stopped and all are received. Giving up waiting
@@ -184,11 +180,7 @@ impl MailboxQueue {
         let mut state = lock(&self.state);
         if state.messages.is_empty() {
             state.idle = true;
-            return if state.closed {
-                Taken::Closed
-            } else {
-                Taken::Nothing
-            };
+            return if state.closed { Taken::Closed } else { Taken::Nothing };
         }
         std::mem::swap(&mut state.messages, taken);
         state.bytes = 0;

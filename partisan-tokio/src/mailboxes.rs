@@ -147,10 +147,7 @@ mod tests {
     }
 
     fn lane() -> Lane {
-        Lane {
-            peer: NodeId::from_u64(1),
-            channel: ChannelId::DEFAULT,
-        }
+        Lane { peer: NodeId::from_u64(1), channel: ChannelId::DEFAULT }
     }
 
     fn arrived(texts: &[(&str, &'static str)]) -> VecDeque<Arrived> {
@@ -162,9 +159,7 @@ mod tests {
     }
 
     fn received(mailbox: &mut Mailbox) -> Vec<Bytes> {
-        std::iter::from_fn(|| mailbox.try_recv())
-            .map(|message| message.payload)
-            .collect()
+        std::iter::from_fn(|| mailbox.try_recv()).map(|message| message.payload).collect()
     }
 
     #[test]
@@ -195,10 +190,7 @@ mod tests {
     fn names_are_unique_while_their_mailbox_lives() {
         let all = mailboxes(10, 1000);
         let one = all.register("n").unwrap();
-        assert_eq!(
-            all.register("n").unwrap_err(),
-            NodeError::Registered("n".into())
-        );
+        assert_eq!(all.register("n").unwrap_err(), NodeError::Registered("n".into()));
         drop(one);
         all.register("n").unwrap();
         assert_eq!(all.register("").unwrap_err(), NodeError::BadDestination);
@@ -212,8 +204,7 @@ mod tests {
     fn what_a_dropped_inbox_had_taken_is_received_by_the_next() {
         let all = mailboxes(10, 1000);
         let mut inbox = all.inbox().unwrap();
-        all.deliver(lane(), &mut arrived(&[("", "1"), ("", "2")]))
-            .unwrap();
+        all.deliver(lane(), &mut arrived(&[("", "1"), ("", "2")])).unwrap();
         assert_eq!(inbox.try_recv().unwrap().payload, "1");
         drop(inbox);
         assert_eq!(received(&mut all.inbox().unwrap()), ["2"]);

@@ -142,10 +142,7 @@ impl Node {
         deadline: Duration,
     ) -> Result<NodeId, NodeError> {
         let contact = contact.into();
-        match self
-            .command(Command::SyncJoin { contact, deadline })
-            .await?
-        {
+        match self.command(Command::SyncJoin { contact, deadline }).await? {
             Answer::Joined(node) => Ok(node),
             _ => Err(CommandError::NotSupported("sync_join").into()),
         }
@@ -254,11 +251,7 @@ impl Node {
         channel: Option<ChannelId>,
         callback: impl FnMut(NodeId) + Send + 'static,
     ) -> Subscription {
-        let watched = Watched {
-            edge,
-            node,
-            channel,
-        };
+        let watched = Watched { edge, node, channel };
         watch(&self.shared, watched, callback)
     }
 

@@ -23,11 +23,7 @@ impl EventLoop {
 
     fn perform_one(&mut self, action: Action) {
         match action {
-            Action::Open {
-                connection,
-                addresses,
-                timeout,
-            } => {
+            Action::Open { connection, addresses, timeout } => {
                 let events = self.around.events.clone();
                 let tcp_timeout = self.around.config.tcp_timeout;
                 let task = self.helpers.spawn(async move {
@@ -38,11 +34,7 @@ impl EventLoop {
                 self.dials.insert(connection, task);
             }
             Action::Send { connection, frame } => self.send(connection, &Outgoing::Core(&frame)),
-            Action::Close {
-                connection,
-                reason,
-                flush,
-            } => self.close(connection, reason, flush),
+            Action::Close { connection, reason, flush } => self.close(connection, reason, flush),
             Action::Deliver(delivery) => self.deliver(delivery),
             Action::Reply { ticket, result } => {
                 if let Some(reply) = self.tickets.remove(&ticket) {
@@ -91,20 +83,9 @@ impl EventLoop {
 
     /// The core delivers what did not come by the straight path; it cannot wait for room.
     fn deliver(&self, delivery: Delivery) {
-        let Delivery {
-            from,
-            channel,
-            destination,
-            payload,
-        } = delivery;
-        let lane = Lane {
-            peer: from,
-            channel,
-        };
-        let arrived = Arrived {
-            destination,
-            payload,
-        };
+        let Delivery { from, channel, destination, payload } = delivery;
+        let lane = Lane { peer: from, channel };
+        let arrived = Arrived { destination, payload };
         let mailboxes = &self.shared.mailboxes;
         if mailboxes.deliver_one(lane, arrived).is_err() {
             mailboxes.undeliverable.fetch_add(1, Ordering::Relaxed);
@@ -121,9 +102,9 @@ fn trace(notification: &Notification) {
         Notification::MemberLeft { node } => tracing::info!(%node, "member left"),
         Notification::Removed { .. } => tracing::warn!("removed from the cluster"),
         Notification::NodeUp { instance, .. } => tracing::info!(node = %instance.node, "up"),
-        Notification::NodeDown {
-            instance, reason, ..
-        } => tracing::info!(node = %instance.node, %reason, "down"),
+        Notification::NodeDown { instance, reason, .. } => {
+            tracing::info!(node = %instance.node, %reason, "down")
+        }
         Notification::DuplicateName { .. } => {
             tracing::error!("another node with this name is alive and newer; rename one");
         }

@@ -51,11 +51,7 @@ pub struct SendOptions {
 
 impl Default for SendOptions {
     fn default() -> Self {
-        Self {
-            channel: ChannelId::DEFAULT,
-            key: None,
-            header: AppHeader::default(),
-        }
+        Self { channel: ChannelId::DEFAULT, key: None, header: AppHeader::default() }
     }
 }
 
@@ -193,11 +189,7 @@ impl Node {
                     // A closed connection leaves the routes soon, and the next attempt decides.
                     if let Ok(reserved) = connection.queue.reserve(bytes).await {
                         let payload = Payload::Shared(&payload);
-                        let frame = Outgoing::App {
-                            header: &options.header,
-                            payload,
-                            reserved,
-                        };
+                        let frame = Outgoing::App { header: &options.header, payload, reserved };
                         if self.put(&connection, &frame).is_ok() {
                             return Ok(());
                         }
@@ -243,18 +235,11 @@ impl Node {
         let routes = published.view.routes();
         let id = routes.lane(to, channel, key, bytes - 4, load)?;
         let connection = connections.get(&id).ok_or(Obstacle::LaneDown)?;
-        let reserved = connection
-            .queue
-            .try_reserve(bytes)
-            .map_err(|error| match error {
-                PutError::Full => Obstacle::Full(Arc::clone(connection)),
-                PutError::Closed => Obstacle::LaneDown,
-            })?;
-        let frame = Outgoing::App {
-            header: &options.header,
-            payload,
-            reserved,
-        };
+        let reserved = connection.queue.try_reserve(bytes).map_err(|error| match error {
+            PutError::Full => Obstacle::Full(Arc::clone(connection)),
+            PutError::Closed => Obstacle::LaneDown,
+        })?;
+        let frame = Outgoing::App { header: &options.header, payload, reserved };
         self.put(connection, &frame).map_err(|_| Obstacle::LaneDown)
     }
 
@@ -273,10 +258,7 @@ impl Node {
         if self.config().channels.name(options.channel).is_none() {
             return Err(CommandError::UnknownChannel(options.channel.0).into());
         }
-        let lane = Lane {
-            peer: self.id,
-            channel: options.channel,
-        };
+        let lane = Lane { peer: self.id, channel: options.channel };
         let arrived = Arrived {
             destination: options.header.destination.clone(),
             payload: payload.to_bytes(),

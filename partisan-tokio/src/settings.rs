@@ -131,10 +131,8 @@ impl Settings {
     /// [`StartError::SettingsFile`] when it cannot be read, else as [`Settings::from_toml`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, StartError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|error| StartError::SettingsFile {
-            path: path.to_owned(),
-            error,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| StartError::SettingsFile { path: path.to_owned(), error })?;
         Self::from_toml(&text)
     }
 

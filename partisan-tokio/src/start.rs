@@ -44,10 +44,9 @@ impl Node {
         let mut bound = Vec::new();
         for address in &settings.listen {
             let listener = bind(address, settings.driver.accept_backlog).await?;
-            let actual = listener.local_addr().map_err(|error| StartError::Bind {
-                address: address.clone(),
-                error,
-            })?;
+            let actual = listener
+                .local_addr()
+                .map_err(|error| StartError::Bind { address: address.clone(), error })?;
             bound.push(Address::from(actual));
             listeners.push(listener);
         }
@@ -58,10 +57,7 @@ impl Node {
             &settings.config.channels,
             settings.tags.clone(),
         )?;
-        let Loaded {
-            snapshot,
-            recovered,
-        } = load(&settings)?;
+        let Loaded { snapshot, recovered } = load(&settings)?;
         let birth = Birth {
             spec,
             incarnation: incarnation(snapshot.as_ref()),
@@ -133,13 +129,7 @@ fn run(
     recovered: Option<store::Recovered>,
     listeners: Vec<TcpListener>,
 ) -> Result<Node, ConfigError> {
-    let Settings {
-        name,
-        state_dir,
-        config,
-        driver,
-        ..
-    } = settings;
+    let Settings { name, state_dir, config, driver, .. } = settings;
     let config = Arc::new(config);
     let mut out = Outbox::default();
     let core = partisan_proto::Node::start(Instant::ZERO, birth, Arc::clone(&config), &mut out)?;
@@ -157,12 +147,7 @@ fn run(
         events: events.clone(),
     });
     let helpers = listen(listeners, &around, &shared);
-    let node = Node {
-        id: core.instance().node,
-        shared: Arc::clone(&shared),
-        requests,
-        events,
-    };
+    let node = Node { id: core.instance().node, shared: Arc::clone(&shared), requests, events };
     let event_loop = EventLoop::new(core, out, shared, around, helpers, store);
     tokio::spawn(event_loop.run(events_received, requests_received));
     Ok(node)
@@ -173,10 +158,7 @@ fn keep(file: PathBuf, counters: &DriverCounters, told: &broadcast::Sender<NodeE
     let (latest, receiver) = watch::channel(Bytes::new());
     let failures = Arc::clone(&counters.persist_failures);
     let writer = store::write_latest(file, receiver, failures, told.downgrade());
-    Store {
-        latest,
-        task: tokio::spawn(writer),
-    }
+    Store { latest, task: tokio::spawn(writer) }
 }
 
 fn share(

@@ -43,10 +43,7 @@ pub(crate) fn file_of(directory: &Path, node: NodeId) -> PathBuf {
 
 /// Reads the membership file; one that is damaged is renamed to `<file>.bad-<n>`.
 pub(crate) fn load(file: &Path) -> Result<Loaded, StartError> {
-    let failed = |error| StartError::State {
-        path: file.to_owned(),
-        error,
-    };
+    let failed = |error| StartError::State { path: file.to_owned(), error };
     if let Some(directory) = file.parent() {
         fs::create_dir_all(directory).map_err(failed)?;
     }
@@ -57,10 +54,7 @@ pub(crate) fn load(file: &Path) -> Result<Loaded, StartError> {
         Ok(_) => fs::read(file).map_err(failed)?,
     };
     match Snapshot::decode(&bytes) {
-        Ok(snapshot) => Ok(Loaded {
-            snapshot: Some(snapshot),
-            recovered: None,
-        }),
+        Ok(snapshot) => Ok(Loaded { snapshot: Some(snapshot), recovered: None }),
         Err(error) => {
             let kept_as = set_aside(file).map_err(failed)?;
             tracing::warn!(
@@ -68,10 +62,7 @@ pub(crate) fn load(file: &Path) -> Result<Loaded, StartError> {
                 "the stored membership is unusable; starting without it"
             );
             let recovered = Some(Recovered { kept_as, error });
-            Ok(Loaded {
-                snapshot: None,
-                recovered,
-            })
+            Ok(Loaded { snapshot: None, recovered })
         }
     }
 }

@@ -52,8 +52,5 @@ async fn plain_messages_do_not_allocate_once_all_is_warm() {
     // Two allocations a read buffer of 64 KiB, which holds several hundred messages, and now and
     // then a timer of the protocol.
     let warm = rounds[10..].iter().max().unwrap();
-    assert!(
-        *warm < 100,
-        "allocations for each 1,000 messages: {rounds:?}"
-    );
+    assert!(*warm < 100, "allocations for each 1,000 messages: {rounds:?}");
 }

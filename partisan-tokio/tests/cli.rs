@@ -60,12 +60,7 @@ impl Process {
                 }
             }
         });
-        let mut process = Self {
-            child,
-            lines,
-            seen: Vec::new(),
-            socket,
-        };
+        let mut process = Self { child, lines, seen: Vec::new(), socket };
         process.await_line("listens");
         process
     }
@@ -107,12 +102,7 @@ impl Process {
             assert_eq!(addresses.len(), 1);
             (text(&row["name"]), text(&addresses[0]), text(&row["state"]))
         };
-        answer["members"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(row)
-            .collect()
+        answer["members"].as_array().unwrap().iter().map(row).collect()
     }
 
     fn address(&self) -> String {
@@ -125,16 +115,11 @@ impl Process {
         let end = Instant::now() + DEADLINE;
         loop {
             let members = self.members();
-            let found = members
-                .iter()
-                .map(|(name, _, state)| (name.as_str(), state.as_str()));
+            let found = members.iter().map(|(name, _, state)| (name.as_str(), state.as_str()));
             if found.eq(expected.iter().copied()) {
                 return;
             }
-            assert!(
-                Instant::now() < end,
-                "{members:#?} instead of {expected:#?}"
-            );
+            assert!(Instant::now() < end, "{members:#?} instead of {expected:#?}");
             // Whatever it prints is a reason to ask at once.
             if let Ok(line) = self.lines.recv_timeout(ASK_AGAIN) {
                 self.seen.push(line);
@@ -148,14 +133,10 @@ impl Process {
         let id = NodeName::new("c@127.0.0.1").unwrap().id();
         let file = directory.join(format!("membership-{id}.state"));
         loop {
-            let stored = fs::read(&file)
-                .ok()
-                .and_then(|bytes| Snapshot::decode(&bytes).ok());
+            let stored = fs::read(&file).ok().and_then(|bytes| Snapshot::decode(&bytes).ok());
             let others = stored.map_or(0, |snapshot| {
                 let known = snapshot.entries.iter();
-                known
-                    .filter(|entry| entry.node != id && entry.presence.is_some())
-                    .count()
+                known.filter(|entry| entry.node != id && entry.presence.is_some()).count()
             });
             if others + 1 >= expected {
                 return;
@@ -242,10 +223,7 @@ fn three_processes_agree_and_notice_a_killed_one_that_returns_elsewhere() {
     for (number, node) in [&mut a, &mut b, &mut c].into_iter().enumerate() {
         node.await_members(&states(number, "connected"));
         let entries = node.members();
-        let found: Vec<_> = entries
-            .iter()
-            .filter(|entry| entry.0.starts_with("c@"))
-            .collect();
+        let found: Vec<_> = entries.iter().filter(|entry| entry.0.starts_with("c@")).collect();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].1, new);
     }
@@ -266,11 +244,7 @@ fn a_node_leaves_through_ctl_and_stops_in_good_order() {
     assert!(!c.socket.exists());
     let output = c.ctl(&["members"]);
     assert_eq!(output.status.code(), Some(4));
-    assert!(
-        errors(&output).contains("no node answers"),
-        "{}",
-        errors(&output)
-    );
+    assert!(errors(&output).contains("no node answers"), "{}", errors(&output));
 }
 
 #[test]
@@ -302,13 +276,7 @@ fn sigterm_stops_in_good_order() {
     let directory = tempfile::tempdir().unwrap();
     let mut node = Process::start(directory.path(), "a", &[]);
     let pid = node.child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert_eq!(node.await_exit(), Some(0));
     assert!(!node.socket.exists());
 }
@@ -322,11 +290,7 @@ fn the_control_socket_is_private_and_taken_only_from_the_dead() {
     let socket = first.socket.to_str().unwrap().to_owned();
     let second = output(&["node", "--name", "x", "--control", &socket]);
     assert_eq!(second.status.code(), Some(1));
-    assert!(
-        errors(&second).contains("another node answers"),
-        "{}",
-        errors(&second)
-    );
+    assert!(errors(&second).contains("another node answers"), "{}", errors(&second));
     first.child.kill().unwrap();
     first.child.wait().unwrap();
     assert!(first.socket.exists());
@@ -373,36 +337,16 @@ fn mistakes_are_explained() {
     let nameless = file("nameless.toml", "listen = []\n");
     let short = file("secret", "short\n");
     let cases: [(&[&str], i32, &[&str]); 10] = [
-        (
-            &["--name", "a", "--listen", &taken],
-            1,
-            &["in use", "another port"],
-        ),
-        (
-            &["--name", "a", "--config", &unknown],
-            2,
-            &["line 3", "lane_bytes"],
-        ),
-        (
-            &["--name", "a", "--config", &range],
-            2,
-            &["driver.read_chunk"],
-        ),
+        (&["--name", "a", "--listen", &taken], 1, &["in use", "another port"]),
+        (&["--name", "a", "--config", &unknown], 2, &["line 3", "lane_bytes"]),
+        (&["--name", "a", "--config", &range], 2, &["driver.read_chunk"]),
         (&["--config", &nameless], 2, &["--name"]),
         (&["--config", "/nowhere.toml"], 2, &["/nowhere.toml"]),
         (&[], 2, &["--name"]),
         (&["--name", "a", "--secret-file", &short], 2, &["16 bytes"]),
-        (
-            &["--name", "a", "--advertise", "0.0.0.0:1"],
-            2,
-            &["nobody can dial"],
-        ),
+        (&["--name", "a", "--advertise", "0.0.0.0:1"], 2, &["nobody can dial"]),
         (&["--name", "a b"], 2, &["white space"]),
-        (
-            &["--name", "a", "--lsiten", "x"],
-            2,
-            &["--lsiten", "--listen"],
-        ),
+        (&["--name", "a", "--lsiten", "x"], 2, &["--lsiten", "--listen"]),
     ];
     for (arguments, code, words) in cases {
         let mut all = vec!["node"];

@@ -15,16 +15,10 @@ use support::{DEADLINE, RawPeer, config, contact, name, notified, pair, settings
 /// The pair is as well as ever.
 async fn unharmed(a: &Node, b: &Node) {
     let mut inbox = a.inbox().unwrap();
-    b.send(a.id(), "still here", &SendOptions::default())
-        .await
-        .unwrap();
+    b.send(a.id(), "still here", &SendOptions::default()).await.unwrap();
     let message = soon(inbox.recv()).await.unwrap();
     assert_eq!(message.decode::<String>().unwrap(), "still here");
-    assert_eq!(
-        a.counters().protocol.sessions,
-        1,
-        "the session has not moved"
-    );
+    assert_eq!(a.counters().protocol.sessions, 1, "the session has not moved");
 }
 
 fn hello(cluster: &str) -> Hello {
@@ -47,12 +41,8 @@ fn hello(cluster: &str) -> Hello {
 #[tokio::test]
 async fn garbage_before_the_handshake_closes_that_connection() {
     let (a, b) = pair().await;
-    let garbage: [&[u8]; 4] = [
-        b"GET / HTTP/1.1\r\n\r\n",
-        &[0, 0, 0, 0],
-        &[0, 0, 0, 2, 77, 0],
-        &[0xff; 64],
-    ];
+    let garbage: [&[u8]; 4] =
+        [b"GET / HTTP/1.1\r\n\r\n", &[0, 0, 0, 0], &[0, 0, 0, 2, 77, 0], &[0xff; 64]];
     for (before, bytes) in garbage.into_iter().enumerate() {
         let mut raw = RawPeer::connect(&a).await;
         raw.write(bytes).await;
@@ -102,10 +92,7 @@ async fn a_frame_cut_short_and_a_silent_client_end_with_the_deadline() {
     cut.write(&whole[..whole.len() / 2]).await;
     let mut silent = RawPeer::connect(&a).await;
     let frames = cut.frames_until_closed().await;
-    assert!(
-        frames.iter().all(|frame| matches!(frame, Frame::Refuse(_))),
-        "{frames:?}"
-    );
+    assert!(frames.iter().all(|frame| matches!(frame, Frame::Refuse(_))), "{frames:?}");
     silent.frames_until_closed().await;
     soon(async {
         while a.counters().protocol.handshake_timeouts < 2 {
@@ -131,11 +118,7 @@ async fn messages_during_the_handshake_are_judged_and_not_delivered() {
     };
     raw.send(&message).await;
     let frames = raw.frames_until_closed().await;
-    assert!(
-        !frames
-            .iter()
-            .any(|frame| matches!(frame, Frame::App { .. }))
-    );
+    assert!(!frames.iter().any(|frame| matches!(frame, Frame::App { .. })));
     soon(async {
         while a.counters().protocol.misbehaved == 0 {
             tokio::task::yield_now().await;
@@ -151,20 +134,13 @@ async fn another_cluster_is_refused_with_the_reason() {
     let mut raw = RawPeer::connect(&a).await;
     raw.send(&Frame::Hello(Box::new(hello("elsewhere")))).await;
     let frames = raw.frames_until_closed().await;
-    assert!(
-        frames.contains(&Frame::Refuse(Refusal::Cluster.into())),
-        "{frames:?}"
-    );
+    assert!(frames.contains(&Frame::Refuse(Refusal::Cluster.into())), "{frames:?}");
     unharmed(&a, &b).await;
 }
 
 async fn join_fails(ours: Config, theirs: Config, expected: Refusal) {
-    let a = Node::start(settings("a@127.0.0.1").config(theirs))
-        .await
-        .unwrap();
-    let b = Node::start(settings("b@127.0.0.1").config(ours))
-        .await
-        .unwrap();
+    let a = Node::start(settings("a@127.0.0.1").config(theirs)).await.unwrap();
+    let b = Node::start(settings("b@127.0.0.1").config(ours)).await.unwrap();
     let mut events = a.events();
     match b.sync_join(contact(&a), DEADLINE).await {
         Err(NodeError::Command(CommandError::Join(JoinError::Refused(refusal)))) => {
@@ -189,20 +165,14 @@ async fn a_join_with_the_wrong_cluster_fails_with_the_reason() {
 
 #[tokio::test]
 async fn a_join_with_the_wrong_secret_fails_with_the_reason() {
-    let with = |secret: &str| Config {
-        secret: Some(Secret(secret.into())),
-        ..config()
-    };
+    let with = |secret: &str| Config { secret: Some(Secret(secret.into())), ..config() };
     let right = "a long and secret text";
     join_fails(with("a long and wrong text"), with(right), Refusal::Secret).await;
 }
 
 #[tokio::test]
 async fn nodes_with_the_same_secret_talk() {
-    let with = || Config {
-        secret: Some(Secret("a long and secret text".into())),
-        ..config()
-    };
+    let with = || Config { secret: Some(Secret("a long and secret text".into())), ..config() };
     let (a, b) = support::pair_of(
         settings("a@127.0.0.1").config(with()),
         settings("b@127.0.0.1").config(with()),

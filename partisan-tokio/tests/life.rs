@@ -43,21 +43,11 @@ async fn listening_everywhere_needs_something_to_advertise() {
     let everywhere = || [address("0.0.0.0:0")];
     let error = Node::start(settings("a@no-such-host.invalid").listen(everywhere())).await;
     assert!(matches!(error, Err(StartError::NothingToAdvertise { .. })));
-    let error = Node::start(settings("a").listen(everywhere()))
-        .await
-        .unwrap_err();
+    let error = Node::start(settings("a").listen(everywhere())).await.unwrap_err();
     assert!(error.to_string().contains("advertise"), "{error}");
-    let by_name = Node::start(settings("a@127.0.0.1").listen(everywhere()))
-        .await
-        .unwrap();
-    assert!(
-        by_name.spec().addresses()[0]
-            .to_string()
-            .starts_with("127.0.0.1:")
-    );
-    let told = settings("a@h")
-        .listen(everywhere())
-        .advertise([address("10.1.2.3:77")]);
+    let by_name = Node::start(settings("a@127.0.0.1").listen(everywhere())).await.unwrap();
+    assert!(by_name.spec().addresses()[0].to_string().starts_with("127.0.0.1:"));
+    let told = settings("a@h").listen(everywhere()).advertise([address("10.1.2.3:77")]);
     let told = Node::start(told).await.unwrap();
     assert_eq!(told.spec().addresses(), [address("10.1.2.3:77")]);
 }
@@ -65,9 +55,7 @@ async fn listening_everywhere_needs_something_to_advertise() {
 #[tokio::test]
 async fn a_node_is_reached_by_its_second_address_when_the_first_is_dead() {
     let two = [address("127.0.0.1:0"), address("127.0.0.1:0")];
-    let a = Node::start(settings("a@127.0.0.1").listen(two))
-        .await
-        .unwrap();
+    let a = Node::start(settings("a@127.0.0.1").listen(two)).await.unwrap();
     assert_eq!(a.spec().addresses().len(), 2);
     let dead = {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -85,14 +73,8 @@ async fn joining_nobody_and_oneself_fails_with_its_error() {
     let mut nowhere = contact(&a);
     nowhere.name = None;
     nowhere.addresses.clear();
-    assert_eq!(
-        a.join(nowhere).await.unwrap_err(),
-        CommandError::NoAddress.into()
-    );
-    assert_eq!(
-        a.join(contact(&a)).await.unwrap_err(),
-        CommandError::SelfJoin.into()
-    );
+    assert_eq!(a.join(nowhere).await.unwrap_err(), CommandError::NoAddress.into());
+    assert_eq!(a.join(contact(&a)).await.unwrap_err(), CommandError::SelfJoin.into());
 }
 
 #[tokio::test]
@@ -126,11 +108,7 @@ async fn a_killed_node_is_noticed_and_returns_on_another_port_as_one_member() {
     cluster.node(2).join(cluster.contact(0)).await.unwrap();
     for node in &cluster.nodes()[..2] {
         let replaced = |view: &partisan_tokio::View| {
-            let found: Vec<_> = view
-                .members
-                .iter()
-                .filter(|m| m.spec.id() == gone)
-                .collect();
+            let found: Vec<_> = view.members.iter().filter(|m| m.spec.id() == gone).collect();
             view.is_fully_connected(gone)
                 && found.len() == 1
                 && *found[0].spec.addresses() == [after.clone()]
@@ -145,17 +123,11 @@ async fn a_leaver_goes_on_alone_and_may_come_back() {
     let (a, b) = pair().await;
     let (before, gone) = (b.instance(), b.id());
     b.leave().await.unwrap();
-    a.wait_until(DEADLINE, |view| !view.is_member(gone))
-        .await
-        .unwrap();
-    b.wait_until(DEADLINE, |view| view.members.len() == 1)
-        .await
-        .unwrap();
+    a.wait_until(DEADLINE, |view| !view.is_member(gone)).await.unwrap();
+    b.wait_until(DEADLINE, |view| view.members.len() == 1).await.unwrap();
     assert!(b.instance().incarnation > before.incarnation);
     b.sync_join(contact(&a), DEADLINE).await.unwrap();
-    a.wait_until(DEADLINE, |view| view.is_member(gone))
-        .await
-        .unwrap();
+    a.wait_until(DEADLINE, |view| view.is_member(gone)).await.unwrap();
 }
 
 #[tokio::test]
@@ -194,10 +166,7 @@ async fn ups_and_downs_reach_callbacks_until_they_are_dropped() {
         assert_eq!(panics.load(Ordering::SeqCst), round);
     }
     all.sort_unstable();
-    assert_eq!(
-        all,
-        ["channel down", "channel down", "down", "down", "up", "up"]
-    );
+    assert_eq!(all, ["channel down", "channel down", "down", "down", "up", "up"]);
 }
 
 #[tokio::test]
@@ -208,13 +177,8 @@ async fn a_slow_subscriber_is_told_how_much_it_missed() {
     let mut events = a.events();
     let id = b.id();
     a.disconnect(id).await.unwrap();
-    a.wait_until(DEADLINE, |view| view.is_fully_connected(id))
-        .await
-        .unwrap();
-    assert!(matches!(
-        soon(events.next()).await,
-        Some(NodeEvent::Missed(1..))
-    ));
+    a.wait_until(DEADLINE, |view| view.is_fully_connected(id)).await.unwrap();
+    assert!(matches!(soon(events.next()).await, Some(NodeEvent::Missed(1..))));
     soon(a.shutdown()).await;
     soon(async { while events.next().await.is_some() {} }).await;
 }
@@ -222,9 +186,7 @@ async fn a_slow_subscriber_is_told_how_much_it_missed() {
 #[tokio::test]
 async fn the_membership_survives_a_restart_with_a_greater_incarnation() {
     let directory = tempfile::tempdir().unwrap();
-    let builder = LocalCluster::builder(2)
-        .config(config())
-        .state_dir(directory.path());
+    let builder = LocalCluster::builder(2).config(config()).state_dir(directory.path());
     let mut cluster = builder.start().await.unwrap();
     cluster.join_all(DEADLINE).await.unwrap();
     let before = cluster.node(1).instance();
@@ -240,16 +202,11 @@ async fn a_corrupt_state_file_is_kept_aside_and_told() {
     let directory = tempfile::tempdir().unwrap();
     let file = format!("membership-{}.state", name("a@127.0.0.1").id());
     fs::write(directory.path().join(&file), b"garbage").unwrap();
-    let node = Node::start(settings("a@127.0.0.1").state_dir(directory.path()))
-        .await
-        .unwrap();
+    let node = Node::start(settings("a@127.0.0.1").state_dir(directory.path())).await.unwrap();
     let kept = directory.path().join(file + ".bad-1");
     assert_eq!(node.recovered().unwrap().kept_as, kept);
     assert_eq!(fs::read(kept).unwrap(), b"garbage");
-    assert!(matches!(
-        soon(node.events().next()).await,
-        Some(NodeEvent::Recovered(_))
-    ));
+    assert!(matches!(soon(node.events().next()).await, Some(NodeEvent::Recovered(_))));
     assert_eq!(node.members().len(), 1);
 }
 

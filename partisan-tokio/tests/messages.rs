@@ -23,9 +23,7 @@ async fn a_typed_message_arrives_with_its_sender_and_channel() {
     let (a, b) = pair().await;
     let bulk = a.channel("bulk").unwrap();
     let mut inbox = b.inbox().unwrap();
-    a.send(&b.name(), &("hi", 7_u32), &options().channel(bulk))
-        .await
-        .unwrap();
+    a.send(&b.name(), &("hi", 7_u32), &options().channel(bulk)).await.unwrap();
     let message = next(&mut inbox).await;
     assert_eq!((message.from, message.channel), (a.id(), bulk));
     assert_eq!(message.decode::<(String, u32)>().unwrap(), ("hi".into(), 7));
@@ -37,9 +35,7 @@ async fn every_size_arrives_unchanged_on_a_threaded_runtime() {
     let mut inbox = b.inbox().unwrap();
     for size in [0, 1, 100, 16 << 10, (16 << 10) + 1, 100_000, 5 << 20] {
         let payload: Bytes = (0..size).map(|i| (i % 251) as u8).collect();
-        a.send_bytes(b.id(), payload.clone(), &options())
-            .await
-            .unwrap();
+        a.send_bytes(b.id(), payload.clone(), &options()).await.unwrap();
         assert!(next(&mut inbox).await.payload == payload, "{size} bytes");
     }
 }
@@ -117,8 +113,7 @@ async fn a_receiver_that_stalls_makes_try_send_fail_and_send_wait_within_bounds(
     .await;
     // Another lane is not concerned.
     let bulk = options().channel(a.channel("bulk").unwrap());
-    a.try_send_bytes(b.id(), &Bytes::from_static(b"bulk"), &bulk)
-        .unwrap();
+    a.try_send_bytes(b.id(), &Bytes::from_static(b"bulk"), &bulk).unwrap();
     let waiting = tokio::spawn({
         let (a, to, payload) = (a.clone(), b.id(), payload.clone());
         async move { a.send_bytes(to, payload, &options()).await }
@@ -131,43 +126,26 @@ async fn a_receiver_that_stalls_makes_try_send_fail_and_send_wait_within_bounds(
 
 #[tokio::test]
 async fn other_mailboxes_go_on_while_one_is_full() {
-    let tight = DriverConfig {
-        mailbox_messages: 1,
-        ..DriverConfig::default()
-    };
-    let (a, b) = pair_of(
-        settings("a@127.0.0.1"),
-        settings("b@127.0.0.1").driver(tight),
-    )
-    .await;
+    let tight = DriverConfig { mailbox_messages: 1, ..DriverConfig::default() };
+    let (a, b) = pair_of(settings("a@127.0.0.1"), settings("b@127.0.0.1").driver(tight)).await;
     let mut other = b.register("other").unwrap();
     for _ in 0..10 {
         a.send(b.id(), "stuck", &options()).await.unwrap();
     }
     let bulk = options().channel(a.channel("bulk").unwrap());
-    a.send(b.id(), "free", &bulk.destination("other").unwrap())
-        .await
-        .unwrap();
+    a.send(b.id(), "free", &bulk.destination("other").unwrap()).await.unwrap();
     assert_eq!(next(&mut other).await.decode::<String>().unwrap(), "free");
 }
 
 #[tokio::test]
 async fn a_shutdown_delivers_everything_that_was_queued_even_to_a_slow_receiver() {
-    let tight = DriverConfig {
-        mailbox_messages: 4,
-        ..DriverConfig::default()
-    };
-    let (a, b) = pair_of(
-        settings("a@127.0.0.1"),
-        settings("b@127.0.0.1").driver(tight),
-    )
-    .await;
+    let tight = DriverConfig { mailbox_messages: 4, ..DriverConfig::default() };
+    let (a, b) = pair_of(settings("a@127.0.0.1"), settings("b@127.0.0.1").driver(tight)).await;
     let bulk = a.channel("bulk").unwrap();
     let mut inbox = b.inbox().unwrap();
     for number in 0..2_000_u32 {
         let payload = Bytes::from(vec![number as u8; 100]);
-        a.try_send_bytes(b.id(), &payload, &options().channel(bulk))
-            .unwrap();
+        a.try_send_bytes(b.id(), &payload, &options().channel(bulk)).unwrap();
         a.try_send_bytes(b.id(), &payload, &options()).unwrap();
     }
     let stopping = tokio::spawn(async move { a.shutdown().await });
@@ -189,17 +167,12 @@ async fn each_way_of_not_reaching_somebody_has_its_error() {
     assert_eq!(error, CommandError::UnknownNode(stranger.id()).into());
     let channel = partisan_tokio::ChannelId(9);
     for to in [a.id(), b.id()] {
-        let error = a
-            .try_send(to, "x", &options().channel(channel))
-            .unwrap_err();
+        let error = a.try_send(to, "x", &options().channel(channel)).unwrap_err();
         assert_eq!(error, CommandError::UnknownChannel(9).into());
     }
     let long = Bytes::from(vec![0; 17 << 20]);
     let error = a.try_send_bytes(b.id(), &long, &options()).unwrap_err();
-    assert!(matches!(
-        error,
-        SendError::Command(CommandError::PayloadTooLarge { .. })
-    ));
+    assert!(matches!(error, SendError::Command(CommandError::PayloadTooLarge { .. })));
     soon(a.shutdown()).await;
     let error = a.try_send(b.id(), "x", &options()).unwrap_err();
     assert_eq!(error, SendError::Stopped);
@@ -209,11 +182,8 @@ async fn each_way_of_not_reaching_somebody_has_its_error() {
 
 #[tokio::test]
 async fn a_sender_who_waits_learns_of_the_end_of_the_session() {
-    let tight = DriverConfig {
-        lane_queue_bytes: 1 << 10,
-        mailbox_messages: 1,
-        ..DriverConfig::default()
-    };
+    let tight =
+        DriverConfig { lane_queue_bytes: 1 << 10, mailbox_messages: 1, ..DriverConfig::default() };
     let (a, b) = pair_of(
         settings("a@127.0.0.1").driver(tight.clone()),
         settings("b@127.0.0.1").driver(tight),
@@ -268,18 +238,12 @@ async fn dropping_the_last_handle_stops_the_node() {
     let (a, b) = pair().await;
     let gone = b.id();
     drop(b);
-    a.wait_until(Duration::from_secs(30), |view| !view.is_connected(gone))
-        .await
-        .unwrap();
+    a.wait_until(Duration::from_secs(30), |view| !view.is_connected(gone)).await.unwrap();
 }
 
 #[tokio::test]
 async fn all_nodes_of_a_local_cluster_reach_each_other() {
-    let cluster = LocalCluster::builder(4)
-        .config(config())
-        .start()
-        .await
-        .unwrap();
+    let cluster = LocalCluster::builder(4).config(config()).start().await.unwrap();
     cluster.join_all(DEADLINE).await.unwrap();
     for from in cluster.nodes() {
         for to in cluster.nodes() {

@@ -111,10 +111,7 @@ pub trait Cluster: Sized {
     /// How to join a node, by its address alone.
     fn contact(&self, node: usize) -> Contact {
         let addresses = self.spec(node).addresses().to_vec();
-        Contact {
-            name: None,
-            addresses,
-        }
+        Contact { name: None, addresses }
     }
 
     /// One node joins another, known by its address.
@@ -156,17 +153,13 @@ pub trait Cluster: Sized {
 
     /// Waits until a node has told something like this.
     fn wait_for_note(&mut self, node: usize, what: &str, matches: impl Fn(&Notification) -> bool) {
-        self.wait(what, |cluster| {
-            cluster.notifications(node).iter().any(&matches)
-        });
+        self.wait(what, |cluster| cluster.notifications(node).iter().any(&matches));
     }
 
     /// Waits until these nodes are members of one cluster and nobody else is, and all are connected
     /// to each other and to nobody else.
     fn wait_for_mesh(&mut self, nodes: &[usize]) {
-        self.wait(&format!("a mesh of {nodes:?}"), |cluster| {
-            cluster.is_mesh(nodes)
-        });
+        self.wait(&format!("a mesh of {nodes:?}"), |cluster| cluster.is_mesh(nodes));
     }
 
     /// Whether these nodes are members of one cluster and nobody else is, and all are connected to
@@ -203,9 +196,7 @@ pub trait Cluster: Sized {
     /// Whether a node is connected to another by every lane.
     fn is_connected(&self, node: usize, other: usize) -> bool {
         let routes = self.routes(node);
-        routes
-            .peer(self.id(other))
-            .is_some_and(|routes| routes.is_full())
+        routes.peer(self.id(other)).is_some_and(|routes| routes.is_full())
     }
 
     /// How many connections a node has to another for a channel.
@@ -301,10 +292,7 @@ pub fn with_channels(channels: &[(&str, u8)]) -> Config {
         let parallelism = *parallelism;
         (name, ChannelOptions { parallelism })
     });
-    Config {
-        channels: Channels::new(named).expect("good channels"),
-        ..Config::default()
-    }
+    Config { channels: Channels::new(named).expect("good channels"), ..Config::default() }
 }
 
 /// Whether a notification tells the end of a session with this node.

@@ -95,18 +95,11 @@ impl Simulated {
     pub fn with_latency(seed: u64, latency: Latency) -> Self {
         let mut world = World::new(WorldOptions {
             seed,
-            network: NetworkOptions {
-                latency,
-                ..NetworkOptions::default()
-            },
+            network: NetworkOptions { latency, ..NetworkOptions::default() },
             ..WorldOptions::default()
         });
         check::watch(&mut world);
-        Self {
-            world,
-            seed,
-            lives: Vec::new(),
-        }
+        Self { world, seed, lives: Vec::new() }
     }
 
     /// What the run follows from.
@@ -157,9 +150,7 @@ impl Cluster for Simulated {
     }
 
     fn routes(&self, node: usize) -> Routes {
-        self.node(node)
-            .map(|node| node.routes().clone())
-            .unwrap_or_default()
+        self.node(node).map(|node| node.routes().clone()).unwrap_or_default()
     }
 
     fn counters(&self, node: usize) -> Counters {

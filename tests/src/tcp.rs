@@ -106,13 +106,7 @@ impl Tcp {
         let name = NodeName::new(name).expect("a good name");
         let settings = Settings::new(name).state_dir(state.path()).config(config);
         let (node, seen) = self.start_node(&settings);
-        self.nodes.push(Running {
-            node,
-            dead: false,
-            settings,
-            state,
-            seen,
-        });
+        self.nodes.push(Running { node, dead: false, settings, state, seen });
         self.nodes.len() - 1
     }
 
@@ -233,10 +227,7 @@ impl Cluster for Tcp {
 
     fn ask(&mut self, node: usize, command: Command) -> Asked {
         self.asked += 1;
-        let asked = Asked {
-            node,
-            number: self.asked,
-        };
+        let asked = Asked { node, number: self.asked };
         let (node, shared) = (self.nodes[node].node.clone(), Arc::clone(&self.shared));
         let waits = matches!(command, Command::SyncJoin { .. });
         let task = async move {
@@ -310,10 +301,7 @@ impl Cluster for Tcp {
             self.nodes[node].state = TempDir::new().expect("a temporary directory");
             settings.state_dir = Some(self.nodes[node].state.path().to_owned());
         }
-        self.nodes[node]
-            .settings
-            .state_dir
-            .clone_from(&settings.state_dir);
+        self.nodes[node].settings.state_dir.clone_from(&settings.state_dir);
         let (started, seen) = self.start_node(&settings);
         self.nodes[node].node = started;
         self.nodes[node].dead = false;
@@ -333,11 +321,7 @@ impl Cluster for Tcp {
         };
         let bounded = async { tokio::time::timeout(DEADLINE, come_true).await };
         let ended = self.runtime.block_on(bounded);
-        assert!(
-            ended.is_ok(),
-            "in vain waited for {what}:{}",
-            self.summary()
-        );
+        assert!(ended.is_ok(), "in vain waited for {what}:{}", self.summary());
     }
 
     fn rest(&mut self) {

@@ -56,9 +56,7 @@ impl Connections {
         if idle && !(known && cx.timers.due(Slot::anchor(node).timer()).is_some()) {
             let config = &cx.config.connections;
             let wait = match patient {
-                true => config
-                    .dial_grace
-                    .saturating_add(self.random.up_to(config.retry_least)),
+                true => config.dial_grace.saturating_add(self.random.up_to(config.retry_least)),
                 false => Duration::ZERO,
             };
             cx.set_timer(Slot::anchor(node).timer(), wait);
@@ -101,11 +99,7 @@ impl Connections {
             && self.remove(cx, connection).is_some()
         {
             let reason = CloseReason::NotWanted;
-            cx.act(Action::Close {
-                connection,
-                reason,
-                flush: false,
-            });
+            cx.act(Action::Close { connection, reason, flush: false });
         }
     }
 
@@ -130,15 +124,8 @@ impl Connections {
         let Some(session) = session.filter(|session| session.dialled) else {
             return;
         };
-        let missing = session
-            .lanes
-            .iter()
-            .filter(|lane| lane.state == LaneState::Missing);
-        let slots = missing.map(|lane| Slot {
-            node,
-            channel: lane.channel,
-            lane: lane.number,
-        });
+        let missing = session.lanes.iter().filter(|lane| lane.state == LaneState::Missing);
+        let slots = missing.map(|lane| Slot { node, channel: lane.channel, lane: lane.number });
         let slots: Vec<_> = slots.collect();
         for slot in slots {
             if cx.timers.due(slot.timer()).is_none() {
@@ -176,10 +163,7 @@ impl Connections {
         };
         if slot.is_anchor() {
             peer.dialling = id;
-        } else if let Some(lane) = peer
-            .session
-            .as_mut()
-            .and_then(|session| session.lane_mut(slot))
+        } else if let Some(lane) = peer.session.as_mut().and_then(|session| session.lane_mut(slot))
         {
             lane.state = id.map_or(LaneState::Missing, LaneState::Dialling);
         }
@@ -200,19 +184,10 @@ impl Connections {
         let id = ConnectionId::dialled(self.dialled);
         self.dialled += 1;
         self.counters.dialled += 1;
-        let connection = Connection {
-            origin,
-            stage: Stage::Opening,
-            congested: false,
-            sent: 0,
-        };
+        let connection = Connection { origin, stage: Stage::Opening, congested: false, sent: 0 };
         self.table.insert(id, connection);
         let timeout = cx.config.connections.dial_timeout;
-        cx.act(Action::Open {
-            connection: id,
-            addresses,
-            timeout,
-        });
+        cx.act(Action::Open { connection: id, addresses, timeout });
         Ok(id)
     }
 
@@ -223,21 +198,13 @@ impl Connections {
             return;
         };
         peer.last_failure = Some(error);
-        let failures = match peer
-            .session
-            .as_mut()
-            .and_then(|session| session.lane_mut(slot))
-        {
+        let failures = match peer.session.as_mut().and_then(|session| session.lane_mut(slot)) {
             Some(lane) => &mut lane.failures,
             None => &mut peer.failures,
         };
         *failures = failures.saturating_add(1);
         let (failures, kept) = (*failures, peer.kept);
-        cx.notify(Notification::DialFailed {
-            node: Some(slot.node),
-            error,
-            failures,
-        });
+        cx.notify(Notification::DialFailed { node: Some(slot.node), error, failures });
         let in_session = peer.session.is_some();
         if (slot.is_anchor() && kept && !in_session) || (!slot.is_anchor() && in_session) {
             self.dial_later(cx, slot, failures);
@@ -258,26 +225,16 @@ impl Connections {
         };
         let config = &cx.config.connections;
         let factor = 1u32.checked_shl(doublings).unwrap_or(u32::MAX);
-        let most = config
-            .retry_least
-            .saturating_mul(factor)
-            .min(config.retry_most);
+        let most = config.retry_least.saturating_mul(factor).min(config.retry_most);
         most / 2 + self.random.up_to(most / 2)
     }
 
     /// The manager wants to reach somebody at an address.
     pub(super) fn add_contact(&mut self, cx: &mut Context<'_>, id: ContactId, target: &Contact) {
-        let dial = ContactDial {
-            target: target.clone(),
-            dialling: None,
-            reached: None,
-            failures: 0,
-        };
+        let dial =
+            ContactDial { target: target.clone(), dialling: None, reached: None, failures: 0 };
         let connected = self.peers.iter().find(|(_, peer)| {
-            let present = peer
-                .session
-                .as_ref()
-                .is_some_and(|session| session.goodbye.is_none());
+            let present = peer.session.as_ref().is_some_and(|session| session.goodbye.is_none());
             present && dial.is_for(&peer.spec)
         });
         if let Some((node, _)) = connected {
@@ -289,11 +246,7 @@ impl Connections {
     }
 
     pub(super) fn dial_contact(&mut self, cx: &mut Context<'_>, id: ContactId) {
-        let Some(dial) = self
-            .contacts
-            .get(&id)
-            .filter(|dial| dial.dialling.is_none())
-        else {
+        let Some(dial) = self.contacts.get(&id).filter(|dial| dial.dialling.is_none()) else {
             return;
         };
         let addresses = dial.target.addresses.as_slice().into();
@@ -313,11 +266,7 @@ impl Connections {
         dial.dialling = None;
         dial.failures = dial.failures.saturating_add(1);
         let failures = dial.failures;
-        cx.notify(Notification::DialFailed {
-            node,
-            error,
-            failures,
-        });
+        cx.notify(Notification::DialFailed { node, error, failures });
         cx.change(Change::ContactFailed { contact: id, error });
         let wait = self.backoff(cx, failures);
         cx.set_timer(Timer::DialContact(id.0), wait);
@@ -339,11 +288,7 @@ impl Connections {
             && self.remove(cx, connection).is_some()
         {
             let reason = CloseReason::NotWanted;
-            cx.act(Action::Close {
-                connection,
-                reason,
-                flush: false,
-            });
+            cx.act(Action::Close { connection, reason, flush: false });
         }
     }
 
@@ -358,27 +303,18 @@ impl Connections {
     ) -> Option<ContactId> {
         let node = spec.id();
         cx.timers.cancel(Slot::anchor(node).timer());
-        let of_peer = self
-            .peers
-            .get_mut(&node)
-            .and_then(|peer| peer.dialling.take());
+        let of_peer = self.peers.get_mut(&node).and_then(|peer| peer.dialling.take());
         let own = match origin {
             Origin::ForContact(contact) => self.contacts.remove(&contact).map(|_| contact),
             Origin::For(_) | Origin::Accepted => None,
         };
         let others = self.contacts.iter().filter(|(_, dial)| dial.is_for(spec));
-        let others: Vec<_> = others
-            .map(|(contact, dial)| (*contact, dial.dialling))
-            .collect();
+        let others: Vec<_> = others.map(|(contact, dial)| (*contact, dial.dialling)).collect();
         let dials = others.iter().filter_map(|(_, dial)| *dial).chain(of_peer);
         for id in dials.filter(|id| *id != kept) {
             if self.remove(cx, id).is_some() {
                 let reason = CloseReason::Surplus;
-                cx.act(Action::Close {
-                    connection: id,
-                    reason,
-                    flush: false,
-                });
+                cx.act(Action::Close { connection: id, reason, flush: false });
             }
         }
         for (contact, _) in others {
@@ -394,11 +330,7 @@ impl ContactDial {
     /// Whether this node is the one that is dialled, as far as can be told before it answers.
     fn is_for(&self, spec: &NodeSpec) -> bool {
         let Contact { name, addresses } = &self.target;
-        let here = || {
-            addresses
-                .iter()
-                .any(|address| spec.addresses().contains(address))
-        };
+        let here = || addresses.iter().any(|address| spec.addresses().contains(address));
         let named = name.as_ref().map_or_else(here, |name| name == spec.name());
         named || self.reached == Some(spec.id())
     }

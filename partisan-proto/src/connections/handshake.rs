@@ -62,9 +62,7 @@ pub(super) struct Opening {
 pub(super) fn hello(me: &Me, config: &Config, role: Role, of: &Opening, nonce: Nonce) -> Hello {
     // A channel id always comes from this configuration; the membership channel is always there.
     let channels = &config.channels;
-    let channel = channels
-        .name(of.channel)
-        .or_else(|| channels.name(ChannelId::MEMBERSHIP));
+    let channel = channels.name(of.channel).or_else(|| channels.name(ChannelId::MEMBERSHIP));
     Hello {
         versions: VersionRange::OURS,
         features: 0,
@@ -77,19 +75,14 @@ pub(super) fn hello(me: &Me, config: &Config, role: Role, of: &Opening, nonce: N
         nonce,
         cluster: config.cluster.clone(),
         name: me.spec.name().clone(),
-        channel: channel
-            .expect("every configuration has a membership channel")
-            .clone(),
+        channel: channel.expect("every configuration has a membership channel").clone(),
     }
 }
 
 impl Hello {
     /// Who says it.
     pub(super) fn instance(&self) -> Instance {
-        Instance {
-            node: self.name.id(),
-            incarnation: self.incarnation,
-        }
+        Instance { node: self.name.id(), incarnation: self.incarnation }
     }
 }
 
@@ -103,11 +96,7 @@ pub(super) fn check_hello(me: &Me, config: &Config, theirs: &Hello) -> Result<()
     }
     if theirs.name == *me.spec.name() {
         let same_life = theirs.incarnation == me.instance.incarnation;
-        return Err(if same_life {
-            Refusal::SelfConnection
-        } else {
-            Refusal::DuplicateName
-        });
+        return Err(if same_life { Refusal::SelfConnection } else { Refusal::DuplicateName });
     }
     if theirs.name.id() == me.instance.node {
         return Err(Refusal::IdentifierCollision);
@@ -117,30 +106,15 @@ pub(super) fn check_hello(me: &Me, config: &Config, theirs: &Hello) -> Result<()
 
 /// The place that a connector's hello asks for.
 pub(super) fn slot_of(config: &Config, theirs: &Hello) -> Result<Slot, Refusal> {
-    let channel = config
-        .channels
-        .id(theirs.channel.as_str())
-        .ok_or(Refusal::UnknownChannel)?;
-    let slot = Slot {
-        node: theirs.name.id(),
-        channel,
-        lane: theirs.lane,
-    };
+    let channel = config.channels.id(theirs.channel.as_str()).ok_or(Refusal::UnknownChannel)?;
+    let slot = Slot { node: theirs.name.id(), channel, lane: theirs.lane };
     let anchor_lane = channel != ChannelId::MEMBERSHIP || theirs.lane == 0;
-    if anchor_lane {
-        Ok(slot)
-    } else {
-        Err(Refusal::UnknownChannel)
-    }
+    if anchor_lane { Ok(slot) } else { Err(Refusal::UnknownChannel) }
 }
 
 /// Whether a life of a peer is older than what is known.
 pub(super) fn check_life(theirs: Incarnation, known: Incarnation) -> Result<(), Refusal> {
-    if theirs < known {
-        Err(Refusal::StaleIncarnation(known))
-    } else {
-        Ok(())
-    }
+    if theirs < known { Err(Refusal::StaleIncarnation(known)) } else { Ok(()) }
 }
 
 /// The proof that `role` knows the secret; `None` without one.
@@ -188,11 +162,7 @@ pub(super) fn check_proof(right: Option<Proof>, given: Option<Proof>) -> Result<
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };
-    if matches {
-        Ok(())
-    } else {
-        Err(Refusal::Secret)
-    }
+    if matches { Ok(()) } else { Err(Refusal::Secret) }
 }
 
 #[cfg(test)]

@@ -43,11 +43,7 @@ pub(super) enum PongValue {
 impl KeepAlive {
     /// The accepting side waits a quarter longer before it pings.
     pub(super) fn new(config: &KeepAliveConfig, now: Instant, dialled: bool) -> Self {
-        let longer = if dialled {
-            Duration::ZERO
-        } else {
-            config.idle_timeout / 4
-        };
+        let longer = if dialled { Duration::ZERO } else { config.idle_timeout / 4 };
         Self {
             heard: now,
             idle_timeout: config.idle_timeout.saturating_add(longer),
@@ -121,15 +117,9 @@ mod tests {
     fn pings_at_20_30_40_50_60_and_gives_up_at_70_seconds() {
         let mut keep_alive = dialled();
         assert_eq!(keep_alive.first(), at(20));
-        assert_eq!(
-            keep_alive.due(Instant::from_millis(19_999)),
-            Due::Wait(at(20))
-        );
+        assert_eq!(keep_alive.due(Instant::from_millis(19_999)), Due::Wait(at(20)));
         for (ping, seconds) in (1..=5).zip((20..).step_by(10)) {
-            assert_eq!(
-                keep_alive.due(at(seconds)),
-                Due::Ping(ping, at(seconds + 10))
-            );
+            assert_eq!(keep_alive.due(at(seconds)), Due::Ping(ping, at(seconds + 10)));
         }
         assert_eq!(keep_alive.due(at(70)), Due::Dead);
     }
@@ -158,10 +148,7 @@ mod tests {
         let mut keep_alive = dialled();
         keep_alive.due(at(20));
         keep_alive.due(at(30));
-        assert_eq!(
-            keep_alive.pong(at(31), 2),
-            PongValue::RoundTrip(Duration::from_secs(1))
-        );
+        assert_eq!(keep_alive.pong(at(31), 2), PongValue::RoundTrip(Duration::from_secs(1)));
         assert_eq!(keep_alive.pong(at(31), 1), PongValue::Late);
         assert_eq!(keep_alive.pong(at(31), 0), PongValue::Stray);
         assert_eq!(keep_alive.pong(at(31), 9), PongValue::Stray);

@@ -77,11 +77,7 @@ struct Slot {
 
 impl Slot {
     const fn anchor(node: NodeId) -> Self {
-        Self {
-            node,
-            channel: ChannelId::MEMBERSHIP,
-            lane: 0,
-        }
+        Self { node, channel: ChannelId::MEMBERSHIP, lane: 0 }
     }
 
     fn is_anchor(self) -> bool {
@@ -172,11 +168,7 @@ impl Connections {
         if cx.me.stopping || full || self.table.len() >= limits.max_connections {
             self.counters.too_many += u64::from(!cx.me.stopping);
             let reason = CloseReason::TooMany;
-            return cx.act(Action::Close {
-                connection: id,
-                reason,
-                flush: false,
-            });
+            return cx.act(Action::Close { connection: id, reason, flush: false });
         }
         if id.is_dialled() || self.table.contains_key(&id) {
             // A driver's mistake: the number is taken.
@@ -184,12 +176,7 @@ impl Connections {
         }
         self.pending.insert(id);
         let stage = Stage::Shaking(Box::new(Step::ExpectFirstHello));
-        let connection = Connection {
-            origin: Origin::Accepted,
-            stage,
-            congested: false,
-            sent: 0,
-        };
+        let connection = Connection { origin: Origin::Accepted, stage, congested: false, sent: 0 };
         self.table.insert(id, connection);
         cx.set_timer(Timer::EndHandshake(id), limits.handshake_timeout);
     }
@@ -244,12 +231,7 @@ impl Connections {
             }
             Frame::Control(ControlMessage::Goodbye(reason)) => self.goodbye(cx, slot.node, reason),
             Frame::App { .. } | Frame::Control(_) => {
-                return Some(Received {
-                    from,
-                    connection: id,
-                    channel: slot.channel,
-                    frame,
-                });
+                return Some(Received { from, connection: id, channel: slot.channel, frame });
             }
         }
         None
@@ -288,11 +270,7 @@ impl Connections {
     /// Closes a connection from this side.
     fn close(&mut self, cx: &mut Context<'_>, id: ConnectionId, reason: CloseReason, flush: bool) {
         if self.table.contains_key(&id) {
-            cx.act(Action::Close {
-                connection: id,
-                reason,
-                flush,
-            });
+            cx.act(Action::Close { connection: id, reason, flush });
             self.forget(cx, id, DialError::Closed(reason));
         }
     }
@@ -346,9 +324,7 @@ impl Connections {
     }
 
     pub(crate) fn is_congested(&self, id: ConnectionId) -> bool {
-        self.table
-            .get(&id)
-            .is_some_and(|connection| connection.congested)
+        self.table.get(&id).is_some_and(|connection| connection.congested)
     }
 
     /// How much of a channel's traffic went by this lane lately; most of all when it is congested.
@@ -379,15 +355,8 @@ impl Connections {
     pub(crate) fn change(&mut self, cx: &mut Context<'_>, change: &Change) {
         match change {
             Change::Admit { connection } => self.admit(cx, *connection),
-            Change::TurnAway {
-                connection,
-                refusal,
-            } => self.refuse(cx, *connection, *refusal),
-            Change::Keep {
-                instance,
-                spec,
-                patient,
-            } => self.keep(cx, *instance, spec, *patient),
+            Change::TurnAway { connection, refusal } => self.refuse(cx, *connection, *refusal),
+            Change::Keep { instance, spec, patient } => self.keep(cx, *instance, spec, *patient),
             Change::Release { node, reason } => self.release(cx, *node, *reason),
             Change::Verify => self.verify(cx),
             Change::DialContact { contact, target } => self.add_contact(cx, *contact, target),
@@ -413,14 +382,7 @@ impl Connections {
                 self.close(cx, id, CloseReason::HandshakeTimeout, false);
             }
             Timer::KeepAlive(id) => self.look_after(cx, id),
-            Timer::Dial(node, channel, lane) => self.dial(
-                cx,
-                Slot {
-                    node,
-                    channel,
-                    lane,
-                },
-            ),
+            Timer::Dial(node, channel, lane) => self.dial(cx, Slot { node, channel, lane }),
             Timer::DialContact(number) => self.dial_contact(cx, ContactId(number)),
             Timer::EndGoodbye(node) => self.end_goodbye(cx, node),
             _ => {}
@@ -451,10 +413,7 @@ impl Connections {
     }
 
     pub(crate) fn list(&self) -> Vec<ConnectionInfo> {
-        self.peers
-            .iter()
-            .flat_map(|(node, peer)| peer.connections(*node))
-            .collect()
+        self.peers.iter().flat_map(|(node, peer)| peer.connections(*node)).collect()
     }
 
     pub(crate) fn peer(&self, node: NodeId) -> Option<PeerInfo> {

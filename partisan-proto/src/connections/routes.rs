@@ -63,11 +63,7 @@ impl Routes {
     /// [`ConnectionsConfig::channel_fallback`]: crate::config::ConnectionsConfig::channel_fallback
     #[must_use]
     pub const fn new(fallback: bool) -> Self {
-        Self {
-            peers: BTreeMap::new(),
-            fallback,
-            version: 0,
-        }
+        Self { peers: BTreeMap::new(), fallback, version: 0 }
     }
 
     /// Changes whenever anything else does: a driver publishes a new clone when it has moved.
@@ -169,8 +165,7 @@ impl Routes {
 
     pub(crate) fn up(&mut self, routes: PeerRoutes) {
         self.version += 1;
-        self.peers
-            .insert(routes.instance.node, Route::Up(Arc::new(routes)));
+        self.peers.insert(routes.instance.node, Route::Up(Arc::new(routes)));
     }
 
     pub(crate) fn down(&mut self, node: NodeId) {
@@ -193,9 +188,7 @@ impl Routes {
         let Some(Route::Up(routes)) = self.peers.get_mut(&node) else {
             return;
         };
-        let lanes = Arc::make_mut(routes)
-            .channels
-            .get_mut(usize::from(channel.0));
+        let lanes = Arc::make_mut(routes).channels.get_mut(usize::from(channel.0));
         if let Some(slot) = lanes.and_then(|lanes| lanes.get_mut(usize::from(lane))) {
             *slot = connection;
             self.version += 1;
@@ -225,11 +218,7 @@ fn least_loaded(
     if let [only] = lanes {
         return *only;
     }
-    lanes
-        .iter()
-        .copied()
-        .flatten()
-        .min_by_key(|connection| load(*connection))
+    lanes.iter().copied().flatten().min_by_key(|connection| load(*connection))
 }
 
 #[cfg(test)]
@@ -248,24 +237,11 @@ mod tests {
 
     fn routes(lanes: Vec<Option<ConnectionId>>) -> Routes {
         let mut routes = Routes::new(true);
-        let instance = Instance {
-            node: node(1),
-            incarnation: Incarnation(1),
-        };
-        let channels = vec![
-            vec![Some(connection(0))],
-            vec![Some(connection(1))],
-            lanes,
-            Vec::new(),
-        ];
+        let instance = Instance { node: node(1), incarnation: Incarnation(1) };
+        let channels =
+            vec![vec![Some(connection(0))], vec![Some(connection(1))], lanes, Vec::new()];
         let (epoch, anchor) = (Epoch(1), connection(0));
-        routes.up(PeerRoutes {
-            instance,
-            epoch,
-            max_frame: 1024,
-            anchor,
-            channels,
-        });
+        routes.up(PeerRoutes { instance, epoch, max_frame: 1024, anchor, channels });
         routes
     }
 
@@ -288,10 +264,7 @@ mod tests {
     fn fewer_lanes_move_only_the_keys_of_the_lost_one() {
         for key in 0..1_000 {
             let (four, three) = (rendezvous(key, 4), rendezvous(key, 3));
-            assert!(
-                four == three || four == 3,
-                "key {key} moved from {four} to {three}"
-            );
+            assert!(four == three || four == 3, "key {key} moved from {four} to {three}");
         }
     }
 
@@ -313,10 +286,7 @@ mod tests {
     fn without_a_key_the_least_loaded_open_lane_is_taken() {
         let three = routes(vec![Some(connection(2)), None, Some(connection(4))]);
         let load = |c: ConnectionId| if c == connection(2) { 10 } else { 5 };
-        assert_eq!(
-            three.lane(node(1), ChannelId(2), None, 64, load),
-            Ok(connection(4))
-        );
+        assert_eq!(three.lane(node(1), ChannelId(2), None, 64, load), Ok(connection(4)));
         let none = routes(vec![None]);
         let error = none.lane(node(1), ChannelId(2), None, 64, |_| 0);
         assert_eq!(error, Err(CommandError::LaneDown(node(1))));
@@ -339,10 +309,7 @@ mod tests {
         let send = |routes: &Routes, to| routes.lane(node(to), ChannelId(1), None, 64, |_| 0);
         assert_eq!(send(&routes, 2), Err(CommandError::UnknownNode(node(2))));
         routes.await_peer(node(2));
-        assert_eq!(
-            send(&routes, 2),
-            Err(CommandError::NotYetConnected(node(2)))
-        );
+        assert_eq!(send(&routes, 2), Err(CommandError::NotYetConnected(node(2))));
         routes.down(node(1));
         assert_eq!(send(&routes, 1), Err(CommandError::Disconnected(node(1))));
     }
@@ -351,12 +318,6 @@ mod tests {
     fn a_frame_beyond_the_peers_limit_is_refused_at_the_sender() {
         let routes = routes(vec![None]);
         let error = routes.lane(node(1), ChannelId(1), None, 1025, |_| 0);
-        assert_eq!(
-            error,
-            Err(CommandError::PayloadTooLarge {
-                bytes: 1025,
-                most: 1024
-            })
-        );
+        assert_eq!(error, Err(CommandError::PayloadTooLarge { bytes: 1025, most: 1024 }));
     }
 }

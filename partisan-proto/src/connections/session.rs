@@ -53,9 +53,7 @@ pub(super) enum LaneState {
 
 impl Session {
     pub(super) fn lane(&self, slot: Slot) -> Option<&Lane> {
-        self.lanes
-            .iter()
-            .find(|lane| lane.channel == slot.channel && lane.number == slot.lane)
+        self.lanes.iter().find(|lane| lane.channel == slot.channel && lane.number == slot.lane)
     }
 
     pub(super) fn lane_mut(&mut self, slot: Slot) -> Option<&mut Lane> {
@@ -69,10 +67,7 @@ impl Session {
 
     fn is_open(&self, channel: ChannelId) -> bool {
         let of_channel = |lane: &&Lane| lane.channel == channel;
-        self.lanes
-            .iter()
-            .filter(of_channel)
-            .any(|lane| lane.connection().is_some())
+        self.lanes.iter().filter(of_channel).any(|lane| lane.connection().is_some())
     }
 
     fn is_complete(&self) -> bool {
@@ -121,10 +116,7 @@ impl Peer {
 /// channel that the peer does not have.
 fn negotiate(ours: &Channels, theirs: &NodeSpec) -> Vec<(ChannelId, u8)> {
     let lanes = |(id, name, options): (ChannelId, &crate::ChannelName, crate::ChannelOptions)| {
-        let found = theirs
-            .channels()
-            .iter()
-            .find(|channel| channel.name == *name);
+        let found = theirs.channels().iter().find(|channel| channel.name == *name);
         let theirs = found.map_or(0, |channel| channel.parallelism);
         // The membership channel is the anchor, which is open as we speak.
         let least = u8::from(id == ChannelId::MEMBERSHIP);
@@ -178,12 +170,7 @@ impl Connections {
         });
         self.become_open(cx, id, Slot::anchor(node), instance);
         cx.notify(Notification::NodeUp { instance, epoch });
-        cx.change(Change::PeerUp {
-            instance,
-            spec,
-            epoch,
-            contact,
-        });
+        cx.change(Change::PeerUp { instance, spec, epoch, contact });
         self.lane_opened(cx, Slot::anchor(node), id);
         if dialled {
             self.dial_missing_lanes(cx, node);
@@ -213,11 +200,7 @@ impl Connections {
         let config = &cx.config.connections.keep_alive;
         let keep_alive = KeepAlive::new(config, cx.now, id.is_dialled());
         let first = keep_alive.first();
-        connection.stage = Stage::Open(Box::new(OpenConnection {
-            slot,
-            from,
-            keep_alive,
-        }));
+        connection.stage = Stage::Open(Box::new(OpenConnection { slot, from, keep_alive }));
         self.pending.remove(&id);
         cx.timers.cancel(Timer::EndHandshake(id));
         if config.enabled {
@@ -227,11 +210,7 @@ impl Connections {
     }
 
     fn lane_opened(&mut self, cx: &mut Context<'_>, slot: Slot, id: ConnectionId) {
-        let Slot {
-            node,
-            channel,
-            lane,
-        } = slot;
+        let Slot { node, channel, lane } = slot;
         let peer = self.peers.get_mut(&node);
         let Some(session) = peer.and_then(|peer| peer.session.as_mut()) else {
             return;
@@ -290,40 +269,20 @@ impl Connections {
         cx.timers.cancel(Timer::EndGoodbye(node));
         for index in 0..session.lanes.len() {
             let lane = &session.lanes[index];
-            let slot = Slot {
-                node,
-                channel: lane.channel,
-                lane: lane.number,
-            };
+            let slot = Slot { node, channel: lane.channel, lane: lane.number };
             cx.timers.cancel(slot.timer());
             if let LaneState::Open(id) | LaneState::Dialling(id) = lane.state
                 && self.remove(cx, id).is_some()
             {
-                let reason = if slot.is_anchor() {
-                    reason
-                } else {
-                    CloseReason::SessionOver
-                };
-                cx.act(Action::Close {
-                    connection: id,
-                    reason,
-                    flush,
-                });
+                let reason = if slot.is_anchor() { reason } else { CloseReason::SessionOver };
+                cx.act(Action::Close { connection: id, reason, flush });
             }
             mark_lost(cx, &mut session, slot);
         }
         cx.routes.down(node);
         let (instance, epoch) = (session.instance, session.epoch);
-        cx.notify(Notification::NodeDown {
-            instance,
-            epoch,
-            reason,
-        });
-        cx.change(Change::PeerDown {
-            instance,
-            epoch,
-            reason,
-        });
+        cx.notify(Notification::NodeDown { instance, epoch, reason });
+        cx.change(Change::PeerDown { instance, epoch, reason });
         self.after_session(cx, node, &session, reason);
     }
 
@@ -442,12 +401,7 @@ fn lanes(counts: &[(ChannelId, u8)]) -> Vec<Lane> {
     let missing = |(channel, count): &(ChannelId, u8)| {
         let channel = *channel;
         let state = LaneState::Missing;
-        (0..*count).map(move |number| Lane {
-            channel,
-            number,
-            state,
-            failures: 0,
-        })
+        (0..*count).map(move |number| Lane { channel, number, state, failures: 0 })
     };
     counts.iter().flat_map(missing).collect()
 }
@@ -458,11 +412,7 @@ fn no_lanes(count: u8) -> Vec<Option<ConnectionId>> {
 
 /// Takes a lane out of use, and tells when it was the last of its channel.
 fn mark_lost(cx: &mut Context<'_>, session: &mut Session, slot: Slot) {
-    let Slot {
-        node,
-        channel,
-        lane: number,
-    } = slot;
+    let Slot { node, channel, lane: number } = slot;
     let was_open = session.is_open(channel);
     if let Some(lane) = session.lane_mut(slot) {
         lane.state = LaneState::Missing;

@@ -29,42 +29,22 @@ impl Connections {
         let opening = match connection.origin {
             Origin::For(slot) => self.opening(slot),
             Origin::ForContact(contact) => {
-                let name = self
-                    .contacts
-                    .get(&contact)
-                    .and_then(|dial| dial.target.name.as_ref());
+                let name = self.contacts.get(&contact).and_then(|dial| dial.target.name.as_ref());
                 let expected = name.map(|name| name.id());
                 expected.map_or_else(Opening::to_anybody, |node| self.opening(Slot::anchor(node)))
             }
             Origin::Accepted => return,
         };
-        let ours = hello(
-            cx.me,
-            cx.config,
-            Role::Connector,
-            &opening,
-            self.nonces.draw(),
-        );
+        let ours = hello(cx.me, cx.config, Role::Connector, &opening, self.nonces.draw());
         cx.send_on(id, Frame::Hello(Box::new(ours.clone())));
         self.set_step(id, Step::ExpectHello(ours));
-        cx.set_timer(
-            Timer::EndHandshake(id),
-            cx.config.connections.handshake_timeout,
-        );
+        cx.set_timer(Timer::EndHandshake(id), cx.config.connections.handshake_timeout);
     }
 
     /// What our hello for this slot says.
     fn opening(&self, slot: Slot) -> Opening {
-        let epoch = self
-            .peers
-            .get(&slot.node)
-            .map_or(Epoch(0), |peer| peer.last_epoch);
-        Opening {
-            channel: slot.channel,
-            lane: slot.lane,
-            epoch,
-            expected: Some(slot.node),
-        }
+        let epoch = self.peers.get(&slot.node).map_or(Epoch(0), |peer| peer.last_epoch);
+        Opening { channel: slot.channel, lane: slot.lane, epoch, expected: Some(slot.node) }
     }
 
     fn set_step(&mut self, id: ConnectionId, step: Step) {
@@ -111,10 +91,7 @@ impl Connections {
         theirs: Hello,
     ) -> Result<(), Stop> {
         self.check_theirs(cx, &theirs)?;
-        if theirs
-            .expected
-            .is_some_and(|node| node != cx.me.instance.node)
-        {
+        if theirs.expected.is_some_and(|node| node != cx.me.instance.node) {
             return Err(Stop::Refuse(Refusal::UnexpectedPeer));
         }
         if cx.me.stopping {
@@ -128,13 +105,7 @@ impl Connections {
             verdict => verdict?,
         }
         let opening = self.opening(slot);
-        let ours = hello(
-            cx.me,
-            cx.config,
-            Role::Acceptor,
-            &opening,
-            self.nonces.draw(),
-        );
+        let ours = hello(cx.me, cx.config, Role::Acceptor, &opening, self.nonces.draw());
         cx.send_on(id, Frame::Hello(Box::new(ours.clone())));
         self.set_step(id, Step::ExpectConfirm(theirs, ours));
         Ok(())
@@ -191,10 +162,7 @@ impl Connections {
         confirm: Confirm,
     ) -> Result<(), Stop> {
         let secret = cx.config.secret.as_ref();
-        check_proof(
-            proof(secret, Role::Connector, &first, second),
-            confirm.proof,
-        )?;
+        check_proof(proof(secret, Role::Connector, &first, second), confirm.proof)?;
         let slot = slot_of(cx.config, &first)?;
         // Much may have changed since the hello.
         self.check_slot(cx, slot, &first)?;
@@ -209,12 +177,8 @@ impl Connections {
             return Err(Stop::Refuse(Refusal::SimultaneousDial));
         }
         let instance = first.instance();
-        let knock = Change::Knock {
-            connection: id,
-            instance,
-            spec: spec.clone(),
-            known: confirm.known,
-        };
+        let knock =
+            Change::Knock { connection: id, instance, spec: spec.clone(), known: confirm.known };
         self.set_step(id, Step::Knocking(first, proof, spec));
         cx.change(knock);
         Ok(())
@@ -228,10 +192,7 @@ impl Connections {
         let Step::Knocking(theirs, proof, spec) = Step::clone(step) else {
             return;
         };
-        let last = self
-            .peers
-            .get(&spec.id())
-            .map_or(Epoch(0), |peer| peer.last_epoch);
+        let last = self.peers.get(&spec.id()).map_or(Epoch(0), |peer| peer.last_epoch);
         let epoch = Epoch(last.max(theirs.epoch).0.saturating_add(1));
         self.send_accept(cx, id, proof, Some(cx.me.spec.clone()), epoch);
         self.begin_session(cx, id, &theirs, spec, epoch);
@@ -299,12 +260,7 @@ impl Connections {
                 let Some(dial) = self.contacts.get_mut(&contact) else {
                     return Err(Stop::Surplus);
                 };
-                if dial
-                    .target
-                    .name
-                    .as_ref()
-                    .is_some_and(|name| *name != theirs.name)
-                {
+                if dial.target.name.as_ref().is_some_and(|name| *name != theirs.name) {
                     return Err(Stop::Refuse(Refusal::UnexpectedPeer));
                 }
                 dial.reached = Some(node);
@@ -319,11 +275,7 @@ impl Connections {
     /// Whether the place that a connector asks for is free, or may be taken from its holder.
     fn check_slot(&mut self, cx: &mut Context<'_>, slot: Slot, theirs: &Hello) -> Result<(), Stop> {
         let Some(peer) = self.peers.get(&slot.node) else {
-            return if slot.is_anchor() {
-                Ok(())
-            } else {
-                Err(Stop::Refuse(Refusal::NoSession))
-            };
+            return if slot.is_anchor() { Ok(()) } else { Err(Stop::Refuse(Refusal::NoSession)) };
         };
         if *peer.spec.name() != theirs.name {
             return Err(Stop::Refuse(Refusal::IdentifierCollision));
@@ -332,11 +284,7 @@ impl Connections {
         if let Err(stale) = check_life(theirs.incarnation, peer.incarnation) {
             let newer_is_alive =
                 session.is_some_and(|session| session.instance.incarnation > theirs.incarnation);
-            let refusal = if newer_is_alive {
-                Refusal::DuplicateName
-            } else {
-                stale
-            };
+            let refusal = if newer_is_alive { Refusal::DuplicateName } else { stale };
             return Err(Stop::Refuse(refusal));
         }
         let same = session.filter(|session| session.instance == theirs.instance());
@@ -374,13 +322,8 @@ impl Connections {
     /// Whether a dial of ours to this node is open and in its handshake.
     fn is_shaking_with(&self, node: NodeId) -> bool {
         let of_peer = self.peers.get(&node).and_then(|peer| peer.dialling);
-        let of_contacts = self
-            .contacts
-            .values()
-            .filter(|dial| dial.reached == Some(node));
-        let mut dials = of_peer
-            .into_iter()
-            .chain(of_contacts.filter_map(|dial| dial.dialling));
+        let of_contacts = self.contacts.values().filter(|dial| dial.reached == Some(node));
+        let mut dials = of_peer.into_iter().chain(of_contacts.filter_map(|dial| dial.dialling));
         dials.any(|id| {
             let stage = self.table.get(&id).map(|connection| &connection.stage);
             matches!(stage, Some(Stage::Shaking(_)))
@@ -420,11 +363,7 @@ impl Connections {
         self.counters.refused_by_peer += 1;
         // Of lives and stays a node believes those whom it dialled, if they know the secret.
         if let Step::ExpectHello(ours) | Step::ExpectAccept(ours, _) = step
-            && check_proof(
-                refusal_proof(cx.config.secret.as_ref(), refusal, ours),
-                proof,
-            )
-            .is_ok()
+            && check_proof(refusal_proof(cx.config.secret.as_ref(), refusal, ours), proof).is_ok()
         {
             self.believe(cx, id, step, refusal);
         }
@@ -456,11 +395,7 @@ impl Connections {
             return;
         };
         let reason = CloseReason::Surplus;
-        cx.act(Action::Close {
-            connection: id,
-            reason,
-            flush: false,
-        });
+        cx.act(Action::Close { connection: id, reason, flush: false });
         match connection.origin {
             Origin::ForContact(contact) => self.contact_reached(cx, contact),
             Origin::For(slot) => {
@@ -477,12 +412,7 @@ impl Opening {
     /// For a contact of which only the address is known.
     const fn to_anybody() -> Self {
         let channel = crate::id::ChannelId::MEMBERSHIP;
-        Self {
-            channel,
-            lane: 0,
-            epoch: Epoch(0),
-            expected: None,
-        }
+        Self { channel, lane: 0, epoch: Epoch(0), expected: None }
     }
 }
 
@@ -501,6 +431,5 @@ impl From<Refusal> for Stop {
 
 /// The introduction must be of the node that said hello.
 fn check_spec(spec: Option<Arc<NodeSpec>>, theirs: &Hello) -> Result<Arc<NodeSpec>, Stop> {
-    spec.filter(|spec| *spec.name() == theirs.name)
-        .ok_or(Stop::Misbehaved(Misbehaviour::WrongSpec))
+    spec.filter(|spec| *spec.name() == theirs.name).ok_or(Stop::Misbehaved(Misbehaviour::WrongSpec))
 }

@@ -22,28 +22,18 @@ use crate::wire::{ControlMessage, Frame, encode};
 
 /// The spec of the node called `name`, listening on `port`.
 pub(crate) fn spec_at(name: &str, port: u16) -> Arc<NodeSpec> {
-    let address = Address {
-        host: Host::Ip([127, 0, 0, 1].into()),
-        port,
-    };
+    let address = Address { host: Host::Ip([127, 0, 0, 1].into()), port };
     let name = NodeName::new(name).unwrap();
     let spec = NodeSpec::new(name, vec![address], &Channels::default(), vec![]);
     Arc::new(spec.unwrap())
 }
 
 pub(crate) fn me(spec: &Arc<NodeSpec>, incarnation: u64) -> Me {
-    Me {
-        instance: instance(spec, incarnation),
-        spec: spec.clone(),
-        stopping: false,
-    }
+    Me { instance: instance(spec, incarnation), spec: spec.clone(), stopping: false }
 }
 
 pub(crate) fn instance(spec: &NodeSpec, incarnation: u64) -> Instance {
-    Instance {
-        node: spec.id(),
-        incarnation: Incarnation(incarnation),
-    }
+    Instance { node: spec.id(), incarnation: Incarnation(incarnation) }
 }
 
 /// A manager and everything its context needs.
@@ -83,10 +73,9 @@ impl Output {
 
     pub(crate) fn sent(&self) -> Vec<(ConnectionId, &ControlMessage)> {
         let sent = |action| match action {
-            &Action::Send {
-                connection,
-                frame: Frame::Control(ref message),
-            } => Some((connection, message)),
+            &Action::Send { connection, frame: Frame::Control(ref message) } => {
+                Some((connection, message))
+            }
             _ => None,
         };
         self.actions.iter().filter_map(sent).collect()
@@ -190,12 +179,7 @@ impl<M: Manager> Machine<M> {
     ) -> Output {
         let instance = instance(spec, incarnation);
         self.route(instance, anchor, true);
-        self.change(Change::PeerUp {
-            instance,
-            spec: spec.clone(),
-            epoch: Epoch(1),
-            contact,
-        })
+        self.change(Change::PeerUp { instance, spec: spec.clone(), epoch: Epoch(1), contact })
     }
 
     /// A session ends.
@@ -210,9 +194,7 @@ impl<M: Manager> Machine<M> {
 
     pub(crate) fn names(&self) -> Vec<alloc::string::String> {
         let members = self.manager.members();
-        let names = members
-            .iter()
-            .map(|member| member.spec.name().as_str().into());
+        let names = members.iter().map(|member| member.spec.name().as_str().into());
         names.collect()
     }
 }
@@ -286,10 +268,7 @@ impl<M: Manager> Mesh<M> {
         }
         self.sessions.push((from, to));
         let (dialler, acceptor) = (self.machines[from].me.clone(), self.machines[to].me.clone());
-        let anchors = [
-            ConnectionId::dialled(to as u64),
-            ConnectionId::accepted(from as u64),
-        ];
+        let anchors = [ConnectionId::dialled(to as u64), ConnectionId::accepted(from as u64)];
         let incarnation = dialler.instance.incarnation.0;
         let output = self.machines[to].up(&dialler.spec, incarnation, anchors[1], None);
         self.take(to, output);
@@ -351,9 +330,7 @@ impl<M: Manager> Mesh<M> {
                 let to = usize::from(target.addresses[0].port) - 1;
                 self.connect(node, to, Some(contact));
             }
-            Change::Keep {
-                instance, patient, ..
-            } => {
+            Change::Keep { instance, patient, .. } => {
                 if let Some(to) = self.index(instance.node).filter(|_| !patient) {
                     self.connect(node, to, None);
                 }

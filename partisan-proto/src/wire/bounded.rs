@@ -123,10 +123,7 @@ impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for BoundedVisitor<T
 impl<'a, T: arbitrary::Arbitrary<'a>, const N: usize> arbitrary::Arbitrary<'a> for Bounded<T, N> {
     fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
         let count = u.int_in_range(0..=N.min(8))?;
-        (0..count)
-            .map(|_| u.arbitrary())
-            .collect::<arbitrary::Result<Vec<T>>>()
-            .map(Self)
+        (0..count).map(|_| u.arbitrary()).collect::<arbitrary::Result<Vec<T>>>().map(Self)
     }
 }
 

@@ -155,10 +155,7 @@ impl Iterator for Frames {
             let payload = self.0.slice(FRAME_PREFIX + 1..bytes);
             self.0.advance(bytes);
             let destination = Destination::Inbox;
-            Ok(Decoded::Frame(Frame::App {
-                destination,
-                payload,
-            }))
+            Ok(Decoded::Frame(Frame::App { destination, payload }))
         } else {
             let body = self.0.split_to(bytes).slice(FRAME_PREFIX..);
             decode_body(kind, body)
@@ -191,10 +188,7 @@ fn decode_body(kind: u8, body: Bytes) -> Result<Decoded, DecodeError> {
     let frame = match kind {
         APP => {
             let (AppHeader { destination }, payload) = AppHeader::decode(&body)?;
-            Frame::App {
-                destination,
-                payload,
-            }
+            Frame::App { destination, payload }
         }
         CONTROL => Frame::Control(ControlMessage::decode(&body)?),
         HELLO => Frame::Hello(Box::new(Hello::decode(&body)?)),
@@ -214,17 +208,8 @@ pub fn peek_kind(buffer: &[u8]) -> Option<u8> {
 /// Appends `frame` to `out`, whole.
 pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
     match frame {
-        Frame::App {
-            destination,
-            payload,
-        } => {
-            encode_app(
-                &AppHeader {
-                    destination: destination.clone(),
-                },
-                payload.len(),
-                out,
-            );
+        Frame::App { destination, payload } => {
+            encode_app(&AppHeader { destination: destination.clone() }, payload.len(), out);
             out.put_slice(payload);
         }
         Frame::Control(message) => with_prefix(CONTROL, out, |out| message.encode(out)),

@@ -36,10 +36,7 @@ pub struct VersionRange {
 
 impl VersionRange {
     /// What this library speaks.
-    pub const OURS: Self = Self {
-        least: PROTOCOL_VERSION,
-        most: PROTOCOL_VERSION,
-    };
+    pub const OURS: Self = Self { least: PROTOCOL_VERSION, most: PROTOCOL_VERSION };
 
     /// The newest version that both speak.
     #[must_use]
@@ -106,11 +103,7 @@ impl Hello {
         out.put_u64(self.expected.map_or(0, NodeId::as_u64));
         out.put_u8(self.lane);
         out.put_slice(&self.nonce);
-        for text in [
-            self.cluster.as_str(),
-            self.name.as_str(),
-            self.channel.as_str(),
-        ] {
+        for text in [self.cluster.as_str(), self.name.as_str(), self.channel.as_str()] {
             // Names have at most 255 bytes by construction.
             out.put_u8(text.len() as u8);
             out.put_slice(text.as_bytes());
@@ -132,10 +125,7 @@ impl Hello {
         if body.len() < 2 + 2 + 8 + 4 + 1 + 8 + 8 + 8 + 1 + 32 {
             return Err(DecodeError::Truncated);
         }
-        let versions = VersionRange {
-            least: body.get_u16(),
-            most: body.get_u16(),
-        };
+        let versions = VersionRange { least: body.get_u16(), most: body.get_u16() };
         let features = body.get_u64();
         let max_frame = body.get_u32();
         let role = match body.get_u8() {
@@ -145,9 +135,7 @@ impl Hello {
         };
         let incarnation = Incarnation(body.get_u64());
         let epoch = Epoch(body.get_u64());
-        let expected = Some(body.get_u64())
-            .filter(|id| *id != 0)
-            .map(NodeId::from_u64);
+        let expected = Some(body.get_u64()).filter(|id| *id != 0).map(NodeId::from_u64);
         let lane = body.get_u8();
         let mut nonce = [0; 32];
         body.copy_to_slice(&mut nonce);

@@ -23,10 +23,7 @@ pub struct Refuse {
 
 impl From<Refusal> for Refuse {
     fn from(refusal: Refusal) -> Self {
-        Self {
-            refusal,
-            proof: None,
-        }
+        Self { refusal, proof: None }
     }
 }
 

@@ -69,16 +69,8 @@ fn spec() -> impl Strategy<Value = Arc<NodeSpec>> {
     let options = (1..=64u8).prop_map(|parallelism| ChannelOptions { parallelism });
     let room = MAX_CHANNELS - 2;
     let channels = proptest::collection::btree_map(channel_name(), options, 0..=room);
-    let tags = vec(
-        name_text().prop_map(|t| Tag::new(&t).unwrap()),
-        0..=MAX_TAGS,
-    );
-    let parts = (
-        node_name(),
-        vec(address(), 0..=MAX_ADDRESSES),
-        channels,
-        tags,
-    );
+    let tags = vec(name_text().prop_map(|t| Tag::new(&t).unwrap()), 0..=MAX_TAGS);
+    let parts = (node_name(), vec(address(), 0..=MAX_ADDRESSES), channels, tags);
     parts.prop_map(|(name, addresses, channels, tags)| {
         let channels = Channels::new(channels).unwrap();
         Arc::new(NodeSpec::new(name, addresses, &channels, tags).unwrap())
@@ -106,11 +98,7 @@ fn hello() -> impl Strategy<Value = Hello> {
             },
             features,
             max_frame,
-            role: if dialled {
-                Role::Connector
-            } else {
-                Role::Acceptor
-            },
+            role: if dialled { Role::Connector } else { Role::Acceptor },
             incarnation: Incarnation(incarnation),
             epoch: Epoch(epoch),
             expected: expected.map(NodeId::from_u64),
@@ -128,11 +116,8 @@ fn app() -> impl Strategy<Value = Frame> {
         Just(Destination::Inbox),
         name_text().prop_map(|text| Destination::name(&text).unwrap()),
     ];
-    let payload = prop_oneof![
-        Just(Vec::new()),
-        vec(any::<u8>(), 1..300),
-        Just([0xa5; 70_000].to_vec()),
-    ];
+    let payload =
+        prop_oneof![Just(Vec::new()), vec(any::<u8>(), 1..300), Just([0xa5; 70_000].to_vec()),];
     (destination, payload).prop_map(|(destination, payload)| Frame::App {
         destination,
         payload: Bytes::from(payload),
@@ -203,17 +188,10 @@ fn gossip() -> impl Strategy<Value = Gossip> {
     });
     let summary = (node_id(), node_id(), sized(entry, MAX_SUMMARY));
     let presence = (incarnation(), incarnation(), spec());
-    let presence = presence.prop_map(|(incarnation, joined, spec)| Presence {
-        incarnation,
-        joined,
-        spec,
-    });
+    let presence =
+        presence.prop_map(|(incarnation, joined, spec)| Presence { incarnation, joined, spec });
     let news = (node_id(), incarnation(), option::of(presence));
-    let news = news.prop_map(|(node, removed, presence)| Entry {
-        node,
-        removed,
-        presence,
-    });
+    let news = news.prop_map(|(node, removed, presence)| Entry { node, removed, presence });
     // Only so many fit into a frame with the longest names.
     let delta = vec(news, 0..4).prop_map(Bounded::from_first);
     prop_oneof![

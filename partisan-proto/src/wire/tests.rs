@@ -76,10 +76,7 @@ fn hello_body() -> Vec<u8> {
 }
 
 fn app(payload: usize) -> Frame {
-    Frame::App {
-        destination: Destination::Inbox,
-        payload: vec![1; payload].into(),
-    }
+    Frame::App { destination: Destination::Inbox, payload: vec![1; payload].into() }
 }
 
 proptest! {
@@ -225,10 +222,7 @@ fn an_application_frame_may_reach_the_limit_and_no_more() {
     assert_eq!(decoded, Ok(Decoded::Frame(longest)));
     let length = limit + 1;
     let oversize = Err(DecodeError::Oversize { length, limit });
-    assert_eq!(
-        decode_one(&encoded(&app(limit as usize - 1)), limit),
-        oversize
-    );
+    assert_eq!(decode_one(&encoded(&app(limit as usize - 1)), limit), oversize);
 }
 
 #[test]
@@ -245,11 +239,7 @@ fn an_oversize_frame_is_told_from_its_prefix_alone() {
 
 #[test]
 fn other_kinds_have_limits_of_their_own_whatever_the_limit_of_messages() {
-    for (kind, limit) in [
-        (2, MAX_CONTROL_FRAME),
-        (0, MAX_HELLO_FRAME),
-        (3, MAX_HELLO_FRAME),
-    ] {
+    for (kind, limit) in [(2, MAX_CONTROL_FRAME), (0, MAX_HELLO_FRAME), (3, MAX_HELLO_FRAME)] {
         for messages in [MIN_FRAME_LIMIT, LIMIT] {
             let mut bytes = (limit + 1).to_be_bytes().to_vec();
             bytes.push(kind);
@@ -258,10 +248,7 @@ fn other_kinds_have_limits_of_their_own_whatever_the_limit_of_messages() {
             assert_eq!(decode_one(&bytes, messages), oversize);
             bytes[..4].copy_from_slice(&limit.to_be_bytes());
             let missing = limit as usize - 1;
-            assert_eq!(
-                decode_one(&bytes, messages),
-                Ok(Decoded::Incomplete(missing))
-            );
+            assert_eq!(decode_one(&bytes, messages), Ok(Decoded::Incomplete(missing)));
         }
     }
 }
@@ -270,10 +257,7 @@ fn other_kinds_have_limits_of_their_own_whatever_the_limit_of_messages() {
 fn an_unknown_kind_is_an_error_at_once_unless_it_may_be_skipped() {
     for kind in 4..0x80 {
         let prefix = [0, 0, 1, 0, kind];
-        assert_eq!(
-            decode_one(&prefix, LIMIT),
-            Err(DecodeError::UnknownKind(kind))
-        );
+        assert_eq!(decode_one(&prefix, LIMIT), Err(DecodeError::UnknownKind(kind)));
     }
     for kind in 0x80..=u8::MAX {
         let mut buffer = BytesMut::from(&raw(kind, b"of a later version")[..]);
@@ -316,40 +300,23 @@ fn a_list_longer_than_its_type_allows_is_an_error() {
 #[test]
 fn a_list_that_announces_more_than_arrived_allocates_nothing_for_it() {
     // A request for 1,023 nodes, of which none follows.
-    assert_eq!(
-        decode_frame(&raw(2, &[5, 2, 0xff, 7])),
-        Err(DecodeError::BadControl)
-    );
+    assert_eq!(decode_frame(&raw(2, &[5, 2, 0xff, 7])), Err(DecodeError::BadControl));
     // A length that does not fit into any list.
-    let endless = [
-        5, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1,
-    ];
-    assert_eq!(
-        decode_frame(&raw(2, &endless)),
-        Err(DecodeError::BadControl)
-    );
+    let endless = [5, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
+    assert_eq!(decode_frame(&raw(2, &endless)), Err(DecodeError::BadControl));
 }
 
 #[test]
 fn a_hello_with_a_tail_of_a_later_version_is_read() {
     let mut body = hello_body();
     body.extend_from_slice(b"what comes in version 2");
-    assert_eq!(
-        decode_frame(&raw(0, &body)),
-        Ok(Frame::Hello(hello().into()))
-    );
+    assert_eq!(decode_frame(&raw(0, &body)), Ok(Frame::Hello(hello().into())));
 }
 
 #[test]
 fn a_hello_starts_with_the_magic() {
-    assert_eq!(
-        decode_frame(&raw(0, b"GET / HTTP/1.1")),
-        Err(DecodeError::NotPartisan)
-    );
-    assert_eq!(
-        decode_frame(&raw(0, b"PART")),
-        Err(DecodeError::NotPartisan)
-    );
+    assert_eq!(decode_frame(&raw(0, b"GET / HTTP/1.1")), Err(DecodeError::NotPartisan));
+    assert_eq!(decode_frame(&raw(0, b"PART")), Err(DecodeError::NotPartisan));
 }
 
 /// A hello with some bytes of its body replaced.
@@ -362,29 +329,13 @@ fn spoilt(at: usize, bytes: &[u8]) -> Result<Frame, DecodeError> {
 #[test]
 fn a_hello_with_impossible_content_is_an_error() {
     let bad = Err(DecodeError::BadHello);
-    assert_eq!(
-        spoilt(offset::VERSIONS, &[0, 2, 0, 1]),
-        bad,
-        "versions the wrong way round"
-    );
+    assert_eq!(spoilt(offset::VERSIONS, &[0, 2, 0, 1]), bad, "versions the wrong way round");
     assert_eq!(spoilt(offset::ROLE, &[2]), bad, "a third role");
     assert_eq!(spoilt(offset::INCARNATION, &[0; 8]), bad, "no incarnation");
-    assert_eq!(
-        spoilt(offset::MAX_FRAME, &[0, 0, 3, 0xff]),
-        bad,
-        "a limit nobody can keep"
-    );
-    assert_eq!(
-        spoilt(offset::CLUSTER + 1, b" "),
-        bad,
-        "white space in a name"
-    );
+    assert_eq!(spoilt(offset::MAX_FRAME, &[0, 0, 3, 0xff]), bad, "a limit nobody can keep");
+    assert_eq!(spoilt(offset::CLUSTER + 1, b" "), bad, "white space in a name");
     assert_eq!(spoilt(offset::CLUSTER + 1, b"*"), bad, "a reserved name");
-    assert_eq!(
-        spoilt(offset::CLUSTER + 1, &[0xff]),
-        bad,
-        "a name that is not UTF-8"
-    );
+    assert_eq!(spoilt(offset::CLUSTER + 1, &[0xff]), bad, "a name that is not UTF-8");
     assert!(spoilt(offset::CLUSTER + 1, b"d").is_ok());
     let mut unnamed = hello_body();
     unnamed.splice(offset::CLUSTER..offset::CLUSTER + 2, [0]);
@@ -436,23 +387,13 @@ fn application_headers_are_checked() {
     assert_eq!(error(&[]), DecodeError::Truncated);
     assert_eq!(error(&[1]), DecodeError::Truncated);
     assert_eq!(error(&[1, 2, b'a']), DecodeError::Truncated);
-    assert_eq!(
-        error(&[1, 0, b'a']),
-        DecodeError::BadHeader,
-        "an empty name"
-    );
+    assert_eq!(error(&[1, 0, b'a']), DecodeError::BadHeader, "an empty name");
     assert_eq!(error(&[1, 1, 0xff]), DecodeError::BadHeader, "not UTF-8");
     assert_eq!(error(&[2, b'a']), DecodeError::BadHeader, "an unknown flag");
     let named = decode_frame(&raw(1, &[1, 1, b'a', b'x'])).unwrap();
     let destination = Destination::name("a").unwrap();
     let payload = Bytes::from_static(b"x");
-    assert_eq!(
-        named,
-        Frame::App {
-            destination,
-            payload
-        }
-    );
+    assert_eq!(named, Frame::App { destination, payload });
 }
 
 #[test]
@@ -481,11 +422,7 @@ fn payloads_and_names_share_the_memory_of_the_read() {
     };
     let mut buffer = BytesMut::from(&encoded(&frame)[..]);
     let read = buffer.as_ptr_range();
-    let Ok(Decoded::Frame(Frame::App {
-        destination,
-        payload,
-    })) = decode(&mut buffer, LIMIT)
-    else {
+    let Ok(Decoded::Frame(Frame::App { destination, payload })) = decode(&mut buffer, LIMIT) else {
         panic!("no application frame");
     };
     assert!(read.contains(&payload.as_ptr()));
@@ -527,11 +464,7 @@ fn names_and_hosts_are_checked_on_arrival() {
     assert_eq!(introduce("a h", "h", 1), bad, "white space in a name");
     assert_eq!(introduce("", "h", 1), bad, "an empty name");
     assert_eq!(introduce("_", "h", 1), bad, "a reserved name");
-    assert_eq!(
-        introduce(&"x".repeat(NAME_LIMIT + 1), "h", 1),
-        bad,
-        "too long a name"
-    );
+    assert_eq!(introduce(&"x".repeat(NAME_LIMIT + 1), "h", 1), bad, "too long a name");
     assert!(introduce(&"x".repeat(NAME_LIMIT), "h", 1).is_ok());
     assert_eq!(introduce("a", "h", 0), bad, "no port");
     assert_eq!(introduce("a", "", 1), bad, "an empty host");
@@ -548,19 +481,15 @@ fn the_longest_spec_fits_into_a_control_frame() {
         text.push(char::from(b'a' + i / 26));
         text + &"x".repeat(NAME_LIMIT - 2)
     };
-    let address = |i: u8| crate::spec::Address {
-        host: Host::Name(text(i)[..253].into()),
-        port: u16::MAX,
-    };
+    let address =
+        |i: u8| crate::spec::Address { host: Host::Name(text(i)[..253].into()), port: u16::MAX };
     let options = crate::config::ChannelOptions { parallelism: 64 };
     let channels = (0..30).map(|i| (ChannelName::new(&text(i)).unwrap(), options));
     let spec = NodeSpec::new(
         NodeName::new(&text(0)).unwrap(),
         (0..8).map(address).collect(),
         &Channels::new(channels).unwrap(),
-        (0..8)
-            .map(|i| crate::id::Tag::new(&text(i)).unwrap())
-            .collect(),
+        (0..8).map(|i| crate::id::Tag::new(&text(i)).unwrap()).collect(),
     );
     let spec = Some(Arc::new(spec.unwrap()));
     let proof = Some([0xff; 32]);
@@ -598,9 +527,7 @@ fn the_longest_summary_and_request_fit_into_a_control_frame() {
         last: node,
         entries: Bounded::from_first(vec![entry; MAX_SUMMARY]),
     });
-    let request = Gossip::Request(Request {
-        nodes: Bounded::from_first(vec![node; MAX_SUMMARY]),
-    });
+    let request = Gossip::Request(Request { nodes: Bounded::from_first(vec![node; MAX_SUMMARY]) });
     for gossip in [summary, request] {
         let bytes = encoded(&Frame::Control(ControlMessage::Gossip(gossip)));
         assert!(decode_frame(&bytes).is_ok(), "{} bytes", bytes.len());

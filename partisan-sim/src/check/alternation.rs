@@ -25,29 +25,27 @@ impl Alternation {
                     Some(before) => Err(format!("{instance:?} is up, and was: {before:?}")),
                 }
             }
-            Notification::NodeDown {
-                instance, epoch, ..
-            } => match self.up.remove(&(node, instance.node)) {
-                Some(before) if before == (*instance, *epoch) => Ok(()),
-                Some(before) => Err(format!(
-                    "{instance:?} in {epoch:?} is down; up was {before:?}"
-                )),
-                None => Err(format!("{instance:?} is down, and was not up")),
-            },
-            Notification::ChannelUp {
-                node: peer,
-                channel,
-            } => match self.channels.insert((node, *peer, *channel), ()) {
-                None => Ok(()),
-                Some(()) => Err(format!("{channel:?} to {peer} is up, and was")),
-            },
-            Notification::ChannelDown {
-                node: peer,
-                channel,
-            } => match self.channels.remove(&(node, *peer, *channel)) {
-                Some(()) => Ok(()),
-                None => Err(format!("{channel:?} to {peer} is down, and was not up")),
-            },
+            Notification::NodeDown { instance, epoch, .. } => {
+                match self.up.remove(&(node, instance.node)) {
+                    Some(before) if before == (*instance, *epoch) => Ok(()),
+                    Some(before) => {
+                        Err(format!("{instance:?} in {epoch:?} is down; up was {before:?}"))
+                    }
+                    None => Err(format!("{instance:?} is down, and was not up")),
+                }
+            }
+            Notification::ChannelUp { node: peer, channel } => {
+                match self.channels.insert((node, *peer, *channel), ()) {
+                    None => Ok(()),
+                    Some(()) => Err(format!("{channel:?} to {peer} is up, and was")),
+                }
+            }
+            Notification::ChannelDown { node: peer, channel } => {
+                match self.channels.remove(&(node, *peer, *channel)) {
+                    Some(()) => Ok(()),
+                    None => Err(format!("{channel:?} to {peer} is down, and was not up")),
+                }
+            }
             _ => Ok(()),
         }
     }
@@ -58,10 +56,7 @@ impl Alternation {
             return None;
         }
         let range = (node, peer, ChannelId(0))..=(node, peer, ChannelId(u8::MAX));
-        self.channels
-            .range(range)
-            .next()
-            .map(|((_, _, channel), ())| *channel)
+        self.channels.range(range).next().map(|((_, _, channel), ())| *channel)
     }
 }
 
@@ -96,7 +91,6 @@ impl Checker for Alternation {
 
     fn on_crash(&mut self, node: usize) {
         self.up.retain(|(observer, _), _| *observer != node);
-        self.channels
-            .retain(|(observer, _, _), ()| *observer != node);
+        self.channels.retain(|(observer, _, _), ()| *observer != node);
     }
 }

@@ -19,10 +19,7 @@ impl Checker for Local {
         if let Some(node) = node
             && node.member(node.instance().node).is_none()
         {
-            report(
-                ViolationKind::NotSelf,
-                "is not among its own members".into(),
-            );
+            report(ViolationKind::NotSelf, "is not among its own members".into());
         }
         if step.happened == Happened::Wake
             && let Some((at, timer)) = step.wake_at

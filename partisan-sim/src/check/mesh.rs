@@ -13,9 +13,7 @@ pub type Groups = [Vec<usize>];
 /// The first thing that is wrong with a mesh, if anything is.
 #[must_use]
 pub fn problem(world: &World, groups: &Groups) -> Option<Violation> {
-    members(world, groups)
-        .or_else(|| connections(world, groups))
-        .or_else(|| leaks(world, groups))
+    members(world, groups).or_else(|| connections(world, groups)).or_else(|| leaks(world, groups))
 }
 
 /// Whether each node knows exactly its group.
@@ -63,23 +61,16 @@ fn session(world: &World, node: usize, peer: usize) -> Result<(), String> {
     let theirs = there.routes().peer(here.instance().node);
     let theirs = theirs.ok_or_else(|| format!("node {peer} has no session with it"))?;
     if mine.epoch != theirs.epoch || mine.instance != there.instance() {
-        return Err(format!(
-            "its session with node {peer} is {mine:?}; there it is {theirs:?}"
-        ));
+        return Err(format!("its session with node {peer} is {mine:?}; there it is {theirs:?}"));
     }
     if !mine.is_full() {
-        return Err(format!(
-            "lanes to node {peer} are missing: {:?}",
-            mine.channels
-        ));
+        return Err(format!("lanes to node {peer} are missing: {:?}", mine.channels));
     }
     let theirs: BTreeSet<_> = theirs.connections().collect();
     for link in world.network().links(node).filter(|link| link.peer == peer) {
         let alike = link.peer_id.is_some_and(|id| theirs.contains(&id));
         if !alike {
-            return Err(format!(
-                "{link:?} is no connection of node {peer}'s session"
-            ));
+            return Err(format!("{link:?} is no connection of node {peer}'s session"));
         }
     }
     Ok(())
@@ -88,22 +79,13 @@ fn session(world: &World, node: usize, peer: usize) -> Result<(), String> {
 /// A connection that no session uses.
 fn surplus(world: &World, node: usize) -> Option<String> {
     let here = live(world, node).ok()?;
-    let used: BTreeSet<ConnectionId> = here
-        .routes()
-        .peers()
-        .flat_map(|routes| routes.connections())
-        .collect();
+    let used: BTreeSet<ConnectionId> =
+        here.routes().peers().flat_map(|routes| routes.connections()).collect();
     let known: BTreeSet<ConnectionId> = world.network().links(node).map(|link| link.id).collect();
-    if let Some(link) = world
-        .network()
-        .links(node)
-        .find(|link| !used.contains(&link.id))
-    {
+    if let Some(link) = world.network().links(node).find(|link| !used.contains(&link.id)) {
         return Some(format!("{link:?} belongs to no session"));
     }
-    used.difference(&known)
-        .next()
-        .map(|id| format!("{id:?} is routed and does not exist"))
+    used.difference(&known).next().map(|id| format!("{id:?} is routed and does not exist"))
 }
 
 /// Whether anything is left over at rest: timers of dials, handshakes and joins, sessions with
@@ -143,10 +125,7 @@ fn leak(world: &World, number: usize, group: &[usize]) -> Option<String> {
 /// The most frames that nodes at rest may send within `seconds`: keep-alive and gossip.
 #[must_use]
 pub fn frames_at_rest(world: &World, seconds: u64) -> u64 {
-    let links: usize = world
-        .live()
-        .map(|node| world.network().links(node).count())
-        .sum();
+    let links: usize = world.live().map(|node| world.network().links(node).count()).sum();
     let nodes = world.live().count() as u64;
     // A ping and a pong every 20 s on each connection, seen from both ends, and as many again;
     // each round of gossip (10 s) a digest to a few peers, and as many answers.

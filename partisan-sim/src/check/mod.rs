@@ -113,12 +113,7 @@ impl Violation {
         node: Option<usize>,
         explanation: String,
     ) -> Self {
-        Self {
-            kind,
-            at,
-            node,
-            explanation,
-        }
+        Self { kind, at, node, explanation }
     }
 }
 

@@ -37,20 +37,14 @@ impl Checker for Order {
                 continue;
             }
             let config = world.hosts()[step.node].config.clone();
-            let lanes = config
-                .channels
-                .options(stamp.channel)
-                .map(|options| options.parallelism);
+            let lanes = config.channels.options(stamp.channel).map(|options| options.parallelism);
             if stamp.key.is_none() && lanes != Some(1) {
                 continue;
             }
             let stream = (stamp.from, stamp.life, stamp.channel, stamp.key);
             let last = self.last.entry((stream, step.node)).or_default();
             if stamp.number < *last {
-                report(
-                    ViolationKind::Order,
-                    format!("{stamp:?} arrived behind number {last}"),
-                );
+                report(ViolationKind::Order, format!("{stamp:?} arrived behind number {last}"));
             }
             *last = stamp.number.max(*last);
         }

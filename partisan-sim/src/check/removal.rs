@@ -46,14 +46,9 @@ impl Checker for NoResurrection {
             }
         }
         let node = world.hosts().get(observer).and_then(NodeHost::node);
-        let own = node
-            .map(Node::instance)
-            .map(|instance| instance.incarnation);
+        let own = node.map(Node::instance).map(|instance| instance.incarnation);
         if let Some(own) = own
-            && self
-                .observers
-                .insert(observer, own)
-                .is_some_and(|before| before != own)
+            && self.observers.insert(observer, own).is_some_and(|before| before != own)
         {
             self.forget(observer);
         }

@@ -91,11 +91,7 @@ pub(super) struct End {
 /// What is held up, in order.
 #[derive(Debug)]
 pub(super) enum Held {
-    Frame {
-        number: u32,
-        size: u32,
-        frame: Frame,
-    },
+    Frame { number: u32, size: u32, frame: Frame },
     Notice(CloseReason),
 }
 

@@ -45,11 +45,7 @@ pub struct NetworkOptions {
 
 impl Default for NetworkOptions {
     fn default() -> Self {
-        Self {
-            latency: Latency::LAN,
-            capacity: 1 << 20,
-            give_up_after: Duration::from_secs(60),
-        }
+        Self { latency: Latency::LAN, capacity: 1 << 20, give_up_after: Duration::from_secs(60) }
     }
 }
 
@@ -137,10 +133,7 @@ impl Network {
     pub fn address(&self, node: usize) -> Address {
         let number = (node as u32).to_be_bytes();
         let ip = Ipv4Addr::new(10, number[1], number[2], number[3]);
-        Address {
-            host: Host::Ip(ip.into()),
-            port: self.stations[node].port,
-        }
+        Address { host: Host::Ip(ip.into()), port: self.stations[node].port }
     }
 
     /// Who is meant by an address: the node and whether it listens at that port.
@@ -161,11 +154,7 @@ impl Network {
         let links = self.stations[node].links.iter();
         links.map(move |(id, place)| {
             let link = &self.links[*place as usize];
-            let mine = if id.is_dialled() {
-                Side::Dialler
-            } else {
-                Side::Listener
-            };
+            let mine = if id.is_dialled() { Side::Dialler } else { Side::Listener };
             let other = link.end(mine.other());
             let open = other.state == EndState::Open && link.end(mine).state == EndState::Open;
             LinkView {
@@ -190,22 +179,9 @@ impl Network {
     ) {
         let births = u64::from(self.stations[node].births);
         let key = draw(births << 32 | node as u64, Label::Latency, id.as_u64(), 0);
-        let dialler = End {
-            node: node as u32,
-            id,
-            state: EndState::Dialling,
-        };
-        let nobody = End {
-            node: u32::MAX,
-            id: ConnectionId::accepted(0),
-            state: EndState::Closed,
-        };
-        let dial = Dial {
-            addresses,
-            timeout,
-            attempt: 0,
-            began: now,
-        };
+        let dialler = End { node: node as u32, id, state: EndState::Dialling };
+        let nobody = End { node: u32::MAX, id: ConnectionId::accepted(0), state: EndState::Closed };
+        let dial = Dial { addresses, timeout, attempt: 0, began: now };
         let link = self.insert(key, [dialler, nobody], Box::new(dial));
         self.remember(node, id, link.place);
         self.try_address(now, link, queue);
@@ -251,11 +227,7 @@ impl Network {
         let at = links.binary_search_by_key(&id, |(other, _)| *other).ok()?;
         let place = links[at].1;
         let generation = self.links[place as usize].generation;
-        let side = if id.is_dialled() {
-            Side::Dialler
-        } else {
-            Side::Listener
-        };
+        let side = if id.is_dialled() { Side::Dialler } else { Side::Listener };
         Some((LinkRef { place, generation }, side))
     }
 
@@ -292,15 +264,8 @@ impl Network {
     fn travel_time(&mut self, link: LinkRef, from: u32, to: u32) -> Duration {
         let found = &mut self.links[link.place as usize];
         found.packets += 1;
-        let number = draw(
-            self.seed,
-            Label::Latency,
-            found.key,
-            u64::from(found.packets),
-        );
-        self.options
-            .latency
-            .sample(from as usize, to as usize, number)
+        let number = draw(self.seed, Label::Latency, found.key, u64::from(found.packets));
+        self.options.latency.sample(from as usize, to as usize, number)
     }
 
     fn try_address(&mut self, now: Instant, link: LinkRef, queue: &mut Queue<Happening>) {
@@ -324,10 +289,7 @@ impl Network {
             }
             None => {
                 let error = OpenError::TimedOut;
-                queue.push(
-                    now + timeout,
-                    Happening::Net(Signal::NextAddress(link, error)),
-                );
+                queue.push(now + timeout, Happening::Net(Signal::NextAddress(link, error)));
             }
         }
     }
@@ -364,11 +326,7 @@ impl Network {
         let id = ConnectionId::accepted(station.accepted);
         station.accepted += 1;
         self.remember(to as usize, id, link.place);
-        let listener = End {
-            node: to,
-            id,
-            state: EndState::Open,
-        };
+        let listener = End { node: to, id, state: EndState::Open };
         *self.link(link)?.end_mut(Side::Listener) = listener;
         self.links[link.place as usize].ways[Side::Listener as usize].last_arrival = now + back;
         queue.push(now + back, Happening::Net(Signal::Answer(link)));
@@ -417,13 +375,9 @@ impl Network {
             Signal::Knock(link) => self.knock(now, link, queue),
             Signal::Answer(link) => self.answer(link),
             Signal::NextAddress(link, error) => self.next_address(now, link, error, queue),
-            Signal::Arrive {
-                link,
-                from,
-                number,
-                size,
-                frame,
-            } => self.arrive(now, link, from, number, size, frame, queue),
+            Signal::Arrive { link, from, number, size, frame } => {
+                self.arrive(now, link, from, number, size, frame, queue)
+            }
             Signal::Notice { link, from, reason } => self.notice(now, link, from, reason, queue),
             Signal::Release(link, from) => self.release(now, link, from, queue),
             Signal::GiveUp(link, side) => self.give_up(now, link, side, queue),

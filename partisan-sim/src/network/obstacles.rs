@@ -53,11 +53,7 @@ impl Obstacles {
     }
 
     pub(super) fn speed(&self, from: u32, to: u32) -> Option<u64> {
-        if self.any {
-            self.slow.get(&(from, to)).copied()
-        } else {
-            None
-        }
+        if self.any { self.slow.get(&(from, to)).copied() } else { None }
     }
 
     pub(super) fn is_black_hole(&self, node: u32) -> bool {
@@ -127,10 +123,7 @@ impl Obstacles {
     /// Takes everything away but pauses.
     pub(super) fn clear(&mut self) {
         let paused = std::mem::take(&mut self.paused);
-        *self = Self {
-            paused,
-            ..Self::default()
-        };
+        *self = Self { paused, ..Self::default() };
         self.changed();
     }
 }

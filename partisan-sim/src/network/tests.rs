@@ -23,12 +23,7 @@ impl Lab {
             let node = network.add_station();
             network.start(node, false);
         }
-        Self {
-            network,
-            queue: Queue::default(),
-            now: Instant::ZERO,
-            seen: Vec::new(),
-        }
+        Self { network, queue: Queue::default(), now: Instant::ZERO, seen: Vec::new() }
     }
 
     fn open(seed: u64) -> Self {
@@ -38,18 +33,8 @@ impl Lab {
         assert_eq!(
             lab.take(),
             [
-                (
-                    1,
-                    Event::Accepted {
-                        connection: ACCEPTED
-                    }
-                ),
-                (
-                    0,
-                    Event::Opened {
-                        connection: DIALLED
-                    }
-                )
+                (1, Event::Accepted { connection: ACCEPTED }),
+                (0, Event::Opened { connection: DIALLED })
             ]
         );
         lab
@@ -58,8 +43,7 @@ impl Lab {
     fn dial(&mut self) {
         let addresses = [self.network.address(1)].into();
         let timeout = Duration::from_secs(1);
-        self.network
-            .dial(self.now, 0, DIALLED, addresses, timeout, &mut self.queue);
+        self.network.dial(self.now, 0, DIALLED, addresses, timeout, &mut self.queue);
     }
 
     fn run(&mut self, span: Duration) {
@@ -82,12 +66,8 @@ impl Lab {
     fn send_bytes(&mut self, node: usize, payload: Vec<u8>) -> bool {
         let id = if node == 0 { DIALLED } else { ACCEPTED };
         let size = payload.len() as u32;
-        let frame = Frame::App {
-            destination: Destination::Inbox,
-            payload: payload.into(),
-        };
-        self.network
-            .send(self.now, node, id, frame, size, &mut self.queue)
+        let frame = Frame::App { destination: Destination::Inbox, payload: payload.into() };
+        self.network.send(self.now, node, id, frame, size, &mut self.queue)
     }
 
     fn take(&mut self) -> Vec<(usize, Event)> {
@@ -99,10 +79,7 @@ impl Lab {
         let (mut numbers, mut end) = (Vec::new(), None);
         for (node, event) in self.take() {
             match event {
-                Event::Received {
-                    frame: Frame::App { payload, .. },
-                    ..
-                } if node == 1 => {
+                Event::Received { frame: Frame::App { payload, .. }, .. } if node == 1 => {
                     assert_eq!(end, None, "nothing arrives after the end");
                     numbers.push(u32::from_be_bytes(payload[..].try_into().unwrap()));
                 }
@@ -120,10 +97,7 @@ fn nobody_listening_refuses_and_a_black_hole_times_out() {
     lab.network.stop(lab.now, 1, Death::Process, &mut lab.queue);
     lab.dial();
     lab.run(Duration::from_millis(10));
-    let refused = Event::OpenFailed {
-        connection: DIALLED,
-        error: OpenError::Refused,
-    };
+    let refused = Event::OpenFailed { connection: DIALLED, error: OpenError::Refused };
     assert_eq!(lab.take(), [(0, refused)]);
 
     let mut lab = Lab::new(1);
@@ -132,10 +106,7 @@ fn nobody_listening_refuses_and_a_black_hole_times_out() {
     lab.run(Duration::from_millis(999));
     assert_eq!(lab.take(), []);
     lab.run(Duration::from_millis(2));
-    let lost = Event::OpenFailed {
-        connection: DIALLED,
-        error: OpenError::TimedOut,
-    };
+    let lost = Event::OpenFailed { connection: DIALLED, error: OpenError::TimedOut };
     assert_eq!(lab.take(), [(0, lost)]);
 }
 
@@ -146,15 +117,9 @@ fn the_next_address_is_tried_after_one_that_fails() {
     elsewhere.port += 1;
     let addresses = [elsewhere, lab.network.address(1)].into();
     let timeout = Duration::from_secs(1);
-    lab.network
-        .dial(lab.now, 0, DIALLED, addresses, timeout, &mut lab.queue);
+    lab.network.dial(lab.now, 0, DIALLED, addresses, timeout, &mut lab.queue);
     lab.run(Duration::from_millis(10));
-    assert!(lab.take().contains(&(
-        0,
-        Event::Opened {
-            connection: DIALLED
-        }
-    )));
+    assert!(lab.take().contains(&(0, Event::Opened { connection: DIALLED })));
 }
 
 #[test]
@@ -166,17 +131,8 @@ fn an_orderly_end_comes_after_all_frames() {
     lab.network.close(lab.now, 0, DIALLED, true, &mut lab.queue);
     assert!(!lab.send(0, 10), "closed ends send nothing");
     lab.run(Duration::from_secs(1));
-    assert_eq!(
-        lab.arrived(),
-        ((0..10).collect(), Some(CloseReason::ClosedByPeer))
-    );
-    assert!(
-        lab.network
-            .links(0)
-            .chain(lab.network.links(1))
-            .next()
-            .is_none()
-    );
+    assert_eq!(lab.arrived(), ((0..10).collect(), Some(CloseReason::ClosedByPeer)));
+    assert!(lab.network.links(0).chain(lab.network.links(1)).next().is_none());
 }
 
 #[test]
@@ -200,10 +156,7 @@ fn a_long_partition_breaks_the_senders_end_alone() {
     lab.network.block(0, 1);
     lab.send(0, 0);
     lab.run(Duration::from_secs(70));
-    let broken = Event::Closed {
-        connection: DIALLED,
-        reason: CloseReason::Broken,
-    };
+    let broken = Event::Closed { connection: DIALLED, reason: CloseReason::Broken };
     assert_eq!(lab.take(), [(0, broken)]);
     assert!(lab.network.is_open(1, ACCEPTED), "half open");
 }
@@ -227,15 +180,8 @@ fn a_silent_death_is_noticed_by_sending_only() {
     lab.network.start(1, false);
     lab.send(0, 1);
     lab.run(Duration::from_secs(1));
-    let broken = Event::Closed {
-        connection: DIALLED,
-        reason: CloseReason::Broken,
-    };
-    assert_eq!(
-        lab.take(),
-        [(0, broken)],
-        "the machine is back and knows no such connection"
-    );
+    let broken = Event::Closed { connection: DIALLED, reason: CloseReason::Broken };
+    assert_eq!(lab.take(), [(0, broken)], "the machine is back and knows no such connection");
 }
 
 #[test]
@@ -246,23 +192,10 @@ fn a_full_connection_says_so_and_says_when_it_has_drained() {
         lab.send_bytes(0, vec![0; 100_000]);
     }
     lab.run(Duration::from_secs(1));
-    assert_eq!(
-        lab.take(),
-        [(
-            0,
-            Event::Congested {
-                connection: DIALLED
-            }
-        )]
-    );
+    assert_eq!(lab.take(), [(0, Event::Congested { connection: DIALLED })]);
     lab.network.clog(lab.now, 0, 1, false, &mut lab.queue);
     lab.run(Duration::from_secs(1));
-    assert!(lab.take().contains(&(
-        0,
-        Event::Drained {
-            connection: DIALLED
-        }
-    )));
+    assert!(lab.take().contains(&(0, Event::Drained { connection: DIALLED })));
 }
 
 proptest! {

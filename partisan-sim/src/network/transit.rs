@@ -31,13 +31,7 @@ impl Network {
             return false;
         };
         let to = self.links[link.place as usize].end(side.other()).node;
-        let view = InFlight {
-            at: now,
-            from: node,
-            to: to as usize,
-            connection: id,
-            frame: &frame,
-        };
+        let view = InFlight { at: now, from: node, to: to as usize, connection: id, frame: &frame };
         match self.rules.judge(&view) {
             Verdict::Pass => self.forward(now, link, side, frame, size, None, queue),
             Verdict::Drop => {}
@@ -94,28 +88,12 @@ impl Network {
             queue.push(now, Happening::Net(Signal::Congested(link, side)));
         }
         let control = !matches!(frame, Frame::App { .. });
-        queue.push(
-            at,
-            Happening::Net(Signal::Arrive {
-                link,
-                from: side,
-                number,
-                size,
-                frame,
-            }),
-        );
+        queue.push(at, Happening::Net(Signal::Arrive { link, from: side, number, size, frame }));
         if control && in_flight > capacity.saturating_mul(4) {
             // As a driver without room for control frames must: close, and say why.
             self.part(now, link, side, queue);
             let reason = CloseReason::Stalled;
-            queue.push(
-                now,
-                Happening::Net(Signal::Notice {
-                    link,
-                    from: side.other(),
-                    reason,
-                }),
-            );
+            queue.push(now, Happening::Net(Signal::Notice { link, from: side.other(), reason }));
         }
     }
 
@@ -141,11 +119,7 @@ impl Network {
         let blocked = self.obstacles.blocks(sender, receiver);
         if blocked || is_held || self.obstacles.stalls(sender, receiver) {
             let way = self.links[link.place as usize].way_mut(from);
-            way.hold(Held::Frame {
-                number,
-                size,
-                frame,
-            });
+            way.hold(Held::Frame { number, size, frame });
             if blocked {
                 self.stuck(now, link, from, queue);
             }
@@ -200,11 +174,7 @@ impl Network {
             // It did not hear of the end when it came; the answer is a packet of today.
             self.links[link.place as usize].way_mut(from.other()).void = false;
             let reason = CloseReason::Broken;
-            let notice = Signal::Notice {
-                link,
-                from: from.other(),
-                reason,
-            };
+            let notice = Signal::Notice { link, from: from.other(), reason };
             queue.push(now + span, Happening::Net(notice));
         } else {
             self.stuck(now, link, from, queue);
@@ -245,13 +215,7 @@ impl Network {
         }
         self.part(now, link, side, queue);
         self.end(link, side);
-        Some((
-            node,
-            Event::Closed {
-                connection,
-                reason: CloseReason::Broken,
-            },
-        ))
+        Some((node, Event::Closed { connection, reason: CloseReason::Broken }))
     }
 
     /// What was held up goes on, one frame a call.
@@ -354,14 +318,7 @@ impl Network {
         let way = self.links[link.place as usize].way_mut(side);
         way.last_arrival = way.last_arrival.max(now + span);
         let at = way.last_arrival;
-        queue.push(
-            at,
-            Happening::Net(Signal::Notice {
-                link,
-                from: side,
-                reason,
-            }),
-        );
+        queue.push(at, Happening::Net(Signal::Notice { link, from: side, reason }));
     }
 
     /// The news that the connection is over reaches the other end, or what stands before it.

@@ -46,11 +46,7 @@ impl Network {
                 Death::Machine => None,
                 Death::Drawn => match number % 3 {
                     0 => Some(Duration::ZERO),
-                    1 => Some(between(
-                        number,
-                        Duration::from_secs(1),
-                        Duration::from_secs(10),
-                    )),
+                    1 => Some(between(number, Duration::from_secs(1), Duration::from_secs(10))),
                     _ => None,
                 },
             };
@@ -146,8 +142,7 @@ impl Network {
 
     /// Bounds the bytes a second of each connection from one node to the other.
     pub fn slow(&mut self, from: usize, to: usize, bytes_per_second: Option<u64>) {
-        self.obstacles
-            .slow(from as u32, to as u32, bytes_per_second);
+        self.obstacles.slow(from as u32, to as u32, bytes_per_second);
     }
 
     /// Dials to the node are lost, or are not any more.
@@ -170,10 +165,7 @@ impl Network {
     fn release_all(&mut self, now: Instant, queue: &mut Queue<Happening>) {
         for place in 0..self.links.len() {
             let found = &mut self.links[place];
-            let link = LinkRef {
-                place: place as u32,
-                generation: found.generation,
-            };
+            let link = LinkRef { place: place as u32, generation: found.generation };
             for side in [Side::Dialler, Side::Listener] {
                 let found = &mut self.links[place];
                 let way = found.way_mut(side);

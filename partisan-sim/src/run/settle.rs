@@ -64,13 +64,7 @@ fn restart_most(world: &mut World, stream: &mut Stream) {
         let (keep_state, new_address) = (stream.one_in(2), stream.one_in(4));
         let dead = world.hosts()[node].node().is_none();
         if dead && (returns || world.live().next().is_none()) {
-            world.restart(
-                node,
-                Restart {
-                    keep_state,
-                    new_address,
-                },
-            );
+            world.restart(node, Restart { keep_state, new_address });
         }
     }
 }
@@ -92,10 +86,7 @@ fn reunite(world: &mut World) {
         world.run_for(ROUND);
     }
     if !good && world.violations().is_empty() {
-        let sets: Vec<_> = world
-            .live()
-            .map(|node| (node, world.members(node)))
-            .collect();
+        let sets: Vec<_> = world.live().map(|node| (node, world.members(node))).collect();
         let text = format!("not reunited {REUNION:?} after healing: {sets:?}");
         let kind = ViolationKind::Membership;
         world.report(Violation::new(kind, world.now(), None, text));
@@ -151,20 +142,12 @@ fn part(world: &mut World, stream: &mut Stream) -> Vec<Vec<usize>> {
 fn rest(world: &mut World, groups: &[Vec<usize>]) {
     let before = world.frames();
     world.run_for(REST);
-    let (sent, most) = (
-        world.frames() - before,
-        mesh::frames_at_rest(world, REST.as_secs()),
-    );
+    let (sent, most) = (world.frames() - before, mesh::frames_at_rest(world, REST.as_secs()));
     if let Some(problem) = mesh::problem(world, groups) {
         world.report(problem);
     } else if sent > most {
         let text = format!("{sent} frames in {REST:?} at rest; {most} would do");
-        world.report(Violation::new(
-            ViolationKind::Restless,
-            world.now(),
-            None,
-            text,
-        ));
+        world.report(Violation::new(ViolationKind::Restless, world.now(), None, text));
     }
 }
 
@@ -175,19 +158,12 @@ fn settle_large(world: &mut World) {
     let sample: Vec<_> = live.iter().step_by(1 + size / 10).copied().collect();
     let good = |world: &World| {
         sample.iter().all(|node| {
-            world.hosts()[*node]
-                .node()
-                .is_some_and(|node| node.members().len() >= size)
+            world.hosts()[*node].node().is_some_and(|node| node.members().len() >= size)
         })
     };
     reach(world, REUNION, good);
     if !good(world) && world.now() > Instant::ZERO {
         let text = format!("{size} live nodes do not all know each other");
-        world.report(Violation::new(
-            ViolationKind::Membership,
-            world.now(),
-            None,
-            text,
-        ));
+        world.report(Violation::new(ViolationKind::Membership, world.now(), None, text));
     }
 }

@@ -30,21 +30,11 @@ impl World {
         self.network.start(number, new_address);
         let host = &mut self.hosts[number];
         host.births += 1;
-        let snapshot = host
-            .disk
-            .as_ref()
-            .and_then(|bytes| Snapshot::decode(bytes).ok());
+        let snapshot = host.disk.as_ref().and_then(|bytes| Snapshot::decode(bytes).ok());
         let clock = FIRST_MILLISECOND + self.now.as_nanos() / 1_000_000;
-        let stored = snapshot
-            .as_ref()
-            .map(|snapshot| snapshot.incarnation.next());
+        let stored = snapshot.as_ref().map(|snapshot| snapshot.incarnation.next());
         let addresses = vec![self.network.address(number)];
-        let spec = NodeSpec::new(
-            host.name.clone(),
-            addresses,
-            &host.config.channels,
-            Vec::new(),
-        );
+        let spec = NodeSpec::new(host.name.clone(), addresses, &host.config.channels, Vec::new());
         let birth = Birth {
             spec: spec.expect("one dialable address is not too many"),
             incarnation: stored.unwrap_or(Incarnation(clock)),
@@ -183,18 +173,14 @@ impl World {
     /// A node joins another, known by its address.
     pub fn join(&mut self, node: usize, contact: usize) -> Ticket {
         let contact = Contact::at(self.network.address(contact));
-        self.hosts[node]
-            .contacts
-            .insert(contact.addresses[0].clone());
+        self.hosts[node].contacts.insert(contact.addresses[0].clone());
         self.command(node, Command::Join(contact))
     }
 
     /// As [`World::join`], answered when the node is connected and informed.
     pub fn sync_join(&mut self, node: usize, contact: usize, deadline: Duration) -> Ticket {
         let contact = Contact::at(self.network.address(contact));
-        self.hosts[node]
-            .contacts
-            .insert(contact.addresses[0].clone());
+        self.hosts[node].contacts.insert(contact.addresses[0].clone());
         self.command(node, Command::SyncJoin { contact, deadline })
     }
 
@@ -220,16 +206,7 @@ impl World {
     ) -> Ticket {
         let (to, destination) = (self.hosts[to].name.id(), Destination::Inbox);
         let payload = payload.into();
-        self.command(
-            from,
-            Command::Send(Send {
-                to,
-                channel,
-                key,
-                destination,
-                payload,
-            }),
-        )
+        self.command(from, Command::Send(Send { to, channel, key, destination, payload }))
     }
 
     /// Lets so much time pass.
@@ -262,10 +239,7 @@ impl World {
     pub fn members(&self, node: usize) -> BTreeSet<usize> {
         let node = self.hosts[node].node();
         let members = node.map(Node::members).unwrap_or_default();
-        members
-            .iter()
-            .filter_map(|member| self.number(member.spec.id()))
-            .collect()
+        members.iter().filter_map(|member| self.number(member.spec.id())).collect()
     }
 
     /// Whether these nodes live and know each other and nobody else as members.
@@ -280,11 +254,7 @@ impl World {
     #[must_use]
     pub fn has_vain_join(&self, node: usize) -> bool {
         let mut contacts = self.hosts[node].contacts.iter();
-        contacts.any(|address| {
-            !self
-                .live()
-                .any(|other| self.network.address(other) == *address)
-        })
+        contacts.any(|address| !self.live().any(|other| self.network.address(other) == *address))
     }
 
     /// Whether a node is connected to another, by every lane.
@@ -292,8 +262,7 @@ impl World {
     pub fn is_connected(&self, node: usize, other: usize) -> bool {
         let other = self.hosts[other].name.id();
         let node = self.hosts[node].node();
-        node.and_then(|node| node.routes().peer(other))
-            .is_some_and(|routes| routes.is_full())
+        node.and_then(|node| node.routes().peer(other)).is_some_and(|routes| routes.is_full())
     }
 
     /// What was delivered on a node.

@@ -76,9 +76,9 @@ fn code(action: &Action) -> u64 {
     match action {
         Action::Open { connection, .. } => 1 | connection.as_u64() << 4,
         Action::Send { connection, .. } => 2 | connection.as_u64() << 4,
-        Action::Close {
-            connection, flush, ..
-        } => 3 | u64::from(*flush) << 63 | connection.as_u64() << 4,
+        Action::Close { connection, flush, .. } => {
+            3 | u64::from(*flush) << 63 | connection.as_u64() << 4
+        }
         Action::Deliver(delivery) => 4 | (delivery.payload.len() as u64) << 4,
         Action::Reply { ticket, result } => 5 | u64::from(result.is_ok()) << 63 | ticket.0 << 4,
         Action::Persist(bytes) => 6 | (bytes.len() as u64) << 4,
@@ -132,13 +132,7 @@ impl World {
 
     fn let_check(&mut self, node: usize, happened: Happened, out: &Outbox) {
         let (now, actions, wake_at) = (self.now, &out.actions[..], out.wake_at);
-        let step = Step {
-            now,
-            node,
-            happened,
-            actions,
-            wake_at,
-        };
+        let step = Step { now, node, happened, actions, wake_at };
         let mut checkers = std::mem::take(&mut self.checkers);
         let mut found = Vec::new();
         for checker in &mut checkers {
@@ -151,20 +145,12 @@ impl World {
     fn perform(&mut self, number: usize, action: Action) {
         let now = self.now;
         match action {
-            Action::Open {
-                connection,
-                addresses,
-                timeout,
-            } => {
-                self.network
-                    .dial(now, number, connection, addresses, timeout, &mut self.queue);
+            Action::Open { connection, addresses, timeout } => {
+                self.network.dial(now, number, connection, addresses, timeout, &mut self.queue);
             }
             Action::Send { connection, frame } => self.transmit(number, connection, frame),
-            Action::Close {
-                connection, flush, ..
-            } => {
-                self.network
-                    .close(now, number, connection, flush, &mut self.queue);
+            Action::Close { connection, flush, .. } => {
+                self.network.close(now, number, connection, flush, &mut self.queue);
             }
             Action::Deliver(delivery) => {
                 if self.options.record {
@@ -179,10 +165,7 @@ impl World {
             Action::Persist(bytes) => self.hosts[number].disk = Some(bytes),
             Action::Notify(notification) => {
                 if self.options.record {
-                    self.hosts[number]
-                        .observed
-                        .notifications
-                        .push((now, notification));
+                    self.hosts[number].observed.notifications.push((now, notification));
                 }
             }
         }
@@ -203,17 +186,9 @@ impl World {
                 }
             },
         };
-        if !self
-            .network
-            .send(self.now, number, connection, frame, size, &mut self.queue)
-        {
+        if !self.network.send(self.now, number, connection, frame, size, &mut self.queue) {
             let text = format!("sends on {connection:?}, which is not open");
-            self.report(Violation::new(
-                ViolationKind::SendOnClosed,
-                self.now,
-                Some(number),
-                text,
-            ));
+            self.report(Violation::new(ViolationKind::SendOnClosed, self.now, Some(number), text));
         }
     }
 

@@ -75,10 +75,7 @@ impl Link for Bare {
     async fn send(&mut self, payload: Bytes) {
         let lane = self.next % self.queues.len();
         self.next += 1;
-        self.queues[lane]
-            .send(payload)
-            .await
-            .expect("the stream is open");
+        self.queues[lane].send(payload).await.expect("the stream is open");
     }
 }
 
@@ -191,9 +188,7 @@ async fn read_by_hand(
 }
 
 fn codec() -> LengthDelimitedCodec {
-    LengthDelimitedCodec::builder()
-        .max_frame_length(MOST_FRAME)
-        .new_codec()
+    LengthDelimitedCodec::builder().max_frame_length(MOST_FRAME).new_codec()
 }
 
 async fn write_with_codec(

@@ -73,9 +73,7 @@ impl Plan {
         let sizes = vec![64, 1 << 10, 64 << 10, 1 << 20];
         Self {
             time: Duration::from_millis(time as u64),
-            rounds: number("--rounds")
-                .unwrap_or(if quick { 1 } else { 3 })
-                .max(1),
+            rounds: number("--rounds").unwrap_or(if quick { 1 } else { 3 }).max(1),
             threads: number("--threads").unwrap_or(2).max(1),
             sizes: number("--size").map_or(sizes, |size| vec![size.max(64)]),
             only: value("--only").cloned(),
@@ -83,9 +81,7 @@ impl Plan {
     }
 
     fn wants(&self, name: &str) -> bool {
-        self.only
-            .as_ref()
-            .is_none_or(|only| name.contains(only.as_str()))
+        self.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
     }
 }
 
@@ -108,24 +104,16 @@ fn main() {
         head_of_line(&plan, &mut bench);
     }
     if plan.wants("one-way") {
-        table(&plan, "One-way: messages a second", |carrier, cell| {
-            bench.one_way(carrier, cell)
-        });
+        table(&plan, "One-way: messages a second", |carrier, cell| bench.one_way(carrier, cell));
     }
     if plan.wants("ping-pong") {
-        table(&plan, "Ping-pong: rounds a second", |carrier, cell| {
-            bench.ping_pong(carrier, cell)
-        });
+        table(&plan, "Ping-pong: rounds a second", |carrier, cell| bench.ping_pong(carrier, cell));
     }
 }
 
 fn runtime(plan: &Plan) -> Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder
-        .worker_threads(plan.threads)
-        .enable_all()
-        .build()
-        .expect("threads can be started")
+    builder.worker_threads(plan.threads).enable_all().build().expect("threads can be started")
 }
 
 /// Every size, number of senders and of lanes, all carriers in turn.
@@ -148,29 +136,20 @@ fn table(plan: &Plan, title: &str, mut run: impl FnMut(Carrier, Cell) -> Rate) {
     for &size in &plan.sizes {
         for senders in [1, 16] {
             for lanes in [1, 4] {
-                let cell = Cell {
-                    size,
-                    senders,
-                    lanes,
-                    time: plan.time,
-                };
+                let cell = Cell { size, senders, lanes, time: plan.time };
                 row(plan, cell, &mut run);
             }
         }
     }
 }
 
-const CARRIERS: [Carrier; 3] = [
-    Carrier::Nodes,
-    Carrier::Bare(Framing::ByHand),
-    Carrier::Bare(Framing::Codec),
-];
+const CARRIERS: [Carrier; 3] =
+    [Carrier::Nodes, Carrier::Bare(Framing::ByHand), Carrier::Bare(Framing::Codec)];
 
 fn row(plan: &Plan, cell: Cell, run: &mut impl FnMut(Carrier, Cell) -> Rate) {
     // Carriers take turns, so that what else the machine does hits them alike.
-    let rounds: Vec<[Rate; 3]> = (0..plan.rounds)
-        .map(|_| CARRIERS.map(|carrier| run(carrier, cell)))
-        .collect();
+    let rounds: Vec<[Rate; 3]> =
+        (0..plan.rounds).map(|_| CARRIERS.map(|carrier| run(carrier, cell))).collect();
     let of = |what: &dyn Fn(&[Rate; 3]) -> f64| median(rounds.iter().map(what).collect());
     let rate = |carrier: usize| of(&|round| round[carrier].per_second);
     let ratio = |carrier: usize| of(&|round| round[carrier].per_second / round[1].per_second);
@@ -197,10 +176,7 @@ fn row(plan: &Plan, cell: Cell, run: &mut impl FnMut(Carrier, Cell) -> Rate) {
 
 fn head_of_line(plan: &Plan, bench: &mut Bench) {
     println!("\nHead of line: a 64-byte ping beside a saturating stream of 64 KiB messages, us");
-    println!(
-        "{:>14} | {:>8} {:>8} | {:>8} {:>8}",
-        "", "p50", "p99", "bare p50", "bare p99"
-    );
+    println!("{:>14} | {:>8} {:>8} | {:>8} {:>8}", "", "p50", "p99", "bare p50", "bare p99");
     for (name, beside) in [
         ("idle", Beside::Idle),
         ("same channel", Beside::SameChannel),
@@ -232,11 +208,7 @@ fn stalled(plan: &Plan) {
             mebibytes(stall.accepted),
             mebibytes(stall.here),
             mebibytes(stall.there),
-            if stall.refused > 0 {
-                "says full"
-            } else {
-                "never refused"
-            },
+            if stall.refused > 0 { "says full" } else { "never refused" },
             if stall.waits { "waits" } else { "did not wait" },
             if stall.other_works { "works" } else { "hangs" },
         );
@@ -253,8 +225,6 @@ fn percentiles(mut times: Vec<Duration>) -> [f64; 2] {
     times.sort_unstable();
     [50, 99].map(|percent| {
         let place = (times.len() * percent / 100).min(times.len().saturating_sub(1));
-        times
-            .get(place)
-            .map_or(0.0, |time| time.as_secs_f64() * 1e6)
+        times.get(place).map_or(0.0, |time| time.as_secs_f64() * 1e6)
     })
 }

@@ -77,12 +77,7 @@ impl Bench {
             let there = node::join(&node, Contact::at(peer.node.clone())).await;
             (Arc::new(node), there)
         });
-        Self {
-            runtime,
-            peer,
-            node,
-            there,
-        }
+        Self { runtime, peer, node, there }
     }
 
     fn lanes(&self, channel: Option<&str>) -> Lanes {
@@ -157,19 +152,10 @@ impl Bench {
             for (number, ping) in pings.into_iter().enumerate() {
                 players.spawn(ping_until(ping, cell.size, number, until));
             }
-            players
-                .join_all()
-                .await
-                .iter()
-                .map(|rounds| rounds.len() as u64)
-                .sum()
+            players.join_all().await.iter().map(|rounds| rounds.len() as u64).sum()
         });
         let elapsed = start.elapsed();
-        Rate::new(
-            rounds,
-            elapsed,
-            [cpu() - ours, self.peer.used().cpu - theirs],
-        )
+        Rate::new(rounds, elapsed, [cpu() - ours, self.peer.used().cpu - theirs])
     }
 
     /// The times of small pings between nodes beside a stream that saturates the default channel.
@@ -182,12 +168,7 @@ impl Bench {
 
     /// The same on bare streams.
     pub(crate) fn bare_pings_beside(&mut self, beside: Beside, time: Duration) -> Vec<Duration> {
-        let cell = |lanes| Cell {
-            size: STREAM,
-            senders: 1,
-            lanes,
-            time,
-        };
+        let cell = |lanes| Cell { size: STREAM, senders: 1, lanes, time };
         let (link, mut pings) = self.bare(Framing::ByHand, cell(1));
         let (_other, mut others) = self.bare(Framing::ByHand, cell(1));
         let other = beside == Beside::OtherChannel;
@@ -232,18 +213,10 @@ impl Bench {
         }
         let most = most.max(memory());
         let mut waiting = lanes;
-        let send = async {
-            tokio::time::timeout(patience, waiting.send(payload))
-                .await
-                .is_err()
-        };
+        let send = async { tokio::time::timeout(patience, waiting.send(payload)).await.is_err() };
         let waits = self.runtime.block_on(send);
         let mut other = self.lanes(Some(node::OTHER)).pinger(0);
-        let ping = async {
-            tokio::time::timeout(patience, other.ping(ping(64, 0)))
-                .await
-                .is_ok()
-        };
+        let ping = async { tokio::time::timeout(patience, other.ping(ping(64, 0))).await.is_ok() };
         Stall {
             accepted: accepted * size as u64,
             refused,

@@ -33,17 +33,13 @@ pub(crate) async fn start(name: &str) -> Node {
         ..Config::default()
     };
     let name = NodeName::new(name).expect("a legal name");
-    Node::start(Settings::new(name).config(config))
-        .await
-        .expect("a free port")
+    Node::start(Settings::new(name).config(config)).await.expect("a free port")
 }
 
 /// Joins `contact` and waits for every lane.
 pub(crate) async fn join(node: &Node, contact: Contact) -> NodeId {
     let patience = Duration::from_secs(20);
-    node.sync_join(contact, patience)
-        .await
-        .expect("the peer is there");
+    node.sync_join(contact, patience).await.expect("the peer is there");
     let peer = node.peers()[0];
     let full = node.wait_until(patience, |view| view.is_fully_connected(peer));
     full.await.expect("every lane is dialled");
@@ -65,11 +61,7 @@ impl Lanes {
             options = options.channel(node.channel(name).expect("one of ours"));
         }
         let node = Arc::clone(node);
-        Self {
-            node,
-            peer,
-            options,
-        }
+        Self { node, peer, options }
     }
 
     /// To a mailbox of the peer instead of its inbox.
@@ -88,10 +80,7 @@ impl Lanes {
     }
 
     pub(crate) fn pinger(&self, number: usize) -> NodePing {
-        let pongs = self
-            .node
-            .register(&pong(number))
-            .expect("one pinger a number");
+        let pongs = self.node.register(&pong(number)).expect("one pinger a number");
         let lanes = self.clone().to(ECHO);
         NodePing { lanes, pongs }
     }
@@ -134,11 +123,7 @@ pub(crate) async fn sink(mut inbox: Mailbox) {
 /// Echoes pings, on the channel they came by.
 pub(crate) async fn echo(node: Arc<Node>) {
     let mut pings = node.register(ECHO).expect("registered once");
-    let back = |number| {
-        SendOptions::default()
-            .destination(&pong(number))
-            .expect("legal")
-    };
+    let back = |number| SendOptions::default().destination(&pong(number)).expect("legal");
     let back: Vec<_> = (0..PINGERS).map(back).collect();
     while let Some(ping) = pings.recv().await {
         let options = back[pinger(&ping.payload)].clone().channel(ping.channel);

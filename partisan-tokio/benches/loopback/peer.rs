@@ -58,9 +58,7 @@ pub(crate) fn run(runtime: &Runtime) {
 
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")
-        .and_then(|()| out.flush())
-        .expect("the first process reads");
+    writeln!(out, "{line}").and_then(|()| out.flush()).expect("the first process reads");
 }
 
 /// What the second process has used so far.
@@ -93,8 +91,7 @@ impl Peer {
         let to = child.stdin.take();
         let mut from = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
-        from.read_line(&mut line)
-            .expect("the second process tells its addresses");
+        from.read_line(&mut line).expect("the second process tells its addresses");
         let (node, bare) = line.trim().split_once(' ').expect("two addresses");
         Self {
             node: node.parse().expect("an address"),
@@ -109,9 +106,7 @@ impl Peer {
         let to = self.to.as_mut().expect("open until the end");
         writeln!(to, "{what}").expect("the second process reads");
         let mut line = String::new();
-        self.from
-            .read_line(&mut line)
-            .expect("the second process answers");
+        self.from.read_line(&mut line).expect("the second process answers");
         let (cpu, memory) = line.trim().split_once(' ').expect("two numbers");
         Used {
             cpu: Duration::from_nanos(cpu.parse().expect("a number")),

@@ -55,11 +55,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn put_frame(&mut self, frame: &Frame) {
-        if let Frame::App {
-            destination,
-            payload,
-        } = frame
-        {
+        if let Frame::App { destination, payload } = frame {
             let destination = destination.clone();
             return self.put_app(&AppHeader { destination }, Payload::Shared(payload));
         }
@@ -112,10 +108,7 @@ impl Batch {
             return &self.shared[place].1;
         }
         let start = place.checked_sub(1).map_or(0, |last| self.shared[last].0);
-        let end = self
-            .shared
-            .get(place)
-            .map_or(self.copied.len(), |next| next.0);
+        let end = self.shared.get(place).map_or(self.copied.len(), |next| next.0);
         &self.copied[start..end]
     }
 
@@ -173,17 +166,11 @@ mod tests {
     fn what_is_written_in_any_steps_is_what_was_put() {
         let long = Bytes::from(vec![7; SHARE_FROM]);
         let short = Bytes::from_static(b"short");
-        for order in [
-            [&long, &short, &long],
-            [&short, &short, &long],
-            [&long, &long, &short],
-        ] {
+        for order in [[&long, &short, &long], [&short, &short, &long], [&long, &long, &short]] {
             let mut expected = Vec::new();
             for payload in order {
-                let frame = Frame::App {
-                    destination: wire::Destination::Inbox,
-                    payload: payload.clone(),
-                };
+                let frame =
+                    Frame::App { destination: wire::Destination::Inbox, payload: payload.clone() };
                 wire::encode(&frame, &mut expected);
             }
             for step in [97, 1000, 16_384, 1 << 20] {
@@ -205,10 +192,7 @@ mod tests {
         let mut batch = Batch::default();
         batch.put_app(&AppHeader::default(), Payload::Borrowed(&long));
         batch.clear();
-        assert!(
-            batch.copied.capacity() >= long.len(),
-            "the next burst needs it"
-        );
+        assert!(batch.copied.capacity() >= long.len(), "the next burst needs it");
         batch.clear();
         assert_eq!(batch.copied.capacity(), 0);
     }

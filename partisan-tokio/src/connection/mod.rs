@@ -122,11 +122,7 @@ impl Connection {
     pub(crate) fn end(&self, flush: bool) {
         *lock(&self.gate) = Gate::Closed;
         self.queue.close();
-        let next = if flush {
-            Phase::Flushing
-        } else {
-            Phase::Dropping
-        };
+        let next = if flush { Phase::Flushing } else { Phase::Dropping };
         self.phase.send_if_modified(|phase| {
             let ends = *phase == Phase::Running;
             if ends {

@@ -13,11 +13,7 @@ use crate::sync::lock;
 #[derive(Debug)]
 pub(crate) enum Outgoing<'a> {
     /// An application message of a sender who has reserved room.
-    App {
-        header: &'a AppHeader,
-        payload: Payload<'a>,
-        reserved: Reserved,
-    },
+    App { header: &'a AppHeader, payload: Payload<'a>, reserved: Reserved },
     /// A frame of the core.
     Core(&'a Frame),
 }
@@ -123,11 +119,7 @@ impl Queue {
             return Err(PutError::Closed);
         }
         match frame {
-            Outgoing::App {
-                header,
-                payload,
-                reserved,
-            } => {
+            Outgoing::App { header, payload, reserved } => {
                 state.app.permits += reserved.0;
                 self.put_app(&mut state, |batch| batch.put_app(header, *payload));
             }
@@ -234,11 +226,7 @@ mod tests {
         let header = AppHeader::default();
         let reserved = queue.try_reserve(payload.len() + 6)?;
         let payload = Payload::Shared(payload);
-        queue.put(&Outgoing::App {
-            header: &header,
-            payload,
-            reserved,
-        })
+        queue.put(&Outgoing::App { header: &header, payload, reserved })
     }
 
     fn poll<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
@@ -256,11 +244,7 @@ mod tests {
         assert_eq!(put(&queue, &message), Err(PutError::Full));
         let (mut control, mut app) = (Batch::default(), Batch::default());
         assert!(queue.take(&mut control, &mut app));
-        assert_eq!(
-            put(&queue, &message),
-            Err(PutError::Full),
-            "not written yet"
-        );
+        assert_eq!(put(&queue, &message), Err(PutError::Full), "not written yet");
         queue.written(256, 256);
         put(&queue, &message).unwrap();
         assert_eq!(put(&queue, &message), Err(PutError::Full));
@@ -297,16 +281,10 @@ mod tests {
         let mut waiting = pin!(queue.reserve(10));
         assert!(poll(waiting.as_mut()).is_pending());
         queue.close();
-        assert!(matches!(
-            poll(waiting.as_mut()),
-            Poll::Ready(Err(PutError::Closed))
-        ));
+        assert!(matches!(poll(waiting.as_mut()), Poll::Ready(Err(PutError::Closed))));
         assert_eq!(put(&queue, &Bytes::new()), Err(PutError::Closed));
         let (mut control, mut app) = (Batch::default(), Batch::default());
-        assert!(
-            queue.take(&mut control, &mut app),
-            "what was queued can be flushed"
-        );
+        assert!(queue.take(&mut control, &mut app), "what was queued can be flushed");
     }
 
     #[test]

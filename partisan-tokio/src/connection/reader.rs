@@ -102,13 +102,9 @@ impl Reader {
         let missing = loop {
             match self.next_frame(around.max_frame) {
                 Ok(Decoded::Frame(frame)) => match interception::incoming(connection, frame) {
-                    Frame::App {
-                        destination,
-                        payload,
-                    } => self.arrived.push_back(Arrived {
-                        destination,
-                        payload,
-                    }),
+                    Frame::App { destination, payload } => {
+                        self.arrived.push_back(Arrived { destination, payload })
+                    }
                     frame => self.hand_over(connection, frame, around).await?,
                 },
                 Ok(Decoded::Skipped) => {}
@@ -195,17 +191,10 @@ impl Reader {
         connection: &Arc<Connection>,
         around: &Surroundings,
     ) -> Result<(), CloseReason> {
-        let Some(Arrived {
-            destination,
-            payload,
-        }) = self.arrived.pop_front()
-        else {
+        let Some(Arrived { destination, payload }) = self.arrived.pop_front() else {
             return Ok(());
         };
-        let frame = Frame::App {
-            destination,
-            payload,
-        };
+        let frame = Frame::App { destination, payload };
         self.hand_over(connection, frame, around).await
     }
 }

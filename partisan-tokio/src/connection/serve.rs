@@ -84,10 +84,7 @@ pub(crate) async fn serve(
     };
     connection.end(false);
     let id = connection.id;
-    let closed = LoopEvent::Closed {
-        connection: id,
-        reason,
-    };
+    let closed = LoopEvent::Closed { connection: id, reason };
     // Without a loop there is nobody to tell.
     let _ = around.events.send(closed).await;
 }
@@ -125,10 +122,7 @@ mod tests {
     }
 
     async fn served() -> Served {
-        let config = DriverConfig {
-            mailbox_messages: 1,
-            ..DriverConfig::default()
-        };
+        let config = DriverConfig { mailbox_messages: 1, ..DriverConfig::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
@@ -143,20 +137,11 @@ mod tests {
             events,
         });
         let task = serve(Arc::clone(&connection), accepted.unwrap().0, around);
-        Served {
-            connection,
-            peer: peer.unwrap(),
-            mailboxes,
-            told,
-            task: tokio::spawn(task),
-        }
+        Served { connection, peer: peer.unwrap(), mailboxes, told, task: tokio::spawn(task) }
     }
 
     fn lane() -> Lane {
-        Lane {
-            peer: NodeId::from_u64(1),
-            channel: ChannelId::DEFAULT,
-        }
+        Lane { peer: NodeId::from_u64(1), channel: ChannelId::DEFAULT }
     }
 
     fn message(text: &'static str) -> Frame {
@@ -187,14 +172,8 @@ mod tests {
         all.connection.end(false);
         let third = inbox.try_recv();
         all.task.await.unwrap();
-        assert!(
-            inbox.try_recv().is_none(),
-            "after the end; before it: {third:?}"
-        );
-        assert!(
-            all.told.try_recv().is_err(),
-            "whoever asks for the end is not told of it"
-        );
+        assert!(inbox.try_recv().is_none(), "after the end; before it: {third:?}");
+        assert!(all.told.try_recv().is_err(), "whoever asks for the end is not told of it");
     }
 
     #[tokio::test]
@@ -213,19 +192,13 @@ mod tests {
         connection.frame_handled();
         assert_eq!(inbox.recv().await.unwrap().payload, "1");
         assert_eq!(inbox.recv().await.unwrap().payload, "2");
-        assert!(
-            all.told.try_recv().is_err(),
-            "nothing else went to the core"
-        );
+        assert!(all.told.try_recv().is_err(), "nothing else went to the core");
     }
 
     #[tokio::test]
     async fn messages_in_the_middle_of_the_handshake_go_to_the_core() {
         let mut all = served().await;
-        all.peer
-            .write_all(&encoded(&[message("early")]))
-            .await
-            .unwrap();
+        all.peer.write_all(&encoded(&[message("early")])).await.unwrap();
         let Some(LoopEvent::Frame { frame, .. }) = all.told.recv().await else {
             panic!("no frame");
         };
@@ -239,10 +212,7 @@ mod tests {
         all.connection.queue.put(&Outgoing::Core(&goodbye)).unwrap();
         all.connection.end(true);
         // What the peer still says must not reset the connection under what it has to read.
-        all.peer
-            .write_all(&encoded(&[message("late")]))
-            .await
-            .unwrap();
+        all.peer.write_all(&encoded(&[message("late")])).await.unwrap();
         let mut read = Vec::new();
         all.peer.read_to_end(&mut read).await.unwrap();
         assert_eq!(read, encoded(&[goodbye]));

@@ -31,9 +31,7 @@ impl Writer {
                 && let Ok(slot) = around.events.reserve().await
             {
                 let connection_id = connection.id;
-                connection
-                    .queue
-                    .drained(|| slot.send(LoopEvent::Drained(connection_id)));
+                connection.queue.drained(|| slot.send(LoopEvent::Drained(connection_id)));
             }
             connection.queue.ready().await;
         }

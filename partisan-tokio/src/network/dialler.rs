@@ -108,9 +108,7 @@ mod tests {
         assert_eq!(error, OpenError::Refused);
         let error = try_dial(&[]).await.unwrap_err();
         assert_eq!(error, OpenError::NoAddress);
-        let error = try_dial(&["no-such-host.invalid:1".into()])
-            .await
-            .unwrap_err();
+        let error = try_dial(&["no-such-host.invalid:1".into()]).await.unwrap_err();
         assert!(matches!(error, OpenError::Unresolved | OpenError::TimedOut));
     }
 }

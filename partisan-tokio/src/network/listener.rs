@@ -19,26 +19,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Starts listening at an address.
 pub(crate) async fn bind(address: &Address, backlog: usize) -> Result<TcpListener, StartError> {
-    let unresolved = || StartError::Unresolved {
-        address: address.clone(),
-    };
+    let unresolved = || StartError::Unresolved { address: address.clone() };
     let target = match &address.host {
         Host::Ip(ip) => SocketAddr::new(*ip, address.port),
         Host::Name(name) => {
-            let mut found = lookup_host((&**name, address.port))
-                .await
-                .map_err(|_| unresolved())?;
+            let mut found = lookup_host((&**name, address.port)).await.map_err(|_| unresolved())?;
             found.next().ok_or_else(unresolved)?
         }
     };
     bind_socket(target, backlog).map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => StartError::AddressInUse {
-            address: address.clone(),
-        },
-        _ => StartError::Bind {
-            address: address.clone(),
-            error,
-        },
+        ErrorKind::AddrInUse => StartError::AddressInUse { address: address.clone() },
+        _ => StartError::Bind { address: address.clone(), error },
     })
 }
 

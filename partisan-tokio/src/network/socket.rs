@@ -13,9 +13,8 @@ pub(super) fn prepare(stream: &TcpStream, timeout: Duration) {
     }
     let socket = SockRef::from(stream);
     let probe = timeout.max(Duration::from_secs(1));
-    let keepalive = TcpKeepalive::new()
-        .with_time(probe)
-        .with_interval((probe / 3).max(Duration::from_secs(1)));
+    let keepalive =
+        TcpKeepalive::new().with_time(probe).with_interval((probe / 3).max(Duration::from_secs(1)));
     if let Err(error) = socket.set_tcp_keepalive(&keepalive) {
         tracing::debug!(%error, "SO_KEEPALIVE refused");
     }

@@ -62,16 +62,12 @@ pub async fn pair_of(a: Settings, b: Settings) -> (Node, Node) {
 
 pub async fn fully_connected(here: &Node, there: &Node) {
     let id = there.id();
-    here.wait_until(DEADLINE, |view| view.is_fully_connected(id))
-        .await
-        .unwrap();
+    here.wait_until(DEADLINE, |view| view.is_fully_connected(id)).await.unwrap();
 }
 
 /// Runs `future` within the deadline of all tests.
 pub async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future)
-        .await
-        .expect("not within the deadline")
+    tokio::time::timeout(DEADLINE, future).await.expect("not within the deadline")
 }
 
 /// Waits for a notification.

@@ -69,10 +69,7 @@ unsafe impl GlobalAlloc for Arena {
 }
 
 #[global_allocator]
-static ARENA: Arena = Arena {
-    memory: UnsafeCell::new([0; 1 << 20]),
-    used: AtomicUsize::new(0),
-};
+static ARENA: Arena = Arena { memory: UnsafeCell::new([0; 1 << 20]), used: AtomicUsize::new(0) };
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {

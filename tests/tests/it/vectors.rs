@@ -68,27 +68,11 @@ fn vectors() -> Vec<(&'static str, &'static str, Frame)> {
 }
 
 fn handshake_vectors() -> Vec<(&'static str, &'static str, Frame)> {
-    let stranger = Hello {
-        role: Role::Acceptor,
-        expected: None,
-        ..hello()
-    };
+    let stranger = Hello { role: Role::Acceptor, expected: None, ..hello() };
     let proof = Some([0x5a; 32]);
-    let known = Confirm {
-        proof,
-        spec: None,
-        known: None,
-    };
-    let introduced = Confirm {
-        proof: None,
-        spec: Some(spec()),
-        known: Some(Incarnation(6)),
-    };
-    let accept = Accept {
-        proof,
-        spec: Some(spec()),
-        epoch: Epoch(8),
-    };
+    let known = Confirm { proof, spec: None, known: None };
+    let introduced = Confirm { proof: None, spec: Some(spec()), known: Some(Incarnation(6)) };
+    let accept = Accept { proof, spec: Some(spec()), epoch: Epoch(8) };
     let stale = Refuse::from(Refusal::StaleIncarnation(Incarnation(300)));
     vec![
         (
@@ -96,16 +80,8 @@ fn handshake_vectors() -> Vec<(&'static str, &'static str, Frame)> {
             "a hello to a known node, for lane 2 of bulk",
             Frame::Hello(hello().into()),
         ),
-        (
-            "hello_acceptor",
-            "a hello that expects nobody",
-            Frame::Hello(stranger.into()),
-        ),
-        (
-            "confirm_lane",
-            "a confirm with a proof",
-            control(ControlMessage::Confirm(known.into())),
-        ),
+        ("hello_acceptor", "a hello that expects nobody", Frame::Hello(stranger.into())),
+        ("confirm_lane", "a confirm with a proof", control(ControlMessage::Confirm(known.into()))),
         (
             "confirm_anchor",
             "a confirm with a spec",
@@ -116,16 +92,8 @@ fn handshake_vectors() -> Vec<(&'static str, &'static str, Frame)> {
             "an accept with proof, spec and epoch 8",
             control(ControlMessage::Accept(accept.into())),
         ),
-        (
-            "refuse_cluster",
-            "refused: another cluster",
-            Frame::Refuse(Refusal::Cluster.into()),
-        ),
-        (
-            "refuse_stale",
-            "refused: incarnation 300 is known",
-            Frame::Refuse(stale),
-        ),
+        ("refuse_cluster", "refused: another cluster", Frame::Refuse(Refusal::Cluster.into())),
+        ("refuse_stale", "refused: incarnation 300 is known", Frame::Refuse(stale)),
         (
             "refuse_removed",
             "refused with a proof: removed up to incarnation 7",
@@ -138,63 +106,21 @@ fn handshake_vectors() -> Vec<(&'static str, &'static str, Frame)> {
 }
 
 fn session_vectors() -> Vec<(&'static str, &'static str, Frame)> {
-    let app = |destination, payload: &'static [u8]| Frame::App {
-        destination,
-        payload: payload.into(),
-    };
+    let app =
+        |destination, payload: &'static [u8]| Frame::App { destination, payload: payload.into() };
     let store = Destination::name("größe").unwrap();
     let goodbye = ControlMessage::Goodbye;
     vec![
-        (
-            "app_inbox",
-            "a message for the node's inbox",
-            app(Destination::Inbox, b"hello"),
-        ),
-        (
-            "app_empty",
-            "an empty message for the node's inbox",
-            app(Destination::Inbox, b""),
-        ),
-        (
-            "app_named",
-            "a message for a name that is not ASCII",
-            app(store, &[0, 0xff]),
-        ),
-        (
-            "ping",
-            "ping 300",
-            control(ControlMessage::Ping { id: 300 }),
-        ),
-        (
-            "pong",
-            "pong 300",
-            control(ControlMessage::Pong { id: 300 }),
-        ),
-        (
-            "goodbye_left",
-            "goodbye: left",
-            control(goodbye(GoodbyeReason::Left)),
-        ),
-        (
-            "goodbye_removed",
-            "goodbye: removed",
-            control(goodbye(GoodbyeReason::Removed)),
-        ),
-        (
-            "goodbye_stopping",
-            "goodbye: stopping",
-            control(goodbye(GoodbyeReason::Stopping)),
-        ),
-        (
-            "goodbye_requested",
-            "goodbye: requested",
-            control(goodbye(GoodbyeReason::Requested)),
-        ),
-        (
-            "goodbye_not_wanted",
-            "goodbye: not wanted",
-            control(goodbye(GoodbyeReason::NotWanted)),
-        ),
+        ("app_inbox", "a message for the node's inbox", app(Destination::Inbox, b"hello")),
+        ("app_empty", "an empty message for the node's inbox", app(Destination::Inbox, b"")),
+        ("app_named", "a message for a name that is not ASCII", app(store, &[0, 0xff])),
+        ("ping", "ping 300", control(ControlMessage::Ping { id: 300 })),
+        ("pong", "pong 300", control(ControlMessage::Pong { id: 300 })),
+        ("goodbye_left", "goodbye: left", control(goodbye(GoodbyeReason::Left))),
+        ("goodbye_removed", "goodbye: removed", control(goodbye(GoodbyeReason::Removed))),
+        ("goodbye_stopping", "goodbye: stopping", control(goodbye(GoodbyeReason::Stopping))),
+        ("goodbye_requested", "goodbye: requested", control(goodbye(GoodbyeReason::Requested))),
+        ("goodbye_not_wanted", "goodbye: not wanted", control(goodbye(GoodbyeReason::NotWanted))),
     ]
 }
 
@@ -206,11 +132,7 @@ fn gossip_vectors() -> Vec<(&'static str, &'static str, Frame)> {
         removed: Incarnation(1),
         present: Incarnation(2),
     }]);
-    let summary = Summary {
-        first: NodeId::from_u64(0),
-        last: NodeId::from_u64(u64::MAX),
-        entries,
-    };
+    let summary = Summary { first: NodeId::from_u64(0), last: NodeId::from_u64(u64::MAX), entries };
     let present = Entry {
         node,
         removed: Incarnation(1),
@@ -220,38 +142,15 @@ fn gossip_vectors() -> Vec<(&'static str, &'static str, Frame)> {
             spec: spec(),
         }),
     };
-    let gone = Entry {
-        node: NodeId::from_u64(1),
-        removed: Incarnation(9),
-        presence: None,
-    };
+    let gone = Entry { node: NodeId::from_u64(1), removed: Incarnation(9), presence: None };
     let nodes = Bounded::from_first([node]);
     let entries = Bounded::from_first([present, gone]);
-    let digest = Digest {
-        entries: 300,
-        hash: u64::MAX,
-    };
+    let digest = Digest { entries: 300, hash: u64::MAX };
     vec![
-        (
-            "gossip_digest",
-            "a digest of 300 entries",
-            gossip(Gossip::Digest(digest)),
-        ),
-        (
-            "gossip_summary",
-            "a summary of one entry",
-            gossip(Gossip::Summary(summary)),
-        ),
-        (
-            "gossip_request",
-            "a request for one entry",
-            gossip(Gossip::Request(Request { nodes })),
-        ),
-        (
-            "gossip_delta",
-            "one present, one removed",
-            gossip(Gossip::Delta(Delta { entries })),
-        ),
+        ("gossip_digest", "a digest of 300 entries", gossip(Gossip::Digest(digest))),
+        ("gossip_summary", "a summary of one entry", gossip(Gossip::Summary(summary))),
+        ("gossip_request", "a request for one entry", gossip(Gossip::Request(Request { nodes }))),
+        ("gossip_delta", "one present, one removed", gossip(Gossip::Delta(Delta { entries }))),
     ]
 }
 
@@ -288,17 +187,9 @@ fn every_message_of_version_1_is_written_and_read_as_ever() {
             panic!("{}: {error}; UPDATE_VECTORS=1 writes it", file.display())
         });
         let golden = unhex(&text);
-        assert_eq!(
-            hex(&bytes),
-            hex(&golden),
-            "{name} is written otherwise than in version 1"
-        );
+        assert_eq!(hex(&bytes), hex(&golden), "{name} is written otherwise than in version 1");
         let decoded = decode(&mut BytesMut::from(&golden[..]), u32::MAX);
-        assert_eq!(
-            decoded,
-            Ok(Decoded::Frame(frame)),
-            "{name} is read otherwise"
-        );
+        assert_eq!(decoded, Ok(Decoded::Frame(frame)), "{name} is read otherwise");
     }
 }
 
@@ -308,11 +199,7 @@ fn no_vector_is_forgotten() {
     for entry in fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
-        assert!(
-            known.contains(&name),
-            "{} is tested by nothing",
-            path.display()
-        );
+        assert!(known.contains(&name), "{} is tested by nothing", path.display());
     }
 }
 

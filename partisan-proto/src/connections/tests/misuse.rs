@@ -25,31 +25,16 @@ const CONNECTION: ConnectionId = ConnectionId::accepted(77);
 
 impl Raw {
     fn new() -> Self {
-        let net = Net::with(
-            1,
-            &Config {
-                channels: channels(&[("bulk", 2)]),
-                ..Config::default()
-            },
-        );
-        let mut raw = Self {
-            net,
-            sent: vec![],
-            closed: vec![],
-        };
-        raw.event(Event::Accepted {
-            connection: CONNECTION,
-        });
+        let net = Net::with(1, &Config { channels: channels(&[("bulk", 2)]), ..Config::default() });
+        let mut raw = Self { net, sent: vec![], closed: vec![] };
+        raw.event(Event::Accepted { connection: CONNECTION });
         raw
     }
 
     fn event(&mut self, event: Event) {
         let mut out = Outbox::default();
         let now = self.net.now;
-        self.net.nodes[0]
-            .as_mut()
-            .unwrap()
-            .handle(now, event, &mut out);
+        self.net.nodes[0].as_mut().unwrap().handle(now, event, &mut out);
         for action in out.actions {
             match action {
                 Action::Send { frame, .. } => self.sent.push(frame),
@@ -62,10 +47,7 @@ impl Raw {
     }
 
     fn say(&mut self, frame: Frame) -> &mut Self {
-        self.event(Event::Received {
-            connection: CONNECTION,
-            frame,
-        });
+        self.event(Event::Received { connection: CONNECTION, frame });
         self
     }
 
@@ -109,21 +91,14 @@ impl Raw {
 
     fn open() -> Self {
         let mut raw = Self::new();
-        raw.say(Self::hello_with(|_| {}))
-            .say(Self::confirm("raw@h"));
-        assert!(matches!(
-            raw.sent.last(),
-            Some(Frame::Control(ControlMessage::Accept(_)))
-        ));
+        raw.say(Self::hello_with(|_| {})).say(Self::confirm("raw@h"));
+        assert!(matches!(raw.sent.last(), Some(Frame::Control(ControlMessage::Accept(_)))));
         raw
     }
 }
 
 fn app() -> Frame {
-    Frame::App {
-        destination: Destination::Inbox,
-        payload: Bytes::from_static(b"x"),
-    }
+    Frame::App { destination: Destination::Inbox, payload: Bytes::from_static(b"x") }
 }
 
 #[test]
@@ -136,30 +111,15 @@ fn a_stranger_who_follows_the_steps_is_let_in() {
 #[test]
 fn each_wrong_hello_is_refused_with_its_reason() {
     let cluster = ClusterName::new("other").unwrap();
-    let versions = VersionRange {
-        least: 900,
-        most: 901,
-    };
+    let versions = VersionRange { least: 900, most: 901 };
     let cases = [
         (Raw::hello_with(|h| h.cluster = cluster), Refusal::Cluster),
         (Raw::hello_with(|h| h.versions = versions), Refusal::Version),
-        (
-            Raw::hello_with(|h| h.expected = Some(Raw::hello().name.id())),
-            Refusal::UnexpectedPeer,
-        ),
-        (
-            Raw::hello_with(|h| h.channel = "nope".parse().unwrap()),
-            Refusal::UnknownChannel,
-        ),
+        (Raw::hello_with(|h| h.expected = Some(Raw::hello().name.id())), Refusal::UnexpectedPeer),
+        (Raw::hello_with(|h| h.channel = "nope".parse().unwrap()), Refusal::UnknownChannel),
         (Raw::hello_with(|h| h.lane = 1), Refusal::UnknownChannel),
-        (
-            Raw::hello_with(|h| h.channel = "bulk".parse().unwrap()),
-            Refusal::NoSession,
-        ),
-        (
-            Raw::hello_with(|h| h.name = "node0@h".parse().unwrap()),
-            Refusal::SelfConnection,
-        ),
+        (Raw::hello_with(|h| h.channel = "bulk".parse().unwrap()), Refusal::NoSession),
+        (Raw::hello_with(|h| h.name = "node0@h".parse().unwrap()), Refusal::SelfConnection),
         (
             Raw::hello_with(|h| {
                 h.name = "node0@h".parse().unwrap();
@@ -196,10 +156,7 @@ fn anything_out_of_turn_ends_the_handshake() {
         script.into_iter().for_each(|frame| {
             raw.say(frame);
         });
-        assert_eq!(
-            raw.closed,
-            [CloseReason::Misbehaved(Misbehaviour::OutOfTurn)]
-        );
+        assert_eq!(raw.closed, [CloseReason::Misbehaved(Misbehaviour::OutOfTurn)]);
         assert!(raw.net.deliveries.is_empty());
     }
 }
@@ -208,10 +165,7 @@ fn anything_out_of_turn_ends_the_handshake() {
 fn an_introduction_of_somebody_else_is_misbehaviour() {
     let mut raw = Raw::new();
     raw.say(Raw::hello_with(|_| {})).say(Raw::confirm("else@h"));
-    assert_eq!(
-        raw.closed,
-        [CloseReason::Misbehaved(Misbehaviour::WrongSpec)]
-    );
+    assert_eq!(raw.closed, [CloseReason::Misbehaved(Misbehaviour::WrongSpec)]);
 }
 
 #[test]
@@ -221,10 +175,7 @@ fn each_breach_on_an_open_connection_closes_it() {
         (app(), Misbehaviour::WrongChannel),
         (Raw::hello_with(|_| {}), Misbehaviour::HandshakeTwice),
         (Raw::confirm("raw@h"), Misbehaviour::HandshakeTwice),
-        (
-            Frame::Refuse(Refusal::Cluster.into()),
-            Misbehaviour::HandshakeTwice,
-        ),
+        (Frame::Refuse(Refusal::Cluster.into()), Misbehaviour::HandshakeTwice),
         (gossip(), Misbehaviour::OtherManager),
     ];
     for (frame, misbehaviour) in cases {
@@ -232,11 +183,7 @@ fn each_breach_on_an_open_connection_closes_it() {
         raw.say(frame);
         assert_eq!(raw.closed, [CloseReason::Misbehaved(misbehaviour)]);
         let notes = raw.net.take_notes(0);
-        assert!(
-            notes
-                .iter()
-                .any(|note| matches!(note, Notification::PeerMisbehaved { .. }))
-        );
+        assert!(notes.iter().any(|note| matches!(note, Notification::PeerMisbehaved { .. })));
         assert_eq!(raw.net.node(0).routes().peers().count(), 0);
     }
 }
@@ -245,10 +192,7 @@ fn each_breach_on_an_open_connection_closes_it() {
 fn a_ping_is_answered_and_a_stray_pong_is_counted() {
     let mut raw = Raw::open();
     raw.say(Frame::Control(ControlMessage::Ping { id: 5 }));
-    assert_eq!(
-        raw.sent.last(),
-        Some(&Frame::Control(ControlMessage::Pong { id: 5 }))
-    );
+    assert_eq!(raw.sent.last(), Some(&Frame::Control(ControlMessage::Pong { id: 5 })));
     raw.say(Frame::Control(ControlMessage::Pong { id: 99 }));
     assert_eq!(raw.net.node(0).counters().stray_pongs, 1);
     assert!(raw.closed.is_empty());
@@ -268,9 +212,7 @@ fn too_many_handshakes_at_once_are_cut_off_at_once() {
     let mut raw = Raw::new();
     let limit = Config::default().connections.max_pending as u64;
     for number in 0..limit + 5 {
-        raw.event(Event::Accepted {
-            connection: ConnectionId::accepted(1_000 + number),
-        });
+        raw.event(Event::Accepted { connection: ConnectionId::accepted(1_000 + number) });
     }
     assert_eq!(raw.closed, [CloseReason::TooMany; 6]);
     assert_eq!(raw.net.node(0).counters().too_many, 6);
@@ -303,14 +245,8 @@ fn a_stale_life_is_refused_while_the_newer_is_known() {
     net.start(1, &config, 5, Keeper::default());
     net.join(1, 0);
     net.settle();
-    let mut raw = Raw {
-        net,
-        sent: vec![],
-        closed: vec![],
-    };
-    raw.event(Event::Accepted {
-        connection: CONNECTION,
-    });
+    let mut raw = Raw { net, sent: vec![], closed: vec![] };
+    raw.event(Event::Accepted { connection: CONNECTION });
     raw.say(Raw::hello_with(|h| {
         h.name = "node1@h".parse().unwrap();
         h.incarnation = Incarnation(4);
@@ -329,14 +265,8 @@ fn a_dial_that_crossed_the_session_is_refused_and_the_anchor_is_asked() {
         connection: second,
         frame: Raw::hello_with(|h| h.expected = Some(known)),
     });
-    assert_eq!(
-        raw.closed,
-        [CloseReason::Refused(Refusal::AlreadyConnected)]
-    );
-    assert!(
-        raw.sent
-            .contains(&Frame::Control(ControlMessage::Ping { id: 1 }))
-    );
+    assert_eq!(raw.closed, [CloseReason::Refused(Refusal::AlreadyConnected)]);
+    assert!(raw.sent.contains(&Frame::Control(ControlMessage::Ping { id: 1 })));
     // Nobody answers: the session is over after one ping, not after five.
     raw.net.now += Config::default().connections.keep_alive.ping_timeout;
     raw.event(Event::Wake);
@@ -349,18 +279,9 @@ fn a_dial_that_follows_the_session_replaces_it() {
     let second = ConnectionId::accepted(78);
     raw.event(Event::Accepted { connection: second });
     let frame = Raw::hello_with(|h| h.epoch = Epoch(1));
-    raw.event(Event::Received {
-        connection: second,
-        frame,
-    });
-    assert!(
-        raw.closed.is_empty(),
-        "nothing is replaced before the proof"
-    );
-    raw.event(Event::Received {
-        connection: second,
-        frame: Raw::confirm("raw@h"),
-    });
+    raw.event(Event::Received { connection: second, frame });
+    assert!(raw.closed.is_empty(), "nothing is replaced before the proof");
+    raw.event(Event::Received { connection: second, frame: Raw::confirm("raw@h") });
     assert_eq!(raw.closed, [CloseReason::Replaced]);
     let routes = raw.net.node(0).routes().peers().next().unwrap().clone();
     assert_eq!((routes.anchor, routes.epoch), (second, Epoch(2)));
@@ -371,21 +292,10 @@ fn events_about_unknown_connections_are_ignored() {
     let mut raw = Raw::open();
     let other = ConnectionId::dialled(99);
     raw.event(Event::Opened { connection: other });
-    raw.event(Event::Received {
-        connection: other,
-        frame: app(),
-    });
-    raw.event(Event::Closed {
-        connection: other,
-        reason: CloseReason::Broken,
-    });
-    raw.event(Event::OpenFailed {
-        connection: CONNECTION,
-        error: crate::OpenError::Refused,
-    });
-    raw.event(Event::Opened {
-        connection: CONNECTION,
-    });
+    raw.event(Event::Received { connection: other, frame: app() });
+    raw.event(Event::Closed { connection: other, reason: CloseReason::Broken });
+    raw.event(Event::OpenFailed { connection: CONNECTION, error: crate::OpenError::Refused });
+    raw.event(Event::Opened { connection: CONNECTION });
     assert!(raw.closed.is_empty());
     assert_eq!(raw.net.node(0).routes().peers().count(), 1);
 }
@@ -393,10 +303,7 @@ fn events_about_unknown_connections_are_ignored() {
 /// A node with a secret dials; whoever answers refuses it for good.
 fn refused_with(proof: impl Fn(&Hello) -> Option<crate::wire::Proof>) -> u64 {
     let secret = Some(crate::config::Secret("a shared secret!".into()));
-    let config = Config {
-        secret,
-        ..Config::default()
-    };
+    let config = Config { secret, ..Config::default() };
     let mut net = Net::with(1, &config);
     let now = net.now;
     let node = net.nodes[0].as_mut().unwrap();
@@ -408,10 +315,7 @@ fn refused_with(proof: impl Fn(&Hello) -> Option<crate::wire::Proof>) -> u64 {
     let connection = ConnectionId::dialled(0);
     node.handle(now, Event::Opened { connection }, &mut out);
     let hello = out.actions.iter().find_map(|action| match action {
-        Action::Send {
-            frame: Frame::Hello(hello),
-            ..
-        } => Some(hello.clone()),
+        Action::Send { frame: Frame::Hello(hello), .. } => Some(hello.clone()),
         _ => None,
     });
     let refusal = Refusal::StaleIncarnation(Incarnation(50));
@@ -429,10 +333,7 @@ fn only_who_knows_the_secret_can_say_that_a_life_is_over() {
         super::super::handshake::refusal_proof(Some(&secret), refusal, hello)
     };
     assert_eq!(refused_with(|_| None), 1);
-    assert_eq!(
-        refused_with(|hello| proof_with("another secret!!", hello)),
-        1
-    );
+    assert_eq!(refused_with(|hello| proof_with("another secret!!", hello)), 1);
     let right = refused_with(|hello| proof_with("a shared secret!", hello));
     assert_eq!(right, 51, "believed: the node became a later incarnation");
 }

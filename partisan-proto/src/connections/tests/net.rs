@@ -30,25 +30,15 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn keeping(spec: NodeSpec) -> Self {
-        Self {
-            keep: vec![spec.into()],
-            ..Self::default()
-        }
+        Self { keep: vec![spec.into()], ..Self::default() }
     }
 }
 
 impl Manager for Keeper {
     fn start(&mut self, cx: &mut Context<'_>) {
         for spec in &self.keep {
-            let instance = Instance {
-                node: spec.id(),
-                incarnation: Incarnation(1),
-            };
-            cx.change(Change::Keep {
-                instance,
-                spec: spec.clone(),
-                patient: false,
-            });
+            let instance = Instance { node: spec.id(), incarnation: Incarnation(1) };
+            cx.change(Change::Keep { instance, spec: spec.clone(), patient: false });
         }
     }
 
@@ -56,22 +46,14 @@ impl Manager for Keeper {
         match command {
             Command::Join(target) => {
                 self.contacts += 1;
-                cx.change(Change::DialContact {
-                    contact: ContactId(self.contacts),
-                    target,
-                });
+                cx.change(Change::DialContact { contact: ContactId(self.contacts), target });
             }
             Command::Remove(node) => {
-                cx.change(Change::Release {
-                    node,
-                    reason: CloseReason::Removed,
-                });
+                cx.change(Change::Release { node, reason: CloseReason::Removed });
             }
             Command::Leave => {
                 cx.reincarnate(Incarnation::NONE);
-                cx.change(Change::Reborn {
-                    reason: CloseReason::Left,
-                });
+                cx.change(Change::Reborn { reason: CloseReason::Left });
             }
             Command::UpdateMembers(_) => cx.change(Change::Verify),
             _ => {}
@@ -80,19 +62,13 @@ impl Manager for Keeper {
     }
 
     fn change(&mut self, cx: &mut Context<'_>, change: &Change) {
-        if let Change::Outdated {
-            refusal: Refusal::StaleIncarnation(known),
-        } = change
-        {
+        if let Change::Outdated { refusal: Refusal::StaleIncarnation(known) } = change {
             cx.reincarnate(*known);
         }
         if let Change::Knock { connection, .. } = change {
             let connection = *connection;
             cx.change(match self.turn_away {
-                Some(refusal) => Change::TurnAway {
-                    connection,
-                    refusal,
-                },
+                Some(refusal) => Change::TurnAway { connection, refusal },
                 None => Change::Admit { connection },
             });
         }
@@ -143,12 +119,7 @@ pub(super) struct Net {
 
 pub(super) fn channels(named: &[(&str, u8)]) -> Channels {
     let channel = |(name, parallelism): &(&str, u8)| {
-        (
-            ChannelName::new(name).unwrap(),
-            ChannelOptions {
-                parallelism: *parallelism,
-            },
-        )
+        (ChannelName::new(name).unwrap(), ChannelOptions { parallelism: *parallelism })
     };
     Channels::new(named.iter().map(channel)).unwrap()
 }
@@ -159,10 +130,7 @@ pub(super) fn spec(index: usize, config: &Config) -> NodeSpec {
 }
 
 pub(super) fn address(index: usize) -> Address {
-    Address::from(core::net::SocketAddr::from((
-        [127, 0, 0, 1],
-        9000 + index as u16,
-    )))
+    Address::from(core::net::SocketAddr::from(([127, 0, 0, 1], 9000 + index as u16)))
 }
 
 impl Net {
@@ -238,19 +206,12 @@ impl Net {
         let cut: Vec<(End, End)> = cut;
         for (index, connection) in cut.into_iter().flat_map(|(a, b)| [a, b]) {
             let reason = CloseReason::Broken;
-            self.queue
-                .push_back((index, Event::Closed { connection, reason }));
+            self.queue.push_back((index, Event::Closed { connection, reason }));
         }
     }
 
     pub(super) fn command(&mut self, index: usize, command: Command) {
-        self.handle(
-            index,
-            Event::Command {
-                ticket: Ticket(0),
-                command,
-            },
-        );
+        self.handle(index, Event::Command { ticket: Ticket(0), command });
     }
 
     pub(super) fn join(&mut self, index: usize, contact: usize) {
@@ -270,17 +231,11 @@ impl Net {
         self.wakes[index] = out.wake_at.map(|(at, _)| at);
         for action in out.actions {
             match action {
-                Action::Open {
-                    connection,
-                    addresses,
-                    ..
-                } => {
+                Action::Open { connection, addresses, .. } => {
                     self.open(index, connection, &addresses);
                 }
                 Action::Send { connection, frame } => self.send((index, connection), frame),
-                Action::Close {
-                    connection, reason, ..
-                } => {
+                Action::Close { connection, reason, .. } => {
                     self.closes.push((index, reason));
                     self.close((index, connection));
                 }
@@ -299,14 +254,12 @@ impl Net {
                 self.accepted += 1;
                 let there = ConnectionId::accepted(self.accepted);
                 self.links.push(((index, connection), (other, there)));
-                self.queue
-                    .push_back((other, Event::Accepted { connection: there }));
+                self.queue.push_back((other, Event::Accepted { connection: there }));
                 self.queue.push_back((index, Event::Opened { connection }));
             }
             None => {
                 let error = OpenError::Refused;
-                self.queue
-                    .push_back((index, Event::OpenFailed { connection, error }));
+                self.queue.push_back((index, Event::OpenFailed { connection, error }));
             }
         }
     }
@@ -325,8 +278,7 @@ impl Net {
             return;
         };
         if !self.mute.contains(&other) && !self.mute.contains(&from.0) {
-            self.queue
-                .push_back((other, Event::Received { connection, frame }));
+            self.queue.push_back((other, Event::Received { connection, frame }));
         }
     }
 
@@ -334,8 +286,7 @@ impl Net {
         if let Some((other, connection)) = self.other_end(end) {
             self.links.retain(|(a, b)| *a != end && *b != end);
             let reason = CloseReason::ClosedByPeer;
-            self.queue
-                .push_back((other, Event::Closed { connection, reason }));
+            self.queue.push_back((other, Event::Closed { connection, reason }));
         }
     }
 
@@ -354,14 +305,7 @@ impl Net {
     pub(super) fn run_for(&mut self, span: Duration) {
         let end = self.now + span;
         self.settle();
-        while let Some(at) = self
-            .wakes
-            .iter()
-            .flatten()
-            .copied()
-            .min()
-            .filter(|at| *at <= end)
-        {
+        while let Some(at) = self.wakes.iter().flatten().copied().min().filter(|at| *at <= end) {
             self.now = self.now.max(at);
             for index in 0..self.nodes.len() {
                 if self.wakes[index].is_some_and(|wake| wake <= self.now) {

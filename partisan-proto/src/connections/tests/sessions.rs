@@ -15,10 +15,7 @@ use crate::wire::Destination;
 use crate::{DialError, NodeSpec, Notification};
 
 fn config(named: &[(&str, u8)]) -> Config {
-    Config {
-        channels: channels(named),
-        ..Config::default()
-    }
+    Config { channels: channels(named), ..Config::default() }
 }
 
 /// Two nodes where 0 joined 1.
@@ -32,13 +29,7 @@ fn pair(config: &Config) -> Net {
 fn send(to: NodeId, channel: u8, key: Option<u64>, text: &'static str) -> Command {
     let payload = Bytes::from_static(text.as_bytes());
     let (channel, destination) = (ChannelId(channel), Destination::Inbox);
-    Command::Send(Send {
-        to,
-        channel,
-        key,
-        destination,
-        payload,
-    })
+    Command::Send(Send { to, channel, key, destination, payload })
 }
 
 fn ups_and_downs(notes: &[Notification]) -> Vec<bool> {
@@ -77,9 +68,7 @@ fn a_message_arrives_once_with_its_proven_sender_and_channel() {
     let mut net = pair(&config(&[("bulk", 2)]));
     net.command(0, send(net.id(1), 2, Some(7), "hi"));
     net.settle();
-    let [(1, delivery)] = &net.deliveries[..] else {
-        panic!("{:?}", net.deliveries)
-    };
+    let [(1, delivery)] = &net.deliveries[..] else { panic!("{:?}", net.deliveries) };
     assert_eq!((delivery.from, delivery.channel), (net.id(0), ChannelId(2)));
     assert_eq!(delivery.payload, "hi");
 }
@@ -91,11 +80,7 @@ fn messages_without_a_key_use_all_lanes() {
     let mut used = vec![0; 3];
     for _ in 0..30 {
         let load = |id| net.node(0).connections.load(id);
-        let lane = net
-            .node(0)
-            .routes()
-            .lane(net.id(1), ChannelId(2), None, 9, load)
-            .unwrap();
+        let lane = net.node(0).routes().lane(net.id(1), ChannelId(2), None, 9, load).unwrap();
         used[lanes.iter().position(|id| *id == Some(lane)).unwrap()] += 1;
         net.command(0, send(net.id(1), 2, None, "x"));
     }
@@ -108,10 +93,7 @@ fn a_congested_lane_refuses_what_must_go_by_it_and_others_do_not() {
     let lane = net.node(0).routes().peer(net.id(1)).unwrap().channels[1][0].unwrap();
     net.handle(0, crate::Event::Congested { connection: lane });
     net.command(0, send(net.id(1), 1, None, "x"));
-    assert_eq!(
-        net.replies.pop().unwrap().1,
-        Err(CommandError::QueueFull(net.id(1)))
-    );
+    assert_eq!(net.replies.pop().unwrap().1, Err(CommandError::QueueFull(net.id(1))));
     net.handle(0, crate::Event::Drained { connection: lane });
     net.command(0, send(net.id(1), 1, None, "x"));
     assert!(net.replies.pop().unwrap().1.is_ok());
@@ -123,10 +105,7 @@ fn sending_to_oneself_needs_no_connection() {
     net.command(0, send(net.id(0), 1, None, "me"));
     assert_eq!(net.deliveries.len(), 1);
     net.command(0, send(net.id(0), 9, None, "me"));
-    assert_eq!(
-        net.replies.pop().unwrap().1,
-        Err(CommandError::UnknownChannel(9))
-    );
+    assert_eq!(net.replies.pop().unwrap().1, Err(CommandError::UnknownChannel(9)));
 }
 
 #[test]
@@ -168,11 +147,7 @@ fn a_lost_lane_is_dialled_again_and_the_session_goes_on() {
     assert_eq!(net.node(0).routes().peer(net.id(1)).unwrap().epoch, epoch);
     let notes = net.take_notes(0);
     assert!(ups_and_downs(&notes).is_empty());
-    assert!(
-        !notes
-            .iter()
-            .any(|note| matches!(note, Notification::ChannelDown { .. }))
-    );
+    assert!(!notes.iter().any(|note| matches!(note, Notification::ChannelDown { .. })));
 }
 
 #[test]
@@ -224,16 +199,7 @@ fn a_new_life_replaces_the_old_one() {
     net.start(1, &config, 2, Keeper::keeping(spec(0, &config)));
     net.run_for(Duration::from_secs(3));
     assert!(net.joined(0, 1));
-    assert_eq!(
-        net.node(0)
-            .routes()
-            .peer(net.id(1))
-            .unwrap()
-            .instance
-            .incarnation
-            .0,
-        2
-    );
+    assert_eq!(net.node(0).routes().peer(net.id(1)).unwrap().instance.incarnation.0, 2);
     assert_eq!(ups_and_downs(&net.take_notes(0)), [true, false, true]);
 }
 
@@ -266,10 +232,7 @@ fn an_idle_session_measures_its_round_trip_and_lasts() {
     let mut net = pair(&config(&[]));
     net.run_for(Duration::from_secs(600));
     assert!(net.joined(0, 1));
-    assert_eq!(
-        net.node(0).peer(net.id(1)).unwrap().round_trip,
-        Some(Duration::ZERO)
-    );
+    assert_eq!(net.node(0).peer(net.id(1)).unwrap().round_trip, Some(Duration::ZERO));
 }
 
 #[test]
@@ -283,10 +246,7 @@ fn dials_back_off_to_the_cap_and_a_new_life_starts_over() {
     // 1, 2, 4, 8, 16 and then 30 s at the most, half of it at the least.
     assert!((120..=250).contains(&dialled), "{dialled} dials in an hour");
     let failures = net.take_notes(0);
-    assert!(matches!(
-        failures.last(),
-        Some(Notification::DialFailed { node: Some(_), .. })
-    ));
+    assert!(matches!(failures.last(), Some(Notification::DialFailed { node: Some(_), .. })));
 }
 
 #[test]
@@ -350,16 +310,7 @@ fn leaving_ends_every_session_and_the_next_life_connects_again() {
     net.join(0, 1);
     net.settle();
     assert!(net.joined(0, 1));
-    assert_eq!(
-        net.node(1)
-            .routes()
-            .peer(net.id(0))
-            .unwrap()
-            .instance
-            .incarnation
-            .0,
-        2
-    );
+    assert_eq!(net.node(1).routes().peer(net.id(0)).unwrap().instance.incarnation.0, 2);
     assert_eq!(ups_and_downs(&net.take_notes(1)), [true, false, true]);
 }
 
@@ -374,10 +325,7 @@ fn disconnecting_closes_everything_and_a_kept_peer_is_dialled_again_later() {
     net.settle();
     assert_eq!(net.links(), 0);
     net.command(0, Command::Disconnect(net.id(1)));
-    assert_eq!(
-        net.replies.pop().unwrap().1,
-        Err(CommandError::Disconnected(net.id(1)))
-    );
+    assert_eq!(net.replies.pop().unwrap().1, Err(CommandError::Disconnected(net.id(1))));
     net.run_for(Duration::from_secs(5));
     assert!(net.joined(0, 1));
 }
@@ -427,14 +375,7 @@ fn the_manager_may_turn_a_peer_away() {
     let mut net = Net::new();
     net.add(&config(&[]), 1, Keeper::default());
     let turn_away = Some(Refusal::NotWanted);
-    net.add(
-        &config(&[]),
-        1,
-        Keeper {
-            turn_away,
-            ..Keeper::default()
-        },
-    );
+    net.add(&config(&[]), 1, Keeper { turn_away, ..Keeper::default() });
     net.join(0, 1);
     net.settle();
     assert_eq!(net.links(), 0);

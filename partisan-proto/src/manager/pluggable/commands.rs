@@ -105,9 +105,7 @@ impl Pluggable {
             return Err(CommandError::SelfJoin);
         }
         let given = target.addresses.len();
-        target
-            .addresses
-            .retain(|address| !own.addresses().contains(address));
+        target.addresses.retain(|address| !own.addresses().contains(address));
         if given > 0 && target.addresses.is_empty() {
             return Err(CommandError::SelfJoin);
         }
@@ -216,9 +214,8 @@ impl Pluggable {
             specs.into_iter().map(|spec| (spec.id(), spec)).collect();
         let members = self.strategy.members();
         let members = members.iter().map(|member| member.spec.id());
-        let gone: Vec<NodeId> = members
-            .filter(|node| *node != own && !wanted.contains_key(node))
-            .collect();
+        let gone: Vec<NodeId> =
+            members.filter(|node| *node != own && !wanted.contains_key(node)).collect();
         for node in &gone {
             self.cancel_joins_of(cx, *node);
         }

@@ -35,12 +35,7 @@ pub(super) struct Joins {
 impl Joins {
     /// At most `limit` joins, and as many waiters.
     pub(super) const fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            next: 0,
-            under_way: BTreeMap::new(),
-            finishing: BTreeMap::new(),
-        }
+        Self { limit, next: 0, under_way: BTreeMap::new(), finishing: BTreeMap::new() }
     }
 
     /// The join of the same target that is under way.
@@ -57,12 +52,7 @@ impl Joins {
         if self.under_way.len() >= self.limit {
             return Err(CommandError::TooManyJoins { limit: self.limit });
         }
-        let join = Join {
-            target,
-            reached: None,
-            waiters: Vec::new(),
-            last: None,
-        };
+        let join = Join { target, reached: None, waiters: Vec::new(), last: None };
         Ok(self.insert(join))
     }
 
@@ -154,19 +144,12 @@ impl Joins {
 
     /// Takes out the joins whose target is called like `node` or turned out to be it.
     pub(super) fn cancel(&mut self, node: NodeId) -> Vec<(ContactId, Join)> {
-        let named = |join: &Join| {
-            join.target
-                .name
-                .as_ref()
-                .is_some_and(|name| name.id() == node)
-        };
+        let named = |join: &Join| join.target.name.as_ref().is_some_and(|name| name.id() == node);
         let of = |join: &Join| named(join) || join.reached == Some(node);
         let ids = self.under_way.iter().filter(|(_, join)| of(join));
         let ids: Vec<ContactId> = ids.map(|(id, _)| *id).collect();
         let joins = ids.into_iter();
-        joins
-            .filter_map(|id| Some((id, self.under_way.remove(&id)?)))
-            .collect()
+        joins.filter_map(|id| Some((id, self.under_way.remove(&id)?))).collect()
     }
 
     /// Takes out everything.

@@ -122,11 +122,7 @@ impl Pluggable {
                 }
                 Outcome::Keep { instance, spec } => {
                     let patient = !self.starting && cx.me.instance.node > instance.node;
-                    cx.change(Change::Keep {
-                        instance,
-                        spec,
-                        patient,
-                    });
+                    cx.change(Change::Keep { instance, spec, patient });
                 }
                 Outcome::Release { node, reason } => cx.change(Change::Release { node, reason }),
                 Outcome::Synced { node } => self.join_through(cx, node),
@@ -256,10 +252,7 @@ impl Pluggable {
         };
         cx.change(match verdict {
             Ok(()) => Change::Admit { connection },
-            Err(refusal) => Change::TurnAway {
-                connection,
-                refusal,
-            },
+            Err(refusal) => Change::TurnAway { connection, refusal },
         });
     }
 
@@ -274,9 +267,7 @@ impl Pluggable {
     }
 
     fn peer_down(&mut self, cx: &mut Context<'_>, instance: Instance) {
-        self.step(cx, |strategy, cx, out| {
-            strategy.peer_down(cx, out, instance)
-        });
+        self.step(cx, |strategy, cx, out| strategy.peer_down(cx, out, instance));
         for (contact, target) in self.joins.lost(instance.node) {
             cx.change(Change::DialContact { contact, target });
         }
@@ -317,15 +308,10 @@ impl Manager for Pluggable {
 
     fn change(&mut self, cx: &mut Context<'_>, change: &Change) {
         match change {
-            Change::Knock {
-                connection,
-                instance,
-                spec,
-                known,
-            } => self.knock(cx, *connection, (*instance, spec, *known)),
-            Change::PeerUp {
-                instance, contact, ..
-            } => self.peer_up(cx, *instance, *contact),
+            Change::Knock { connection, instance, spec, known } => {
+                self.knock(cx, *connection, (*instance, spec, *known))
+            }
+            Change::PeerUp { instance, contact, .. } => self.peer_up(cx, *instance, *contact),
             Change::PeerDown { instance, .. } => self.peer_down(cx, *instance),
             Change::FullyConnected { node } => self.fully_connected(cx, *node),
             Change::ContactFailed { contact, error } => {

@@ -183,11 +183,7 @@ fn sizes(text: &str) -> Result<Range<usize>, String> {
     match text.split_once("..") {
         Some((least, most)) => {
             let (least, most): (usize, usize) = (parse(least)?, parse(most)?);
-            if least > most {
-                Err("the range is empty".into())
-            } else {
-                Ok(least..most + 1)
-            }
+            if least > most { Err("the range is empty".into()) } else { Ok(least..most + 1) }
         }
         None => parse(text).map(|number| number..number + 1),
     }
@@ -201,9 +197,7 @@ impl Cluster {
         let nodes = sizes.start + (draw(seed, Label::Size, 0, 0) % spread as u64) as usize;
         let troubled = !self.faults.0.is_empty();
         let load = if troubled { Load::Churn } else { Load::Traffic };
-        let encoded = self
-            .wire
-            .map_or(nodes <= SMALL, |wire| wire == WireChoice::Encoded);
+        let encoded = self.wire.map_or(nodes <= SMALL, |wire| wire == WireChoice::Encoded);
         Scenario {
             seed,
             nodes,
@@ -211,9 +205,7 @@ impl Cluster {
             span: self.span,
             faults: self.faults.0.clone(),
             load: self.load.unwrap_or(load),
-            bootstrap: self
-                .bootstrap
-                .or_else(|| (!troubled).then_some(Bootstrap::Contact)),
+            bootstrap: self.bootstrap.or_else(|| (!troubled).then_some(Bootstrap::Contact)),
             latency: self.latency.clone(),
             wire: if encoded { Wire::Encoded } else { Wire::Typed },
             checks: !self.no_checks,
@@ -225,15 +217,7 @@ impl Cluster {
     pub(crate) fn as_given() -> String {
         let mut out = String::new();
         let mut arguments = std::env::args().skip(2);
-        let mine = [
-            "manager",
-            "for",
-            "faults",
-            "load",
-            "bootstrap",
-            "latency",
-            "wire",
-        ];
+        let mine = ["manager", "for", "faults", "load", "bootstrap", "latency", "wire"];
         while let Some(argument) = arguments.next() {
             let Some(name) = argument.strip_prefix("--") else {
                 continue;

@@ -25,40 +25,17 @@ fn main() -> ExitCode {
     let Arguments { command, json } = Arguments::parse();
     let (code, object) = match command {
         Command::Run { seed, cluster } => run(seed, &cluster),
-        Command::Sweep {
-            seeds,
-            cluster,
-            jobs,
-            twice,
-        } => sweep(seeds, &cluster, jobs, twice),
-        Command::Replay {
-            seed,
-            cluster,
-            drop_faults,
-            drop_work,
-            trace,
-            lines,
-            node,
-            shrink,
-        } => {
+        Command::Sweep { seeds, cluster, jobs, twice } => sweep(seeds, &cluster, jobs, twice),
+        Command::Replay { seed, cluster, drop_faults, drop_work, trace, lines, node, shrink } => {
             let scenario = Scenario {
                 without_faults: drop_faults,
                 without_work: drop_work,
                 trace: trace.then_some((lines, node)),
                 ..cluster.scenario(seed, &(5..6))
             };
-            if shrink {
-                shrunk(&scenario)
-            } else {
-                replay(&scenario)
-            }
+            if shrink { shrunk(&scenario) } else { replay(&scenario) }
         }
-        Command::Bench {
-            sizes,
-            seed,
-            manager,
-            span,
-        } => bench(&sizes, seed, manager, span),
+        Command::Bench { sizes, seed, manager, span } => bench(&sizes, seed, manager, span),
     };
     if json {
         println!("{object}");
@@ -79,10 +56,7 @@ fn bar(length: u64, what: &str) -> ProgressBar {
 }
 
 fn run(seed: u64, cluster: &Cluster) -> (u8, Value) {
-    let scenario = Scenario {
-        memory: Some(memory::PROBE),
-        ..cluster.scenario(seed, &(5..6))
-    };
+    let scenario = Scenario { memory: Some(memory::PROBE), ..cluster.scenario(seed, &(5..6)) };
     let bar = bar(scenario.span.as_secs(), "simulated seconds");
     let report = scenario.run_watched(&mut |now| bar.set_position(now.as_nanos() / 1_000_000_000));
     bar.finish_and_clear();
@@ -91,10 +65,7 @@ fn run(seed: u64, cluster: &Cluster) -> (u8, Value) {
 }
 
 fn print_report(scenario: &Scenario, report: &Report) {
-    println!(
-        "seed {} with {} nodes: hash {:016x}",
-        scenario.seed, scenario.nodes, report.hash
-    );
+    println!("seed {} with {} nodes: hash {:016x}", scenario.seed, scenario.nodes, report.hash);
     println!(
         "{} events, {} frames in {:.1} simulated s and {:.3} real s: {:.0} events/s",
         report.events,
@@ -104,10 +75,7 @@ fn print_report(scenario: &Scenario, report: &Report) {
         report.events_per_second()
     );
     if report.peak_bytes > 0 {
-        println!(
-            "{} bytes a node, {} at the peak",
-            report.bytes_per_node, report.peak_bytes
-        );
+        println!("{} bytes a node, {} at the peak", report.bytes_per_node, report.peak_bytes);
     }
     for violation in &report.violations {
         println!("{violation}");
@@ -196,13 +164,8 @@ fn sweep(seeds: Range<u64>, cluster: &Cluster, jobs: Option<usize>, twice: u64) 
     failed.sort_by_key(|(seed, ..)| *seed);
     let wall = began.elapsed().as_secs_f64();
     let events = events.into_inner();
-    println!(
-        "{count} seeds, {} failed; {events} events in {wall:.1} s",
-        failed.len()
-    );
-    let code = failed
-        .first()
-        .map_or(0, |(_, report, _)| report.exit_code());
+    println!("{count} seeds, {} failed; {events} events in {wall:.1} s", failed.len());
+    let code = failed.first().map_or(0, |(_, report, _)| report.exit_code());
     let violations: Vec<_> = failed.iter().map(failure_json).collect();
     let object = json!({
         "seeds": count, "events": events, "wall_seconds": wall, "violations": violations,

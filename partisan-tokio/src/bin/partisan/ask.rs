@@ -59,15 +59,7 @@ fn request(ask: Ask) -> (Request, Duration) {
         }
         Ask::Leave => Request::Leave,
         Ask::Remove { node } => Request::Remove { node },
-        Ask::Send {
-            node,
-            channel,
-            text,
-        } => Request::Send {
-            node,
-            channel,
-            text: text.join(" "),
-        },
+        Ask::Send { node, channel, text } => Request::Send { node, channel, text: text.join(" ") },
         Ask::Shutdown => Request::Shutdown,
     };
     (request, Duration::ZERO)

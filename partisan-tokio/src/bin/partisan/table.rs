@@ -23,8 +23,7 @@ fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String
 }
 
 fn or_dash(text: Option<String>) -> String {
-    text.filter(|text| !text.is_empty())
-        .unwrap_or_else(|| "-".into())
+    text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".into())
 }
 
 /// The answer as text that ends with a line end.
@@ -50,13 +49,7 @@ pub(crate) fn render(reply: &Reply) -> String {
         ),
         Reply::Peers(peers) if peers.is_empty() => "no peers\n".into(),
         Reply::Peers(peers) => table(
-            [
-                "NAME",
-                "CONNECTED",
-                "ROUND TRIP",
-                "FAILED DIALS",
-                "LAST FAILURE",
-            ],
+            ["NAME", "CONNECTED", "ROUND TRIP", "FAILED DIALS", "LAST FAILURE"],
             peers.iter().map(|peer| {
                 let connected = if peer.connected { "yes" } else { "no" };
                 let millis = |micros: u64| format!("{:.3} ms", micros as f64 / 1e3);
@@ -71,9 +64,7 @@ pub(crate) fn render(reply: &Reply) -> String {
         ),
         Reply::Counters(counters) => table(
             ["COUNTER", "VALUE"],
-            counters
-                .iter()
-                .map(|(name, value)| [name.clone(), value.to_string()]),
+            counters.iter().map(|(name, value)| [name.clone(), value.to_string()]),
         ),
         Reply::Done(text) => format!("{text}\n"),
         Reply::Error(text) => format!("error: {text}\n"),
@@ -87,9 +78,6 @@ mod tests {
     #[test]
     fn columns_are_aligned() {
         let rows = [["ü".into(), "1".into()], ["longer".into(), "22".into()]];
-        assert_eq!(
-            table(["A", "B"], rows),
-            "A       B\nü       1\nlonger  22\n"
-        );
+        assert_eq!(table(["A", "B"], rows), "A       B\nü       1\nlonger  22\n");
     }
 }

@@ -9,14 +9,8 @@ use source::{Source, root};
 const LONGEST_FILE: usize = 600;
 const LONGEST_FILE_WITH_TESTS: usize = 900;
 const LONGEST_FUNCTION: usize = 70;
-const TOP_LEVEL: [&str; 6] = [
-    "fuzz",
-    "partisan-proto",
-    "partisan-sim",
-    "partisan-tokio",
-    "target",
-    "tests",
-];
+const TOP_LEVEL: [&str; 6] =
+    ["fuzz", "partisan-proto", "partisan-sim", "partisan-tokio", "target", "tests"];
 
 type Complaints = Vec<String>;
 
@@ -31,11 +25,7 @@ fn ban(source: &Source, lines: std::ops::Range<usize>, words: &[&str], advice: &
     for number in lines {
         for word in words {
             if holds(&source.code[number], word) {
-                complaints.push(format!(
-                    "{}:{}: `{word}`: {advice}",
-                    source.path,
-                    number + 1
-                ));
+                complaints.push(format!("{}:{}: `{word}`: {advice}", source.path, number + 1));
             }
         }
     }
@@ -84,9 +74,7 @@ fn function_length(source: &Source) -> Complaints {
         let lines = body_lines(&source.code[start..]);
         if lines > LONGEST_FUNCTION {
             let (path, line) = (&source.path, start + 1);
-            complaints.push(format!(
-                "{path}:{line}: a function of {lines} lines; divide it"
-            ));
+            complaints.push(format!("{path}:{line}: a function of {lines} lines; divide it"));
         }
     }
     complaints
@@ -120,10 +108,7 @@ fn module_docs(source: &Source) -> Complaints {
     if source.text.starts_with("//! ") {
         return Vec::new();
     }
-    vec![format!(
-        "{}:1: begin with `//!`: what is in here?",
-        source.path
-    )]
+    vec![format!("{}:1: begin with `//!`: what is in here?", source.path)]
 }
 
 #[test]
@@ -134,14 +119,7 @@ fn every_file_says_what_it_is() {
 #[test]
 fn nothing_is_left_unfinished() {
     let words = ["todo!", "unimplemented!", "dbg!"];
-    check(|source| {
-        ban(
-            source,
-            0..source.code.len(),
-            &words,
-            "finish it, or take it out",
-        )
-    });
+    check(|source| ban(source, 0..source.code.len(), &words, "finish it, or take it out"));
 }
 
 #[test]
@@ -157,22 +135,10 @@ fn purity(source: &Source) -> Complaints {
         return Vec::new();
     }
     let rules: [(&[&str], &str); 6] = [
-        (
-            &["std::", "println!", "eprintln!"],
-            "the core is no_std: use core or alloc",
-        ),
-        (
-            &["HashSet"],
-            "use BTreeSet, whose order is the same everywhere",
-        ),
-        (
-            &["Instant::now", "SystemTime"],
-            "the caller passes the time of each event",
-        ),
-        (
-            &["async fn", "async move", ".await"],
-            "the core is a state machine: take an event",
-        ),
+        (&["std::", "println!", "eprintln!"], "the core is no_std: use core or alloc"),
+        (&["HashSet"], "use BTreeSet, whose order is the same everywhere"),
+        (&["Instant::now", "SystemTime"], "the caller passes the time of each event"),
+        (&["async fn", "async move", ".await"], "the core is a state machine: take an event"),
         (&["unsafe"], "the core is safe code"),
         (&["unwrap()", "panic!"], "return a typed error"),
     ];
@@ -193,15 +159,7 @@ fn hash_iteration(source: &Source) -> Complaints {
     let tables: Vec<String> = code.iter().filter_map(declared).collect();
     let mut words = Vec::new();
     for table in &tables {
-        for call in [
-            "iter",
-            "iter_mut",
-            "keys",
-            "values",
-            "values_mut",
-            "drain",
-            "into_iter",
-        ] {
+        for call in ["iter", "iter_mut", "keys", "values", "values_mut", "drain", "into_iter"] {
             words.push(format!("{table}.{call}("));
         }
         words.push(format!("in &self.{table} "));
@@ -217,10 +175,7 @@ fn the_core_is_pure() {
     check(purity);
     let lib = fs::read_to_string(root().join("partisan-proto/src/lib.rs")).unwrap();
     for attribute in ["#![no_std]", "#![forbid(unsafe_code)]"] {
-        assert!(
-            lib.contains(attribute),
-            "partisan-proto/src/lib.rs: put {attribute} back"
-        );
+        assert!(lib.contains(attribute), "partisan-proto/src/lib.rs: put {attribute} back");
     }
 }
 
@@ -241,14 +196,10 @@ fn the_top_level_is_as_designed() {
 fn numbers_after(text: &str, word: &str) -> Vec<usize> {
     let digits = |at: usize| {
         let rest = &text[at + word.len()..];
-        let end = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         rest[..end].parse().ok()
     };
-    text.match_indices(word)
-        .filter_map(|(at, _)| digits(at))
-        .collect()
+    text.match_indices(word).filter_map(|(at, _)| digits(at)).collect()
 }
 
 #[test]
@@ -258,21 +209,13 @@ fn invariants_are_numbered_and_those_named_in_code_exist() {
     };
     let stated = numbers_after(&text, "**Invariant ");
     let gapless: Vec<usize> = (1..=stated.len()).collect();
-    assert!(
-        !stated.is_empty(),
-        "ARCHITECTURE.md: state each as `**Invariant N.**`"
-    );
-    assert_eq!(
-        stated, gapless,
-        "ARCHITECTURE.md: number the invariants from 1, without gaps"
-    );
+    assert!(!stated.is_empty(), "ARCHITECTURE.md: state each as `**Invariant N.**`");
+    assert_eq!(stated, gapless, "ARCHITECTURE.md: number the invariants from 1, without gaps");
     check(|source| {
         let named = ["Invariant ", "invariant "].iter();
         let named = named.flat_map(|word| numbers_after(&source.text, word));
         let unknown = named.filter(|number| !stated.contains(number));
-        unknown
-            .map(|number| format!("{}: there is no invariant {number}", source.path))
-            .collect()
+        unknown.map(|number| format!("{}: there is no invariant {number}", source.path)).collect()
     });
 }
 
@@ -287,18 +230,12 @@ mod the_rules_can_be_broken {
     fn by_long_files_and_functions() {
         let long = "//! x\n".repeat(LONGEST_FILE + 1);
         assert_eq!(file_length(&core(&long)).len(), 1);
-        let tests = format!(
-            "//! x\n#[cfg(test)]\nmod tests {{\n{}}}\n",
-            "x\n".repeat(700)
-        );
+        let tests = format!("//! x\n#[cfg(test)]\nmod tests {{\n{}}}\n", "x\n".repeat(700));
         assert_eq!(file_length(&core(&tests)), Complaints::new());
         let function =
             |lines| format!("fn a(x: [u8; 4]) {{\n{}}}\nfn b();\n", "x;\n".repeat(lines));
         assert_eq!(function_length(&core(&function(LONGEST_FUNCTION))).len(), 1);
-        assert_eq!(
-            function_length(&core(&function(LONGEST_FUNCTION - 2))).len(),
-            0
-        );
+        assert_eq!(function_length(&core(&function(LONGEST_FUNCTION - 2))).len(), 0);
     }
 
     #[test]

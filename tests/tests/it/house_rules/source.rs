@@ -32,17 +32,8 @@ impl Source {
         let inline = (1..code.len()).find(|line| {
             code[*line].starts_with("mod tests {") && code[line - 1].trim() == "#[cfg(test)]"
         });
-        let tests_at = if test_file {
-            0
-        } else {
-            inline.unwrap_or(code.len())
-        };
-        Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            code,
-            tests_at,
-        }
+        let tests_at = if test_file { 0 } else { inline.unwrap_or(code.len()) };
+        Self { path: path.to_owned(), text: text.to_owned(), code, tests_at }
     }
 
     /// All of the repository.
@@ -92,16 +83,10 @@ fn blank(text: &str) -> String {
 
 /// Where the comment or literal that begins at `at` ends; `at` when none begins there.
 fn skipped(chars: &[char], at: usize) -> usize {
-    let starts = |text: &str| {
-        text.chars()
-            .enumerate()
-            .all(|(i, c)| chars.get(at + i) == Some(&c))
-    };
+    let starts = |text: &str| text.chars().enumerate().all(|(i, c)| chars.get(at + i) == Some(&c));
     let after = |from: usize, text: &str| {
         let pattern: Vec<char> = text.chars().collect();
-        let found = chars[from..]
-            .windows(pattern.len())
-            .position(|window| window == pattern);
+        let found = chars[from..].windows(pattern.len()).position(|window| window == pattern);
         found.map_or(chars.len(), |place| from + place + pattern.len())
     };
     let inside_word = at > 0 && (chars[at - 1].is_alphanumeric() || chars[at - 1] == '_');
@@ -133,10 +118,6 @@ fn quoted(chars: &[char], mut at: usize, quote: char) -> usize {
 fn comments_and_literals_are_no_code() {
     let text = "let a = \"{ // \\\" {\"; // todo!()\nlet b = '{'; /* { */ let c: &'static str = r#\"{\"#;\n";
     let source = Source::new("x.rs", text);
-    assert!(
-        !source.code.concat().contains(['{', '/']),
-        "{:?}",
-        source.code
-    );
+    assert!(!source.code.concat().contains(['{', '/']), "{:?}", source.code);
     assert!(source.code[1].contains("let c: &'static str ="));
 }

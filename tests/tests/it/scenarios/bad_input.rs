@@ -15,19 +15,13 @@ on_both! {
 }
 
 fn with_secret(secret: Option<&str>) -> Config {
-    Config {
-        secret: secret.map(|text| Secret(text.into())),
-        ..Config::default()
-    }
+    Config { secret: secret.map(|text| Secret(text.into())), ..Config::default() }
 }
 
 const GOOD: Option<&str> = Some("correct horse battery staple");
 
 fn another_cluster(cluster: &mut impl Cluster) {
-    let stranger = Config {
-        cluster: ClusterName::new("elsewhere").unwrap(),
-        ..Config::default()
-    };
+    let stranger = Config { cluster: ClusterName::new("elsewhere").unwrap(), ..Config::default() };
     is_refused(cluster, &Config::default(), stranger, Refusal::Cluster);
 }
 
@@ -37,21 +31,11 @@ fn another_secret(cluster: &mut impl Cluster) {
 }
 
 fn no_secret(cluster: &mut impl Cluster) {
-    is_refused(
-        cluster,
-        &with_secret(GOOD),
-        with_secret(None),
-        Refusal::Secret,
-    );
+    is_refused(cluster, &with_secret(GOOD), with_secret(None), Refusal::Secret);
 }
 
 fn an_unneeded_secret(cluster: &mut impl Cluster) {
-    is_refused(
-        cluster,
-        &with_secret(None),
-        with_secret(GOOD),
-        Refusal::Secret,
-    );
+    is_refused(cluster, &with_secret(None), with_secret(GOOD), Refusal::Secret);
 }
 
 fn the_same_secret(cluster: &mut impl Cluster) {
@@ -78,10 +62,7 @@ fn is_refused(cluster: &mut impl Cluster, ours: &Config, theirs: Config, refusal
         counters.refused + counters.refused_by_peer
     };
     assert!(refusals(0) > 0 && refusals(1) > 0 && refusals(stranger) > 1);
-    assert_eq!(
-        (cluster.counters(0).sessions, cluster.counters(1).sessions),
-        before
-    );
+    assert_eq!((cluster.counters(0).sessions, cluster.counters(1).sessions), before);
     assert!(cluster.is_mesh(&[0, 1]) && cluster.is_mesh(&[stranger]));
     cluster.exchange(&[0, 1], (ChannelId::DEFAULT, None));
 }
@@ -96,17 +77,11 @@ fn a_duplicate_name_alive_elsewhere() {
         cluster.join(double, 0);
         let told = |note: &Notification| matches!(note, Notification::DuplicateName { .. });
         cluster.wait("news of the double", |cluster| {
-            [2, double]
-                .iter()
-                .any(|node| cluster.notifications(*node).iter().any(told))
+            [2, double].iter().any(|node| cluster.notifications(*node).iter().any(told))
         });
         cluster.exchange(&[0, 1], (ChannelId::DEFAULT, None));
         for node in [0, 1] {
-            assert_eq!(
-                cluster.members(node).len(),
-                3,
-                "one of the name, on node {node}"
-            );
+            assert_eq!(cluster.members(node).len(), 3, "one of the name, on node {node}");
         }
     });
 }

@@ -27,9 +27,7 @@ fn counts(cluster: &mut impl Cluster) {
         assert_eq!(cluster.connections(node).len(), 3 * 5);
         let deliveries = cluster.deliveries(node);
         for (channel, name, _) in config.channels.iter().skip(1) {
-            let of = deliveries
-                .iter()
-                .filter(|delivery| delivery.channel == channel);
+            let of = deliveries.iter().filter(|delivery| delivery.channel == channel);
             assert_eq!(of.count(), 3, "as sent, by {name}");
         }
     }
@@ -71,10 +69,7 @@ fn unlike_channels_meet_in_the_middle(cluster: &mut impl Cluster) {
     let error = CommandError::NoSuchChannel(cluster.id(2));
     assert_eq!(cluster.wait_for_answer(asked), Err(error));
     let asked = cluster.send(0, 1, (ChannelId(9), None), "on no channel");
-    assert_eq!(
-        cluster.wait_for_answer(asked),
-        Err(CommandError::UnknownChannel(9))
-    );
+    assert_eq!(cluster.wait_for_answer(asked), Err(CommandError::UnknownChannel(9)));
 }
 
 /// What is sent with a key on a channel never overtakes by way of another channel, whatever happens
@@ -99,47 +94,24 @@ fn a_channel_that_is_down_is_not_replaced(cluster: &mut impl Cluster) {
         }
     }
     let last = accepted.last().cloned();
-    cluster.wait("the last", |cluster| {
-        cluster.texts(1, 0).last() == last.as_ref()
-    });
+    cluster.wait("the last", |cluster| cluster.texts(1, 0).last() == last.as_ref());
     let found = cluster.texts(1, 0);
-    assert!(
-        found.is_sorted() && found.windows(2).all(|two| two[0] != two[1]),
-        "{found:?}"
-    );
+    assert!(found.is_sorted() && found.windows(2).all(|two| two[0] != two[1]), "{found:?}");
     assert!(found.len() >= 20, "{found:?}");
-    assert!(
-        cluster
-            .deliveries(1)
-            .iter()
-            .all(|delivery| delivery.channel == bulk)
-    );
+    assert!(cluster.deliveries(1).iter().all(|delivery| delivery.channel == bulk));
 }
 
 /// More lanes, fewer lanes and other channels after a restart: both sides have the same.
 fn another_configuration_after_a_restart(cluster: &mut impl Cluster) {
     cluster.form(3, &with_channels(&[("default", 2), ("bulk", 2)]));
-    for lives in [
-        &[("default", 1), ("bulk", 4)][..],
-        &[("default", 2), ("new", 1)],
-        &[],
-    ] {
+    for lives in [&[("default", 1), ("bulk", 4)][..], &[("default", 2), ("new", 1)], &[]] {
         let config = with_channels(lives);
         cluster.crash(1);
         cluster.reconfigure(1, config.clone());
-        cluster.restart(
-            1,
-            Restart {
-                keep_state: true,
-                new_address: false,
-            },
-        );
+        cluster.restart(1, Restart { keep_state: true, new_address: false });
         cluster.wait_for_mesh(&[0, 1, 2]);
         let lanes = |name: &str, most: usize| {
-            let own = config
-                .channels
-                .id(name)
-                .and_then(|id| config.channels.options(id));
+            let own = config.channels.id(name).and_then(|id| config.channels.options(id));
             own.map_or(0, |own| most.min(own.parallelism.into()))
         };
         let expected = 1 + lanes("default", 2) + lanes("bulk", 2);
@@ -147,14 +119,8 @@ fn another_configuration_after_a_restart(cluster: &mut impl Cluster) {
             let (one, another) = (cluster.id(1), cluster.id(other));
             let here = cluster.connections(1);
             let there = cluster.connections(other);
-            assert_eq!(
-                here.iter().filter(|info| info.peer == another).count(),
-                expected
-            );
-            assert_eq!(
-                there.iter().filter(|info| info.peer == one).count(),
-                expected
-            );
+            assert_eq!(here.iter().filter(|info| info.peer == another).count(), expected);
+            assert_eq!(there.iter().filter(|info| info.peer == one).count(), expected);
         }
         cluster.exchange(&[0, 1, 2], (ChannelId::DEFAULT, Some(3)));
     }
@@ -179,11 +145,7 @@ mod isolation_head_of_line {
             cluster.send(0, 1, (ChannelId::DEFAULT, None), "ping");
             cluster.world.run_for(Duration::from_secs(2));
             let deliveries = cluster.deliveries(1);
-            assert!(
-                deliveries
-                    .iter()
-                    .any(|delivery| &delivery.payload[..] == b"ping")
-            );
+            assert!(deliveries.iter().any(|delivery| &delivery.payload[..] == b"ping"));
             assert!(deliveries.len() < 11, "the others are still under way");
             cluster.wait("all of them", |cluster| cluster.deliveries(1).len() == 11);
         });

@@ -23,13 +23,7 @@ fn on_down_fires_once(cluster: &mut impl Cluster) {
         assert_eq!(ends(cluster, node, 3), (1, 3), "on node {node}");
         assert!(cluster.knows(node, 3), "down is not gone");
     }
-    cluster.restart(
-        3,
-        Restart {
-            keep_state: true,
-            new_address: false,
-        },
-    );
+    cluster.restart(3, Restart { keep_state: true, new_address: false });
     cluster.wait_for_mesh(&[0, 1, 2, 3]);
     for node in 0..3 {
         assert_eq!(ends(cluster, node, 3), (1, 3), "on node {node}");
@@ -87,12 +81,6 @@ fn a_stopped_node_stays_a_member(cluster: &mut impl Cluster) {
         assert!(cluster.knows(node, 2));
     }
     cluster.crash(2);
-    cluster.restart(
-        2,
-        Restart {
-            keep_state: true,
-            new_address: true,
-        },
-    );
+    cluster.restart(2, Restart { keep_state: true, new_address: true });
     cluster.wait_for_mesh(&[0, 1, 2]);
 }

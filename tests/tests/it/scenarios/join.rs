@@ -35,18 +35,10 @@ fn sync_join_returns_after_connected(cluster: &mut impl Cluster) {
     // Now, not soon:
     assert_eq!(answer, Ok(Answer::Joined(cluster.id(0))));
     assert!(cluster.is_connected(joiner, 0));
-    assert_eq!(
-        cluster.members(joiner).len(),
-        4,
-        "the contact's members are known"
-    );
+    assert_eq!(cluster.members(joiner).len(), 4, "the contact's members are known");
     cluster.wait_for_mesh(&[0, 1, 2, 3]);
     let again = cluster.sync_join(joiner, 0, LONG);
-    assert_eq!(
-        cluster.wait_for_answer(again),
-        answer,
-        "when connected already"
-    );
+    assert_eq!(cluster.wait_for_answer(again), answer, "when connected already");
 }
 
 fn sync_join_timeout(cluster: &mut impl Cluster) {
@@ -54,9 +46,7 @@ fn sync_join_timeout(cluster: &mut impl Cluster) {
     cluster.crash(0);
     let asked = cluster.sync_join(1, 0, SHORT);
     match cluster.wait_for_answer(asked) {
-        Err(CommandError::JoinTimeout {
-            last: Some(JoinError::Open(_)),
-        }) => {}
+        Err(CommandError::JoinTimeout { last: Some(JoinError::Open(_)) }) => {}
         other => panic!("{other:?}"),
     }
     // The join itself goes on.
@@ -105,12 +95,7 @@ fn retried_until_the_contact_is_there(cluster: &mut impl Cluster) {
     assert!(cluster.wait_for_answer(asked).is_err());
     cluster.restart(0, Restart::default());
     cluster.wait_for_mesh(&[0, 1]);
-    let (joined, id) = (
-        Notification::JoinEnded {
-            result: Ok(cluster.id(0)),
-        },
-        cluster.id(0),
-    );
+    let (joined, id) = (Notification::JoinEnded { result: Ok(cluster.id(0)) }, cluster.id(0));
     assert!(cluster.notifications(1).contains(&joined), "through {id}");
     cluster.exchange(&[0, 1], (ChannelId::DEFAULT, None));
 }
@@ -159,12 +144,7 @@ fn joining_a_member_again_changes_nothing(cluster: &mut impl Cluster) {
             |note: &&Notification| matches!(note, Notification::JoinEnded { result: Ok(_) });
         let expected = [1, 3][node];
         cluster.wait("the ends", |cluster| {
-            cluster
-                .notifications(node)
-                .iter()
-                .filter(|note| ended(note))
-                .count()
-                == expected
+            cluster.notifications(node).iter().filter(|note| ended(note)).count() == expected
         });
     }
     cluster.rest();
@@ -179,10 +159,8 @@ fn sessions(cluster: &impl Cluster, node: usize) -> u64 {
 /// Somebody else answers at the address of the node that was named.
 fn an_impostor_is_not_joined(cluster: &mut impl Cluster) {
     cluster.start(2, &Config::default());
-    let contact = Contact {
-        name: Some(NodeName::new("somebody-else").unwrap()),
-        ..cluster.contact(0)
-    };
+    let contact =
+        Contact { name: Some(NodeName::new("somebody-else").unwrap()), ..cluster.contact(0) };
     cluster.ask(1, Command::Join(contact));
     let error = DialError::Closed(CloseReason::Refused(Refusal::UnexpectedPeer));
     cluster.wait_for_note(
@@ -191,10 +169,7 @@ fn an_impostor_is_not_joined(cluster: &mut impl Cluster) {
         |note| matches!(note, Notification::DialFailed { error: found, .. } if *found == error),
     );
     let joined = |note: &Notification| {
-        matches!(
-            note,
-            Notification::MemberJoined { .. } | Notification::NodeUp { .. }
-        )
+        matches!(note, Notification::MemberJoined { .. } | Notification::NodeUp { .. })
     };
     for node in 0..2 {
         assert!(!cluster.notifications(node).iter().any(joined));
@@ -211,15 +186,8 @@ fn an_address_that_is_another_nodes_is_told_apart(cluster: &mut impl Cluster) {
         addresses: cluster.spec(0).addresses().to_vec(),
     };
     cluster.ask(2, Command::Join(misled));
-    let refused = |note: &Notification| {
-        matches!(
-            note,
-            Notification::DialFailed {
-                node: None | Some(_),
-                ..
-            }
-        )
-    };
+    let refused =
+        |note: &Notification| matches!(note, Notification::DialFailed { node: None | Some(_), .. });
     cluster.wait_for_note(2, "a failure", refused);
     assert!(cluster.is_mesh(&[0, 1]) && cluster.is_mesh(&[2]));
     cluster.join(2, 0);
@@ -230,17 +198,8 @@ fn oneself_is_refused(cluster: &mut impl Cluster) {
     cluster.form(2, &Config::default());
     let asked = cluster.join(0, 0);
     assert_eq!(cluster.wait_for_answer(asked), Err(CommandError::SelfJoin));
-    let contact = Contact {
-        addresses: vec![],
-        ..Contact::from(&*cluster.spec(0))
-    };
-    let asked = cluster.ask(
-        0,
-        Command::SyncJoin {
-            contact,
-            deadline: SHORT,
-        },
-    );
+    let contact = Contact { addresses: vec![], ..Contact::from(&*cluster.spec(0)) };
+    let asked = cluster.ask(0, Command::SyncJoin { contact, deadline: SHORT });
     assert_eq!(cluster.wait_for_answer(asked), Err(CommandError::SelfJoin));
     assert!(cluster.is_mesh(&[0, 1]));
 }
@@ -250,17 +209,8 @@ fn the_first_address_may_be_dead(cluster: &mut impl Cluster) {
     cluster.crash(2);
     let mut contact = cluster.contact(2);
     contact.addresses.extend(cluster.contact(0).addresses);
-    let asked = cluster.ask(
-        1,
-        Command::SyncJoin {
-            contact,
-            deadline: LONG,
-        },
-    );
-    assert_eq!(
-        cluster.wait_for_answer(asked),
-        Ok(Answer::Joined(cluster.id(0)))
-    );
+    let asked = cluster.ask(1, Command::SyncJoin { contact, deadline: LONG });
+    assert_eq!(cluster.wait_for_answer(asked), Ok(Answer::Joined(cluster.id(0))));
     cluster.wait_for_mesh(&[0, 1]);
 }
 
@@ -270,13 +220,7 @@ fn an_outdated_address_is_replaced(cluster: &mut impl Cluster) {
     cluster.rest();
     let before = cluster.spec(3);
     cluster.crash(3);
-    cluster.restart(
-        3,
-        Restart {
-            keep_state: false,
-            new_address: true,
-        },
-    );
+    cluster.restart(3, Restart { keep_state: false, new_address: true });
     assert_ne!(cluster.spec(3).addresses(), before.addresses());
     cluster.join(3, 1);
     cluster.wait_for_mesh(&[0, 1, 2, 3]);
@@ -316,21 +260,9 @@ fn a_renewed_spec_does_not_hold_up_sync_join(cluster: &mut impl Cluster) {
     cluster.form(2, &Config::default());
     cluster.crash(0);
     cluster.reconfigure(0, with_channels(&[("new", 2)]));
-    cluster.restart(
-        0,
-        Restart {
-            keep_state: true,
-            new_address: true,
-        },
-    );
+    cluster.restart(0, Restart { keep_state: true, new_address: true });
     let named = Contact::from(&*cluster.spec(0));
-    let asked = cluster.ask(
-        1,
-        Command::SyncJoin {
-            contact: named,
-            deadline: LONG,
-        },
-    );
+    let asked = cluster.ask(1, Command::SyncJoin { contact: named, deadline: LONG });
     let by_address = cluster.sync_join(1, 0, LONG);
     let joined = Ok(Answer::Joined(cluster.id(0)));
     assert_eq!(cluster.wait_for_answer(asked), joined);

@@ -52,16 +52,8 @@ fn no_resurrection_by_stale_gossip(cluster: &mut impl Cluster) {
     let gone = cluster.id(2);
     cluster.wait_for_note(0, "a down", |note| is_down(note, gone));
     cluster.ask(3, Command::Leave);
-    cluster.wait("the leave", |cluster| {
-        (0..2).all(|node| !cluster.knows(node, 3))
-    });
-    cluster.restart(
-        2,
-        Restart {
-            keep_state: true,
-            new_address: false,
-        },
-    );
+    cluster.wait("the leave", |cluster| (0..2).all(|node| !cluster.knows(node, 3)));
+    cluster.restart(2, Restart { keep_state: true, new_address: false });
     cluster.wait_for_mesh(&[0, 1, 2]);
     cluster.rest();
     assert!(cluster.is_mesh(&[0, 1, 2]) && cluster.is_mesh(&[3]));
@@ -125,19 +117,12 @@ fn the_left_are_not_dialled_any_more(cluster: &mut impl Cluster) {
 fn last_words_arrive(cluster: &mut impl Cluster) {
     let bulk = ChannelOptions { parallelism: 2 };
     let channels = Channels::new([("bulk".parse().unwrap(), bulk)]).unwrap();
-    let config = Config {
-        channels,
-        ..Config::default()
-    };
+    let config = Config { channels, ..Config::default() };
     cluster.form(4, &config);
     let bulk = config.channels.id("bulk").unwrap();
     for number in 0..60 {
         for to in 0..3 {
-            let channel = if number % 3 == 0 {
-                ChannelId::DEFAULT
-            } else {
-                bulk
-            };
+            let channel = if number % 3 == 0 { ChannelId::DEFAULT } else { bulk };
             cluster.send(3, to, (channel, Some(number)), &format!("word {number}"));
         }
     }

@@ -48,9 +48,7 @@ fn joins_on_both_sides_are_merged() {
         cluster.world.partition(&[&[0, 1, 4], &[2, 3, 5]]);
         cluster.join(4, 0);
         cluster.join(5, 2);
-        cluster.wait("both joins", |cluster| {
-            cluster.knows(1, 4) && cluster.knows(3, 5)
-        });
+        cluster.wait("both joins", |cluster| cluster.knows(1, 4) && cluster.knows(3, 5));
         cluster.world.run_for(SECOND * 100);
         cluster.world.heal();
         cluster.wait_for_mesh(&[0, 1, 2, 3, 4, 5]);
@@ -113,13 +111,7 @@ fn many_new_addresses_at_once() {
         }
         cluster.world.run_for(SECOND * 30);
         for node in [1, 2, 3, 4] {
-            cluster.restart(
-                node,
-                Restart {
-                    keep_state: true,
-                    new_address: node != 4,
-                },
-            );
+            cluster.restart(node, Restart { keep_state: true, new_address: node != 4 });
             cluster.world.run_for(SECOND * (cluster.seed() as u32 % 5));
         }
         cluster.wait_for_mesh(&all);
@@ -127,9 +119,7 @@ fn many_new_addresses_at_once() {
             let members = cluster.members(node);
             for other in all {
                 let spec = cluster.spec(other);
-                let found = members
-                    .iter()
-                    .filter(|member| member.spec.name() == spec.name());
+                let found = members.iter().filter(|member| member.spec.name() == spec.name());
                 let found = Vec::from_iter(found);
                 assert_eq!(found.len(), 1);
                 assert_eq!(found[0].spec, spec, "node {node} knows where {other} is");
@@ -155,13 +145,7 @@ fn churn() {
             let dead = cluster.world.hosts()[node].node().is_none();
             let (keep_state, new_address) = (next(2) == 0, next(3) == 0);
             match next(4) {
-                _ if dead => cluster.restart(
-                    node,
-                    Restart {
-                        keep_state,
-                        new_address,
-                    },
-                ),
+                _ if dead => cluster.restart(node, Restart { keep_state, new_address }),
                 0 => cluster.crash(node),
                 1 => drop(cluster.ask(node, partisan_proto::Command::Leave)),
                 _ => drop(cluster.join(node, other)),
@@ -176,13 +160,7 @@ fn churn() {
 fn finish(cluster: &mut Simulated) {
     for node in 0..8 {
         if cluster.world.hosts()[node].node().is_none() {
-            cluster.restart(
-                node,
-                Restart {
-                    keep_state: true,
-                    new_address: false,
-                },
-            );
+            cluster.restart(node, Restart { keep_state: true, new_address: false });
         }
     }
     cluster.world.run_for(SECOND * 60);

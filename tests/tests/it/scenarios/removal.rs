@@ -13,13 +13,7 @@ fn a_removed_dead_node_stays_out_until_it_joins(cluster: &mut impl Cluster) {
     cluster.form(4, &Config::default());
     cluster.rest();
     bury(cluster, 3);
-    cluster.restart(
-        3,
-        Restart {
-            keep_state: true,
-            new_address: true,
-        },
-    );
+    cluster.restart(3, Restart { keep_state: true, new_address: true });
     cluster.wait_for_note(3, "news of the removal", |note| {
         matches!(note, Notification::Removed { .. })
     });
@@ -34,13 +28,7 @@ fn a_removed_dead_node_stays_out_until_it_joins(cluster: &mut impl Cluster) {
 fn a_removed_dead_node_that_forgot_everything_may_join(cluster: &mut impl Cluster) {
     cluster.form(3, &Config::default());
     bury(cluster, 2);
-    cluster.restart(
-        2,
-        Restart {
-            keep_state: false,
-            new_address: false,
-        },
-    );
+    cluster.restart(2, Restart { keep_state: false, new_address: false });
     cluster.rest();
     assert!(cluster.is_mesh(&[0, 1]) && cluster.is_mesh(&[2]));
     cluster.join(2, 0);

@@ -35,17 +35,12 @@ fn with_delay(delayed: impl Fn(usize, usize) -> bool) {
         }
         let count =
             |cluster: &Simulated, to| cluster.texts(to, if to == SLOW { 0 } else { 2 }).len();
-        cluster.wait("them", |cluster| {
-            count(cluster, SLOW) == 2 && count(cluster, 0) == 2
-        });
+        cluster.wait("them", |cluster| count(cluster, SLOW) == 2 && count(cluster, 0) == 2);
         for (from, to) in [(0, SLOW), (SLOW, 0), (0, 1)] {
             let (arrived, _) = cluster.world.deliveries(to).last().unwrap();
             let took = arrived.since(sent);
             let least = Duration::from_millis(span(from, to).into());
-            assert!(
-                took >= least && took < least * 2,
-                "{from} to {to}: {took:?}"
-            );
+            assert!(took >= least && took < least * 2, "{from} to {to}: {took:?}");
         }
         assert_eq!(cluster.world.violations(), []);
     }

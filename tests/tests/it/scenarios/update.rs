@@ -19,10 +19,7 @@ fn update(cluster: &mut impl Cluster, node: usize, specs: Vec<NodeSpec>) {
 }
 
 fn specs(cluster: &impl Cluster, nodes: &[usize]) -> Vec<NodeSpec> {
-    nodes
-        .iter()
-        .map(|node| (*cluster.spec(*node)).clone())
-        .collect()
+    nodes.iter().map(|node| (*cluster.spec(*node)).clone()).collect()
 }
 
 fn joiners_join_and_leavers_are_removed(cluster: &mut impl Cluster) {

@@ -108,10 +108,7 @@ impl Full {
         theirs: &Summary,
     ) {
         let (first, last) = (theirs.first, theirs.last);
-        let ascending = theirs
-            .entries
-            .windows(2)
-            .all(|two| two[0].node < two[1].node);
+        let ascending = theirs.entries.windows(2).all(|two| two[0].node < two[1].node);
         let within = |entry: &SummaryEntry| (first..=last).contains(&entry.node);
         if first > last || !ascending || !theirs.entries.iter().all(within) {
             return;
@@ -152,12 +149,7 @@ impl Full {
                 newer.push(entry.node);
             }
         }
-        let told = |node: &NodeId| {
-            theirs
-                .entries
-                .binary_search_by_key(node, |e| e.node)
-                .is_ok()
-        };
+        let told = |node: &NodeId| theirs.entries.binary_search_by_key(node, |e| e.node).is_ok();
         let own = self.set.summary(theirs.first, theirs.last);
         newer.extend(own.map(|own| own.node).filter(|node| !told(node)));
         (newer, wanted)
@@ -213,11 +205,7 @@ fn send_piece(
     last: NodeId,
     entries: Bounded<SummaryEntry, MAX_SUMMARY>,
 ) {
-    let summary = Summary {
-        first,
-        last,
-        entries,
-    };
+    let summary = Summary { first, last, entries };
     cx.send(peer, ControlMessage::Gossip(Gossip::Summary(summary)));
 }
 

@@ -100,11 +100,7 @@ impl Full {
             joined: self.joined,
             spec: cx.me.spec.clone(),
         };
-        let entry = Entry {
-            node: self.me,
-            removed,
-            presence: Some(presence),
-        };
+        let entry = Entry { node: self.me, removed, presence: Some(presence) };
         // Only a limit could reject it, and the own entry is the first to be put.
         let _ = self.set.merge(&entry, cx.now);
     }
@@ -168,10 +164,7 @@ impl Full {
                 return false;
             }
         }
-        let removed = Entry {
-            presence: None,
-            ..entry.clone()
-        };
+        let removed = Entry { presence: None, ..entry.clone() };
         match self.set.merge(&removed, cx.now) {
             Ok(merged) => {
                 if merged.effect != Effect::Nothing {
@@ -261,11 +254,7 @@ impl Strategy for Full {
         node: NodeId,
         upto: Incarnation,
     ) {
-        let entry = Entry {
-            node,
-            removed: upto,
-            presence: None,
-        };
+        let entry = Entry { node, removed: upto, presence: None };
         self.learn(cx, out, node, &entry);
     }
 
@@ -308,10 +297,7 @@ impl Strategy for Full {
         let node = instance.node;
         let anchor = cx.routes.anchor(node);
         let dialled = anchor.is_some_and(|anchor| anchor.is_dialled());
-        let session = Session {
-            dialled,
-            ..Session::default()
-        };
+        let session = Session { dialled, ..Session::default() };
         self.sessions.insert(node, session);
         self.send_entries(cx, node, &[self.me]);
         if dialled {
@@ -437,10 +423,7 @@ impl Strategy for Full {
             presence: None,
         });
         let others = self.set.entries().filter(|entry| entry.node != self.me);
-        Saved {
-            joined: self.joined,
-            entries: own.into_iter().chain(others).collect(),
-        }
+        Saved { joined: self.joined, entries: own.into_iter().chain(others).collect() }
     }
 
     fn fingerprint(&self, hasher: &mut StableHasher) {
@@ -456,8 +439,5 @@ impl Strategy for Full {
 }
 
 fn member(presence: &Presence) -> Member {
-    Member {
-        incarnation: presence.incarnation,
-        spec: presence.spec.clone(),
-    }
+    Member { incarnation: presence.incarnation, spec: presence.spec.clone() }
 }

@@ -62,9 +62,7 @@ impl Full {
         let mut peers = useful(peers, &some);
         self.random.shuffle_front(&mut peers, self.fanout);
         for peer in peers.into_iter().take(self.fanout) {
-            let fresh = some
-                .iter()
-                .filter(|(node, from)| **from != peer && **node != peer);
+            let fresh = some.iter().filter(|(node, from)| **from != peer && **node != peer);
             let nodes: Vec<_> = fresh.map(|(node, _)| *node).collect();
             self.send_entries(cx, peer, &nodes);
         }

@@ -126,16 +126,8 @@ impl MemberSet {
             records: BTreeMap::new(),
             removals: BTreeSet::new(),
             members: 0,
-            digest: Digest {
-                entries: 0,
-                hash: 0,
-            },
-            counters: SetCounters {
-                malformed: 0,
-                collisions: 0,
-                refused: 0,
-                crowded_out: 0,
-            },
+            digest: Digest { entries: 0, hash: 0 },
+            counters: SetCounters { malformed: 0, collisions: 0, refused: 0, crowded_out: 0 },
         }
     }
 
@@ -282,18 +274,14 @@ impl MemberSet {
 
     /// Every entry, removals that are too old to be spread included, by identifier.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.records
-            .iter()
-            .map(|(node, record)| record.entry(*node))
+        self.records.iter().map(|(node, record)| record.entry(*node))
     }
 
     /// What a summary tells of the nodes from `first` to `last`: all that the digest counts.
     pub fn summary(&self, first: NodeId, last: NodeId) -> impl Iterator<Item = SummaryEntry> {
         let range = (first <= last).then(|| self.records.range(first..=last));
         let counted = range.into_iter().flatten();
-        counted
-            .filter(|(_, record)| record.counted)
-            .map(|(node, record)| record.summary(*node))
+        counted.filter(|(_, record)| record.counted).map(|(node, record)| record.summary(*node))
     }
 
     /// What a summary would tell of one node, counted or not.
@@ -351,13 +339,7 @@ impl MemberSet {
                 self.removals.insert((now, node));
             }
         }
-        let record = Record {
-            removed,
-            presence,
-            hash,
-            counted: true,
-            learned: now,
-        };
+        let record = Record { removed, presence, hash, counted: true, learned: now };
         self.records.insert(node, record);
         while self.removals.len() > self.limits.removals {
             if let Some((_, oldest)) = self.removals.first().copied() {
@@ -403,11 +385,7 @@ impl Record {
     }
 
     fn entry(&self, node: NodeId) -> Entry {
-        Entry {
-            node,
-            removed: self.removed,
-            presence: self.presence.clone(),
-        }
+        Entry { node, removed: self.removed, presence: self.presence.clone() }
     }
 
     fn summary(&self, node: NodeId) -> SummaryEntry {

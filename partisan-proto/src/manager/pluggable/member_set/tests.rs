@@ -35,11 +35,7 @@ fn present(name: &str, incarnation: u64, joined: u64, port: u16) -> Entry {
 }
 
 fn gone(name: &str, removed: u64) -> Entry {
-    Entry {
-        node: node(name),
-        removed: Incarnation(removed),
-        presence: None,
-    }
+    Entry { node: node(name), removed: Incarnation(removed), presence: None }
 }
 
 fn learn(set: &mut MemberSet, entry: &Entry) -> Effect {
@@ -180,15 +176,9 @@ fn equality_after_merging_both_ways_only() {
 #[test]
 fn effects_tell_joining_restarting_updating_and_leaving_apart() {
     let mut set = set();
-    assert_eq!(
-        learn(&mut set, &present("a", 1, 1, 1)),
-        Effect::Joined { again: false }
-    );
+    assert_eq!(learn(&mut set, &present("a", 1, 1, 1)), Effect::Joined { again: false });
     assert_eq!(learn(&mut set, &present("a", 1, 1, 1)), Effect::Nothing);
-    assert_eq!(
-        learn(&mut set, &present("a", 2, 1, 2)),
-        Effect::Joined { again: true }
-    );
+    assert_eq!(learn(&mut set, &present("a", 2, 1, 2)), Effect::Joined { again: true });
     assert_eq!(learn(&mut set, &present("a", 2, 1, 3)), Effect::Grew);
     assert_eq!(learn(&mut set, &present("a", 1, 1, 1)), Effect::Nothing);
     assert_eq!(learn(&mut set, &gone("a", 2)), Effect::Left);
@@ -216,25 +206,14 @@ fn removing_covers_the_newest_life_seen() {
     assert!(set.remove(node("a"), Incarnation(4), Instant::ZERO));
     assert_eq!(set.removed(node("a")), Incarnation(4));
     assert_eq!(learn(&mut set, &present("a", 4, 4, 1)), Effect::Nothing);
-    assert_eq!(
-        learn(&mut set, &present("a", 5, 5, 1)),
-        Effect::Joined { again: false }
-    );
+    assert_eq!(learn(&mut set, &present("a", 5, 5, 1)), Effect::Joined { again: false });
 }
 
 #[test]
 fn entries_that_contradict_themselves_are_ignored_and_counted() {
     let mut set = set();
-    let wrong_node = Entry {
-        node: node("b"),
-        ..present("a", 1, 1, 1)
-    };
-    let entries = [
-        wrong_node,
-        present("a", 1, 0, 1),
-        present("a", 0, 0, 1),
-        present("a", 1, 2, 1),
-    ];
+    let wrong_node = Entry { node: node("b"), ..present("a", 1, 1, 1) };
+    let entries = [wrong_node, present("a", 1, 0, 1), present("a", 0, 0, 1), present("a", 1, 2, 1)];
     for entry in &entries {
         assert_eq!(set.merge(entry, Instant::ZERO), Err(Rejected::Malformed));
     }
@@ -244,10 +223,7 @@ fn entries_that_contradict_themselves_are_ignored_and_counted() {
 
 #[test]
 fn one_member_too_many_is_refused_and_counted() {
-    let limits = Limits {
-        members: 2,
-        ..LIMITS
-    };
+    let limits = Limits { members: 2, ..LIMITS };
     let mut set = MemberSet::new(limits);
     learn(&mut set, &present("a", 1, 1, 1));
     learn(&mut set, &present("b", 1, 1, 2));
@@ -255,20 +231,14 @@ fn one_member_too_many_is_refused_and_counted() {
     assert_eq!(set.merge(&third, Instant::ZERO), Err(Rejected::Full));
     assert_eq!(set.counters().refused, 1);
     // Members known already still change, and one that leaves makes room.
-    assert_eq!(
-        learn(&mut set, &present("b", 2, 1, 4)),
-        Effect::Joined { again: true }
-    );
+    assert_eq!(learn(&mut set, &present("b", 2, 1, 4)), Effect::Joined { again: true });
     learn(&mut set, &gone("a", 1));
     assert_eq!(learn(&mut set, &third), Effect::Joined { again: false });
 }
 
 #[test]
 fn the_removal_learned_first_is_forgotten_first() {
-    let limits = Limits {
-        removals: 2,
-        ..LIMITS
-    };
+    let limits = Limits { removals: 2, ..LIMITS };
     let mut set = MemberSet::new(limits);
     for (second, name) in ["a", "b", "c"].into_iter().enumerate() {
         let now = Instant::from_secs(second as u64);
@@ -291,10 +261,8 @@ fn removals_leave_the_digest_first_and_memory_later() {
     assert_ne!(set.digest(), alone);
     set.age(Instant::from_secs(70));
     assert_eq!(set.digest(), alone);
-    let all = |set: &MemberSet| {
-        set.summary(NodeId::from_u64(0), NodeId::from_u64(u64::MAX))
-            .count()
-    };
+    let all =
+        |set: &MemberSet| set.summary(NodeId::from_u64(0), NodeId::from_u64(u64::MAX)).count();
     assert_eq!(all(&set), 1);
     // Out of the digest it still guards.
     assert_eq!(learn(&mut set, &present("b", 3, 3, 1)), Effect::Nothing);

@@ -40,10 +40,7 @@ fn knock_as(
 
 fn refused(refusal: Refusal) -> Change {
     let connection = ConnectionId::accepted(99);
-    Change::TurnAway {
-        connection,
-        refusal,
-    }
+    Change::TurnAway { connection, refusal }
 }
 
 fn admitted() -> Change {
@@ -82,11 +79,7 @@ fn a_restarted_node_keeps_its_stay_and_dials_the_members_it_knew() {
     let mut machine = machine("m", 1, 10, config(), Some(snapshot));
     let output = machine.start();
     assert_eq!(machine.names(), ["m", "other"]);
-    let kept = Change::Keep {
-        instance: instance(&other, 3),
-        spec: other.clone(),
-        patient: false,
-    };
+    let kept = Change::Keep { instance: instance(&other, 3), spec: other.clone(), patient: false };
     assert_eq!(output.changes, [kept]);
     assert!(output.notifications().is_empty());
     let snapshot = stored(&output);
@@ -188,10 +181,7 @@ fn a_node_with_our_name_is_turned_away() {
 
 #[test]
 fn a_full_node_turns_strangers_away_and_lets_members_in() {
-    let config = PluggableConfig {
-        max_members: 2,
-        ..config()
-    };
+    let config = PluggableConfig { max_members: 2, ..config() };
     let mut machine = machine("m", 1, 10, config, None);
     machine.start();
     let a = member(&mut machine, "a", 2);
@@ -225,18 +215,10 @@ fn another_live_node_with_our_name_is_told_once_and_not_fought() {
     let news = delta(&[entry_of(&double, 50, 50)]);
     let output = machine.receive(instance(&a, 1), news.clone());
     let at = Some(Box::new((*double).clone()));
-    assert_eq!(
-        output.notifications(),
-        [&Notification::DuplicateName { at }]
-    );
+    assert_eq!(output.notifications(), [&Notification::DuplicateName { at }]);
     assert!(machine.receive(instance(&a, 1), news).actions.is_empty());
     let refusal = Refusal::StaleIncarnation(Incarnation(50));
-    assert!(
-        machine
-            .change(Change::Outdated { refusal })
-            .actions
-            .is_empty()
-    );
+    assert!(machine.change(Change::Outdated { refusal }).actions.is_empty());
     assert_eq!(machine.me.instance.incarnation, Incarnation(10));
     let own = machine.manager.member(machine.me.instance.node).unwrap();
     assert_eq!(own.spec, machine.me.spec);

@@ -18,10 +18,7 @@ fn dialled(output: &Output) -> Vec<ContactId> {
 }
 
 fn sync(spec: &NodeSpec) -> Command {
-    SyncJoin {
-        contact: contact(spec),
-        deadline: DEADLINE,
-    }
+    SyncJoin { contact: contact(spec), deadline: DEADLINE }
 }
 
 fn done(ticket: u64) -> (Ticket, Result<Answer, CommandError>) {
@@ -44,10 +41,7 @@ fn fail(machine: &mut Machine<Pluggable>, contact: ContactId, refusal: Refusal) 
 /// The contact, called `a`, answers with itself and its digest.
 fn exchange(machine: &mut Machine<Pluggable>, spec: &Arc<NodeSpec>) -> Output {
     let mut output = machine.receive(instance(spec, 1), delta(&[entry_of(spec, 1, 1)]));
-    let answer = digest(Digest {
-        entries: 7,
-        hash: 7,
-    });
+    let answer = digest(Digest { entries: 7, hash: 7 });
     let more = machine.receive(instance(spec, 1), answer);
     output.actions.extend(more.actions);
     output.changes.extend(more.changes);
@@ -95,20 +89,14 @@ fn joining_oneself_is_refused_by_name_and_by_address() {
 #[test]
 fn a_contact_without_addresses_is_refused() {
     let mut machine = started();
-    let nowhere = Contact {
-        name: None,
-        addresses: vec![],
-    };
+    let nowhere = Contact { name: None, addresses: vec![] };
     let output = machine.command(1, Join(nowhere));
     assert_eq!(output.replies(), [failed(1, CommandError::NoAddress)]);
 }
 
 #[test]
 fn too_many_joins_are_refused_and_the_same_target_counts_once() {
-    let config = PluggableConfig {
-        max_joins: 2,
-        ..config()
-    };
+    let config = PluggableConfig { max_joins: 2, ..config() };
     let mut machine = machine("m", 1, 10, config, None);
     machine.start();
     for ticket in 0..2 {
@@ -133,10 +121,7 @@ fn joining_a_member_again_changes_nothing() {
     let output = machine.command(1, Join(contact(&a)));
     assert_eq!(output.replies(), [done(1)]);
     let result = Ok(a.id());
-    assert_eq!(
-        output.notifications(),
-        [&Notification::JoinEnded { result }]
-    );
+    assert_eq!(output.notifications(), [&Notification::JoinEnded { result }]);
     assert!(output.changes.is_empty());
 }
 
@@ -160,10 +145,7 @@ fn permanent_refusals_end_a_join() {
         let replies = output.replies();
         assert_eq!(replies, [failed(1, CommandError::Join(error.clone()))]);
         let result = Err(error);
-        assert_eq!(
-            output.notifications(),
-            [&Notification::JoinEnded { result }]
-        );
+        assert_eq!(output.notifications(), [&Notification::JoinEnded { result }]);
         assert!(machine.timers.due(Timer::EndJoin(Ticket(1))).is_none());
     }
 }
@@ -284,10 +266,7 @@ fn a_contact_that_turns_out_to_be_a_connected_member_ends_the_join() {
     let node = a.id();
     let output = machine.change(Change::ContactReached { contact, node });
     let result = Ok(node);
-    assert_eq!(
-        output.notifications(),
-        [&Notification::JoinEnded { result }]
-    );
+    assert_eq!(output.notifications(), [&Notification::JoinEnded { result }]);
 }
 
 #[test]
@@ -312,8 +291,5 @@ fn stopping_answers_who_waits_and_ends_the_joins() {
     assert_eq!(output.replies(), [failed(1, CommandError::Stopping)]);
     assert_eq!(output.changes, [Change::DropContact { contact }]);
     let result = Err(JoinError::Cancelled);
-    assert_eq!(
-        output.notifications(),
-        [&Notification::JoinEnded { result }]
-    );
+    assert_eq!(output.notifications(), [&Notification::JoinEnded { result }]);
 }

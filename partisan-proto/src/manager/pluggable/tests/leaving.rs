@@ -128,10 +128,7 @@ fn the_removal_of_an_earlier_stay_does_no_harm() {
     assert!(output.notifications().is_empty());
     assert_eq!(machine.names(), ["a", "m"]);
     // The peer is told that this node is there.
-    let own = Entry {
-        removed: Incarnation(9),
-        ..entry_of(&machine.me.spec, 10, 10)
-    };
+    let own = Entry { removed: Incarnation(9), ..entry_of(&machine.me.spec, 10, 10) };
     assert_eq!(told(&output, A), [own]);
 }
 
@@ -146,11 +143,7 @@ fn refused_as_removed_a_node_begins_anew_and_its_joins_go_on() {
     let refusal = Refusal::Removed(Incarnation(30));
     let output = machine.change(Change::Outdated { refusal });
     assert_eq!(machine.me.instance.incarnation, Incarnation(31));
-    assert!(
-        output
-            .changes
-            .contains(&Change::DropContact { contact: first })
-    );
+    assert!(output.changes.contains(&Change::DropContact { contact: first }));
     let dials = |change: &&Change| matches!(change, Change::DialContact { .. });
     assert_eq!(output.changes.iter().filter(dials).count(), 1);
     let incarnation = Incarnation(31);

@@ -57,11 +57,7 @@ fn entry_of(spec: &Arc<NodeSpec>, incarnation: u64, joined: u64) -> Entry {
 }
 
 fn removal(node: NodeId, upto: u64) -> Entry {
-    Entry {
-        node,
-        removed: Incarnation(upto),
-        presence: None,
-    }
+    Entry { node, removed: Incarnation(upto), presence: None }
 }
 
 fn delta(entries: &[Entry]) -> ControlMessage {
@@ -96,8 +92,7 @@ fn told(output: &Output, connection: ConnectionId) -> Vec<Entry> {
 
 fn digests(output: &Output) -> usize {
     let sent = output.sent().into_iter();
-    sent.filter(|(_, m)| matches!(m, ControlMessage::Gossip(Gossip::Digest(_))))
-        .count()
+    sent.filter(|(_, m)| matches!(m, ControlMessage::Gossip(Gossip::Digest(_)))).count()
 }
 
 /// `count` started nodes called `n0001`, `n0002`..., each alone.

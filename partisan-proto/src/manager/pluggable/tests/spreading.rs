@@ -50,9 +50,7 @@ fn own_digest(machine: &mut Machine<Pluggable>) -> ControlMessage {
     machine.down(instance(&probe, 1));
     let mut sent = output.sent().into_iter();
     let digest = |m: &&ControlMessage| matches!(m, ControlMessage::Gossip(Gossip::Digest(_)));
-    sent.find_map(|(_, m)| Some(m).filter(digest))
-        .unwrap()
-        .clone()
+    sent.find_map(|(_, m)| Some(m).filter(digest)).unwrap().clone()
 }
 
 #[test]
@@ -87,10 +85,7 @@ fn a_joiner_that_knows_nobody_is_told_everything_at_once() {
 #[test]
 fn a_different_digest_is_answered_with_a_summary_of_everything() {
     let (mut machine, a) = informed(2_000);
-    let other = digest(Digest {
-        entries: 3,
-        hash: 3,
-    });
+    let other = digest(Digest { entries: 3, hash: 3 });
     let output = machine.receive(instance(&a, 1), other);
     let pieces = summaries(&output);
     assert_eq!(pieces.len(), 2);
@@ -113,10 +108,7 @@ fn a_summary_is_answered_with_what_is_newer_and_a_request_for_what_is_not() {
     other.receive(instance(&known, 1), delta(&entries));
     let output = other.receive(instance(&known, 1), digest(Digest::default()));
     let summary = summaries(&output)[0].clone();
-    let answer = machine.receive(
-        instance(&a, 1),
-        ControlMessage::Gossip(Gossip::Summary(summary)),
-    );
+    let answer = machine.receive(instance(&a, 1), ControlMessage::Gossip(Gossip::Summary(summary)));
     let mut wanted = requests(&answer);
     wanted.sort_unstable();
     let mut expected = vec![newer.id(), new.id()];
@@ -137,19 +129,9 @@ fn a_summary_out_of_order_or_range_is_ignored() {
     let reversed = good.entries.iter().rev().copied();
     let (first, last) = (good.first, good.last);
     let bad = [
-        Summary {
-            entries: Bounded::from_first(reversed),
-            ..good.clone()
-        },
-        Summary {
-            last: first,
-            ..good.clone()
-        },
-        Summary {
-            first: last,
-            last: first,
-            entries: Bounded::new(),
-        },
+        Summary { entries: Bounded::from_first(reversed), ..good.clone() },
+        Summary { last: first, ..good.clone() },
+        Summary { first: last, last: first, entries: Bounded::new() },
     ];
     for summary in bad {
         let message = ControlMessage::Gossip(Gossip::Summary(summary));
@@ -164,10 +146,7 @@ fn a_request_is_answered_even_for_what_is_unknown() {
     let nodes = Bounded::from_first([known.id(), unknown.id()]);
     let request = ControlMessage::Gossip(Gossip::Request(Request { nodes }));
     let output = machine.receive(instance(&a, 1), request);
-    assert_eq!(
-        told(&output, A),
-        [entry_of(&known, 1, 1), removal(unknown.id(), 0)]
-    );
+    assert_eq!(told(&output, A), [entry_of(&known, 1, 1), removal(unknown.id(), 0)]);
 }
 
 #[test]
@@ -227,17 +206,10 @@ fn a_member_that_restarts_replaces_its_spec() {
     let moved = spec_at("a", 77);
     let output = machine.receive(instance(&a, 1), delta(&[entry_of(&moved, 2, 1)]));
     let patient = machine.me.instance.node > moved.id();
-    let keep = Change::Keep {
-        instance: instance(&moved, 2),
-        spec: moved.clone(),
-        patient,
-    };
+    let keep = Change::Keep { instance: instance(&moved, 2), spec: moved.clone(), patient };
     assert_eq!(output.changes, [keep, Change::MembersChanged]);
     let (spec, incarnation) = (moved, Incarnation(2));
-    assert_eq!(
-        output.notifications(),
-        [&Notification::MemberJoined { spec, incarnation }]
-    );
+    assert_eq!(output.notifications(), [&Notification::MemberJoined { spec, incarnation }]);
     assert_eq!(machine.names(), ["a", "m"]);
 }
 
@@ -252,12 +224,7 @@ fn of_two_members_the_smaller_identifier_dials_at_once() {
     let own = machine.me.instance.node;
     let mut patient = 0;
     for change in &output.changes {
-        if let Change::Keep {
-            instance,
-            patient: waits,
-            ..
-        } = change
-        {
+        if let Change::Keep { instance, patient: waits, .. } = change {
             assert_eq!(*waits, own > instance.node);
             patient += usize::from(*waits);
         }
@@ -289,10 +256,7 @@ fn large_entries_make_more_deltas_that_each_fit_a_frame() {
 
 #[test]
 fn removals_beyond_the_limit_forget_the_oldest() {
-    let config = PluggableConfig {
-        max_removals: 3,
-        ..config()
-    };
+    let config = PluggableConfig { max_removals: 3, ..config() };
     let mut machine = machine("m", 1, 10, config, None);
     let mut stored = machine.start();
     let a = member(&mut machine, "a", 2);
@@ -393,10 +357,7 @@ fn a_round_of_one_node_among_a_thousand_costs_three_digests() {
     let output = machine.fire(Timer::Gossip);
     let sent = output.sent();
     assert_eq!(sent.len(), 3);
-    assert!(
-        sent.iter()
-            .all(|(_, message)| bytes(message) <= DIGEST_FRAME)
-    );
+    assert!(sent.iter().all(|(_, message)| bytes(message) <= DIGEST_FRAME));
 }
 
 #[test]

@@ -57,9 +57,7 @@ pub(crate) async fn receive_numbered(
         let Numbered { key, number } = message.decode()?;
         let wanted = next.entry((message.from, key)).or_default();
         if number != *wanted || message.channel != channel {
-            return Err(Broken(format!(
-                "{short} got message {number} of key {key}, not {wanted}"
-            )));
+            return Err(Broken(format!("{short} got message {number} of key {key}, not {wanted}")));
         }
         *wanted += 1;
     }
@@ -78,28 +76,13 @@ pub(crate) async fn keyed(stage: &mut Stage, cast: &Cast) -> Result<(), Broken> 
     for actor in cast.living() {
         let inbox = actor.node.inbox()?;
         let senders = ids.len() - 1;
-        receiving.spawn(receive_numbered(
-            actor.short,
-            inbox,
-            channel,
-            senders,
-            MESSAGES_A_KEY,
-        ));
+        receiving.spawn(receive_numbered(actor.short, inbox, channel, senders, MESSAGES_A_KEY));
     }
     let start = Instant::now();
     let mut sending = JoinSet::new();
     for actor in cast.living() {
-        let others = ids
-            .iter()
-            .copied()
-            .filter(|id| *id != actor.node.id())
-            .collect();
-        sending.spawn(send_numbered(
-            actor.node.clone(),
-            others,
-            channel,
-            MESSAGES_A_KEY,
-        ));
+        let others = ids.iter().copied().filter(|id| *id != actor.node.id()).collect();
+        sending.spawn(send_numbered(actor.node.clone(), others, channel, MESSAGES_A_KEY));
     }
     while let Some(sent) = sending.join_next().await {
         sent??;
@@ -116,10 +99,7 @@ pub(crate) async fn keyed(stage: &mut Stage, cast: &Cast) -> Result<(), Broken> 
         span(took),
         number(rate)
     ));
-    stage.kept(&format!(
-        "all {} arrived once, in the order of their keys",
-        number(total)
-    ));
+    stage.kept(&format!("all {} arrived once, in the order of their keys", number(total)));
     stage.pause(500).await;
     Ok(())
 }

@@ -10,9 +10,8 @@ use partisan_tokio::{ChannelId, ChannelName, Channels, Config, Node, NodeId, Nod
 use super::stage::{NAME, Stage};
 use super::{Broken, DEADLINE};
 
-const NAMES: [&str; 12] = [
-    "ada", "ben", "cleo", "dan", "eve", "finn", "gwen", "hugo", "iris", "jack", "kira", "liam",
-];
+const NAMES: [&str; 12] =
+    ["ada", "ben", "cleo", "dan", "eve", "finn", "gwen", "hugo", "iris", "jack", "kira", "liam"];
 
 /// How many lanes the channel `bulk` has.
 pub(crate) const BULK_LANES: u8 = 2;
@@ -60,40 +59,23 @@ impl Drop for States {
 }
 
 fn config() -> Result<Config, Broken> {
-    let options = ChannelOptions {
-        parallelism: BULK_LANES,
-    };
+    let options = ChannelOptions { parallelism: BULK_LANES };
     let channels = Channels::new([(ChannelName::new("bulk")?, options)])?;
-    Ok(Config {
-        channels,
-        ..Config::default()
-    })
+    Ok(Config { channels, ..Config::default() })
 }
 
 impl Cast {
     /// Starts the nodes, which do not know each other.
     pub(crate) async fn assemble(stage: &mut Stage, count: usize) -> Result<Self, Broken> {
         stage.act(&format!("{count} nodes start")).await;
-        let mut cast = Self {
-            actors: Vec::new(),
-            _states: States::new()?,
-        };
+        let mut cast = Self { actors: Vec::new(), _states: States::new()? };
         for short in NAMES.into_iter().take(count) {
             let settings = Settings::new(NodeName::new(&format!("{short}@127.0.0.1"))?)
                 .config(config()?)
                 .state_dir(cast._states.path());
             let node = Node::start(settings.clone()).await?;
-            stage.say(&format!(
-                "{NAME}{short}{NAME:#} listens at {}",
-                address(&node)
-            ));
-            cast.actors.push(Actor {
-                short,
-                settings,
-                node,
-                present: true,
-                member: true,
-            });
+            stage.say(&format!("{NAME}{short}{NAME:#} listens at {}", address(&node)));
+            cast.actors.push(Actor { short, settings, node, present: true, member: true });
         }
         stage.show(&format!(
             "channels: membership (1 connection to each peer), default (1), bulk ({BULK_LANES})"
@@ -135,15 +117,9 @@ impl Cast {
         let mut expected: Vec<NodeId> = self.living().map(|actor| actor.node.id()).collect();
         expected.sort_unstable();
         for actor in self.living() {
-            let waited = actor
-                .node
-                .wait_until(DEADLINE, |view| agrees(view, &expected))
-                .await;
+            let waited = actor.node.wait_until(DEADLINE, |view| agrees(view, &expected)).await;
             waited.map_err(|error| {
-                Broken(format!(
-                    "{} is not connected to all others: {error}",
-                    actor.short
-                ))
+                Broken(format!("{} is not connected to all others: {error}", actor.short))
             })?;
         }
         Ok(())
@@ -160,7 +136,5 @@ fn agrees(view: &View, expected: &[NodeId]) -> bool {
 /// Where a node listens.
 pub(crate) fn address(node: &Node) -> String {
     let spec = node.spec();
-    spec.addresses()
-        .first()
-        .map_or_else(String::new, ToString::to_string)
+    spec.addresses().first().map_or_else(String::new, ToString::to_string)
 }

@@ -83,40 +83,28 @@ pub(crate) async fn kill(
     let actor = cast.actor(victim);
     let short = actor.short;
     stage.act(&format!("{short} is killed")).await;
-    let before = Before {
-        address: address(&actor.node),
-        incarnation: actor.node.instance().incarnation,
-    };
+    let before =
+        Before { address: address(&actor.node), incarnation: actor.node.instance().incarnation };
     let start = Instant::now();
     let mut watching = watchers(cast, victim, false, start);
-    stage.say(&format!(
-        "{NAME}{short}{NAME:#} is gone: every socket dropped, not a word said"
-    ));
+    stage.say(&format!("{NAME}{short}{NAME:#} is gone: every socket dropped, not a word said"));
     cast.actor(victim).node.abort().await;
     cast.actor_mut(victim).present = false;
     let mut count = 0;
     while let Some(seen) = watching.join_next().await {
         let Seen { by, after, reason } = seen??;
-        stage.say(&format!(
-            "{NAME}{by}{NAME:#} noticed after {}: {reason}",
-            span(after)
-        ));
+        stage.say(&format!("{NAME}{by}{NAME:#} noticed after {}: {reason}", span(after)));
         count += 1;
     }
     let id = cast.actor(victim).node.id();
     for actor in cast.living() {
         let view = actor.node.view();
         if view.is_connected(id) || !view.is_member(id) {
-            return Err(Broken(format!(
-                "{} has it wrong what {short} is",
-                actor.short
-            )));
+            return Err(Broken(format!("{} has it wrong what {short} is", actor.short)));
         }
     }
     picture::draw(stage, cast);
-    stage.kept(&format!(
-        "all {count} others noticed, and keep {short} as a member"
-    ));
+    stage.kept(&format!("all {count} others noticed, and keep {short} as a member"));
     stage.pause(700).await;
     Ok(before)
 }
@@ -152,33 +140,21 @@ pub(crate) async fn bring_back(
     ));
     for other in cast.others(victim) {
         let members = other.node.members();
-        let entries: Vec<_> = members
-            .iter()
-            .filter(|m| m.spec.name() == &cast.actor(victim).node.name())
-            .collect();
+        let entries: Vec<_> =
+            members.iter().filter(|m| m.spec.name() == &cast.actor(victim).node.name()).collect();
         let right = matches!(entries.as_slice(), [entry]
             if entry.incarnation == incarnation
                 && entry.spec.addresses().iter().map(ToString::to_string).eq([new.clone()]));
         if !right {
-            return Err(Broken(format!(
-                "{} has another entry for {short}",
-                other.short
-            )));
+            return Err(Broken(format!("{} has another entry for {short}", other.short)));
         }
     }
     if new == before.address || incarnation <= before.incarnation {
-        return Err(Broken(format!(
-            "{short} is not new: {new}, incarnation {incarnation}"
-        )));
+        return Err(Broken(format!("{short} is not new: {new}, incarnation {incarnation}")));
     }
-    stage.show(&format!(
-        "incarnation {} -> {incarnation}",
-        before.incarnation
-    ));
+    stage.show(&format!("incarnation {} -> {incarnation}", before.incarnation));
     picture::draw(stage, cast);
-    stage.kept(&format!(
-        "all have one entry for {short}: the new address, the new incarnation"
-    ));
+    stage.kept(&format!("all have one entry for {short}: the new address, the new incarnation"));
     stage.pause(700).await;
     Ok(())
 }
@@ -186,20 +162,12 @@ pub(crate) async fn bring_back(
 /// One leaves, right after its last messages.
 pub(crate) async fn leave(stage: &mut Stage, cast: &mut Cast, leaver: usize) -> Result<(), Broken> {
     let short = cast.actor(leaver).short;
-    stage
-        .act(&format!("{short} says its last words and leaves"))
-        .await;
+    stage.act(&format!("{short} says its last words and leaves")).await;
     let channel = cast.bulk()?;
     let mut receiving = JoinSet::new();
     for actor in cast.others(leaver) {
         let inbox = actor.node.inbox()?;
-        receiving.spawn(burst::receive_numbered(
-            actor.short,
-            inbox,
-            channel,
-            1,
-            LAST_MESSAGES,
-        ));
+        receiving.spawn(burst::receive_numbered(actor.short, inbox, channel, 1, LAST_MESSAGES));
     }
     let others: Vec<NodeId> = cast.others(leaver).map(|actor| actor.node.id()).collect();
     let node = cast.actor(leaver).node.clone();
@@ -210,14 +178,9 @@ pub(crate) async fn leave(stage: &mut Stage, cast: &mut Cast, leaver: usize) -> 
     let mut count = 0;
     while let Some(seen) = watching.join_next().await {
         let Seen { by, after, reason } = seen??;
-        stage.say(&format!(
-            "{NAME}{by}{NAME:#} let it go after {}: {reason}",
-            span(after)
-        ));
+        stage.say(&format!("{NAME}{by}{NAME:#} let it go after {}: {reason}", span(after)));
         if reason != CloseReason::Left {
-            return Err(Broken(format!(
-                "{by} took the leaving of {short} for: {reason}"
-            )));
+            return Err(Broken(format!("{by} took the leaving of {short} for: {reason}")));
         }
         count += 1;
     }
@@ -229,9 +192,7 @@ pub(crate) async fn leave(stage: &mut Stage, cast: &mut Cast, leaver: usize) -> 
     (actor.present, actor.member) = (false, false);
     cast.await_mesh().await?;
     picture::draw(stage, cast);
-    stage.kept(&format!(
-        "all {count} others dropped {short}, none for a broken connection"
-    ));
+    stage.kept(&format!("all {count} others dropped {short}, none for a broken connection"));
     stage.kept(&format!("its last {total} messages all arrived"));
     stage.pause(500).await;
     Ok(())
@@ -248,9 +209,6 @@ pub(crate) async fn stop(stage: &mut Stage, cast: &Cast) -> Result<(), Broken> {
     }
     let all = tokio::time::timeout(DEADLINE, stopping.join_all()).await;
     all.map_err(|_| Broken("a node does not stop".into()))?;
-    stage.kept(&format!(
-        "all stopped in good order, within {}",
-        span(start.elapsed())
-    ));
+    stage.kept(&format!("all stopped in good order, within {}", span(start.elapsed())));
     Ok(())
 }

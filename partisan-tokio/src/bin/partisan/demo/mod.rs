@@ -69,10 +69,7 @@ async fn form(stage: &mut Stage, cast: &Cast) -> Result<(), Broken> {
         stage.pause(150).await;
     }
     cast.await_mesh().await?;
-    let connections: usize = cast
-        .living()
-        .map(|actor| actor.node.connections().len())
-        .sum();
+    let connections: usize = cast.living().map(|actor| actor.node.connections().len()).sum();
     stage.say(&format!(
         "full mesh after {}: {} connections, each seen from both ends",
         stage::span(began.elapsed()),

@@ -25,12 +25,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new(fast: bool) -> Self {
-        Self {
-            began: Instant::now(),
-            fast,
-            acts: 0,
-            kept: Vec::new(),
-        }
+        Self { began: Instant::now(), fast, acts: 0, kept: Vec::new() }
     }
 
     /// A line with the time since the beginning.
@@ -109,10 +104,7 @@ mod tests {
 
     #[test]
     fn numbers_and_spans_are_readable() {
-        assert_eq!(
-            [0, 999, 1000, 1_234_567].map(number),
-            ["0", "999", "1,000", "1,234,567"]
-        );
+        assert_eq!([0, 999, 1000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(span(Duration::from_micros(1250)), "1.2 ms");
         assert_eq!(span(Duration::from_millis(999)), "999 ms");
     }

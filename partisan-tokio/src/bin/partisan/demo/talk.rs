@@ -29,10 +29,7 @@ pub(crate) async fn ring(stage: &mut Stage, cast: &Cast) -> Result<(), Broken> {
             .ok_or_else(|| Broken(format!("{} has stopped", to.short)))?;
         let heard: String = message.decode()?;
         if heard != text || message.from != from.node.id() {
-            return Err(Broken(format!(
-                "{} heard something else: {heard}",
-                to.short
-            )));
+            return Err(Broken(format!("{} heard something else: {heard}", to.short)));
         }
         stage.say(&format!(
             "{NAME}{}{NAME:#} -> {NAME}{}{NAME:#}  \"{heard}\"  {}",
@@ -42,10 +39,7 @@ pub(crate) async fn ring(stage: &mut Stage, cast: &Cast) -> Result<(), Broken> {
         ));
         stage.pause(120).await;
     }
-    stage.kept(&format!(
-        "{} greetings went round the ring, each from whom it says",
-        actors.len()
-    ));
+    stage.kept(&format!("{} greetings went round the ring, each from whom it says", actors.len()));
     stage.pause(400).await;
     Ok(())
 }

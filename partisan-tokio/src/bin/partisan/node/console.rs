@@ -33,9 +33,7 @@ impl Console {
     pub(crate) fn open(name: &NodeName) -> (Self, mpsc::Receiver<Line>) {
         let (sender, lines) = mpsc::channel(16);
         #[cfg(unix)]
-        let before = Arc::new(Mutex::new(
-            nix::sys::termios::tcgetattr(std::io::stdin()).ok(),
-        ));
+        let before = Arc::new(Mutex::new(nix::sys::termios::tcgetattr(std::io::stdin()).ok()));
         let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         let editor = terminal.then(|| prompt(name, &sender)).flatten();
         let print = editor.unwrap_or_else(|| {

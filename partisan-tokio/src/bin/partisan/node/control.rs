@@ -55,11 +55,7 @@ mod unix {
             };
             let listener = bind(path).map_err(failed)?;
             let identity = identity(path).map_err(failed)?;
-            Ok(Self {
-                path: path.to_owned(),
-                identity,
-                task: tokio::spawn(serve(listener, host)),
-            })
+            Ok(Self { path: path.to_owned(), identity, task: tokio::spawn(serve(listener, host)) })
         }
     }
 
@@ -102,9 +98,7 @@ mod unix {
     /// Made in a directory that nobody else may enter and then moved into place, so that there is
     /// no moment at which others could connect.
     fn bind(path: &Path) -> io::Result<UnixListener> {
-        let parent = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or_else(|| Path::new("."));
         let private = parent.join(format!(".partisan-{}", std::process::id()));
         DirBuilder::new().mode(0o700).create(&private)?;
@@ -187,8 +181,6 @@ pub(crate) struct Control;
 #[cfg(not(unix))]
 impl Control {
     pub(crate) fn open(_: &Path, _: Host) -> Result<Self, Failure> {
-        Err(Failure::usage(
-            "control sockets need a Unix system; leave --control out",
-        ))
+        Err(Failure::usage("control sockets need a Unix system; leave --control out"))
     }
 }

@@ -32,10 +32,7 @@ pub(crate) async fn run(arguments: NodeArguments) -> Result<(), Failure> {
     let settings = settings::load(&arguments)?;
     let mut signals = signals::Signals::new()?;
     let node = Node::start(settings).await.map_err(start_failure)?;
-    let host = Host {
-        node: node.clone(),
-        stop: Arc::new(Notify::new()),
-    };
+    let host = Host { node: node.clone(), stop: Arc::new(Notify::new()) };
     let control = match &arguments.control {
         None => None,
         Some(path) => match control::Control::open(path, host.clone()) {
@@ -47,11 +44,7 @@ pub(crate) async fn run(arguments: NodeArguments) -> Result<(), Failure> {
         },
     };
     let (console, lines) = Console::open(&node.name());
-    console.print(&format!(
-        "{} listens; cluster {}",
-        node.spec(),
-        node.config().cluster
-    ));
+    console.print(&format!("{} listens; cluster {}", node.spec(), node.config().cluster));
     let events = tokio::spawn(tell::events(node.clone(), node.events(), console.clone()));
     if let Ok(inbox) = node.inbox() {
         tokio::spawn(messages(node.clone(), inbox, console.clone()));
@@ -85,11 +78,7 @@ fn start_failure(error: StartError) -> Failure {
             | StartError::NothingToAdvertise { .. }
     );
     let text = format!("the node cannot start: {error}");
-    if usage {
-        Failure::usage(text)
-    } else {
-        Failure::failed(text)
-    }
+    if usage { Failure::usage(text) } else { Failure::failed(text) }
 }
 
 /// Does what is asked until it is to stop.

@@ -22,11 +22,9 @@ pub(crate) async fn perform(host: &Host, request: Request) -> Reply {
         Request::Join { address, wait_ms } => join(node, &address, wait_ms).await,
         Request::Leave => leave(node).await,
         Request::Remove { node: name } => remove(node, &name).await,
-        Request::Send {
-            node: name,
-            channel,
-            text,
-        } => send(node, &name, channel.as_deref(), &text).await,
+        Request::Send { node: name, channel, text } => {
+            send(node, &name, channel.as_deref(), &text).await
+        }
         Request::Shutdown => Ok("stopping".into()),
     };
     result.map_or_else(Reply::Error, Reply::Done)
@@ -36,12 +34,7 @@ fn members(node: &Node) -> Vec<MemberRow> {
     let view = node.view();
     let row = |member: &partisan_tokio::Member| MemberRow {
         name: member.spec.name().to_string(),
-        addresses: member
-            .spec
-            .addresses()
-            .iter()
-            .map(Address::to_string)
-            .collect(),
+        addresses: member.spec.addresses().iter().map(Address::to_string).collect(),
         incarnation: member.incarnation.0,
         state: if member.spec.id() == node.id() {
             State::Me
@@ -119,24 +112,19 @@ fn counters(node: &Node) -> BTreeMap<String, u64> {
         ("stray_pongs", protocol.stray_pongs),
         ("sessions", protocol.sessions),
     ];
-    counters
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+    counters.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 async fn join(node: &Node, address: &str, wait_ms: u64) -> Result<String, String> {
-    let wanted: Address = address
-        .parse()
-        .map_err(|error| format!("`{address}` is no address: {error}"))?;
+    let wanted: Address =
+        address.parse().map_err(|error| format!("`{address}` is no address: {error}"))?;
     let contact = Contact::at(wanted);
     if wait_ms == 0 {
         let joining = node.join(contact).await;
         joining.map_err(|error| error.to_string())?;
         return Ok(format!("joining {address}; it is told when that has ended"));
     }
-    let joined = node
-        .sync_join(contact, Duration::from_millis(wait_ms))
-        .await;
+    let joined = node.sync_join(contact, Duration::from_millis(wait_ms)).await;
     let through = joined.map_err(|error| error.to_string())?;
     let members = node.members();
     let name = members.iter().find(|member| member.spec.id() == through);
@@ -147,16 +135,12 @@ async fn join(node: &Node, address: &str, wait_ms: u64) -> Result<String, String
 async fn leave(node: &Node) -> Result<String, String> {
     node.leave().await.map_err(|error| error.to_string())?;
     let incarnation = node.instance().incarnation;
-    Ok(format!(
-        "left; the node goes on alone as incarnation {incarnation}"
-    ))
+    Ok(format!("left; the node goes on alone as incarnation {incarnation}"))
 }
 
 async fn remove(node: &Node, name: &str) -> Result<String, String> {
     let name = member(node, name)?;
-    node.remove(&name)
-        .await
-        .map_err(|error| error.to_string())?;
+    node.remove(&name).await.map_err(|error| error.to_string())?;
     Ok(format!("removed {name}"))
 }
 
@@ -178,8 +162,7 @@ async fn send(
     // A lane that is being opened is worth a moment; nobody waits for one that is full for good.
     let sent = tokio::time::timeout(SEND_PATIENCE, node.send(&name, text, &options)).await;
     let late = || format!("{name} does not take it; see `connections` and try again");
-    sent.map_err(|_| late())?
-        .map_err(|error| error.to_string())?;
+    sent.map_err(|_| late())?.map_err(|error| error.to_string())?;
     Ok(format!("queued for {name}"))
 }
 
@@ -195,8 +178,6 @@ fn member(node: &Node, text: &str) -> Result<NodeName, String> {
     match found.as_slice() {
         [name] => Ok((*name).clone()),
         [] => Err(format!("no member is called `{text}`; see `members`")),
-        _ => Err(format!(
-            "`{text}` is the beginning of several names; write one in full"
-        )),
+        _ => Err(format!("`{text}` is the beginning of several names; write one in full")),
     }
 }

@@ -47,9 +47,9 @@ pub(crate) fn parse(line: &str) -> Result<Wish, String> {
         "leave" => alone(Wish::Request(Request::Leave)),
         "join" => join(rest),
         "remove" => match cut(rest) {
-            (node, "") if !node.is_empty() => Ok(Wish::Request(Request::Remove {
-                node: node.to_owned(),
-            })),
+            (node, "") if !node.is_empty() => {
+                Ok(Wish::Request(Request::Remove { node: node.to_owned() }))
+            }
             _ => Err("write: remove NODE".into()),
         },
         "send" => send(rest).ok_or_else(|| "write: send NODE [--channel C] TEXT...".into()),
@@ -64,14 +64,10 @@ fn cut(line: &str) -> (&str, &str) {
 }
 
 fn join(rest: &str) -> Result<Wish, String> {
-    let address: Address = rest
-        .parse()
-        .map_err(|error| format!("write: join HOST:PORT ({error})"))?;
+    let address: Address =
+        rest.parse().map_err(|error| format!("write: join HOST:PORT ({error})"))?;
     let address = address.to_string();
-    Ok(Wish::Request(Request::Join {
-        address,
-        wait_ms: 0,
-    }))
+    Ok(Wish::Request(Request::Join { address, wait_ms: 0 }))
 }
 
 fn send(rest: &str) -> Option<Wish> {
@@ -87,11 +83,7 @@ fn send(rest: &str) -> Option<Wish> {
         return None;
     }
     let (node, text) = (node.to_owned(), text.to_owned());
-    Some(Wish::Request(Request::Send {
-        node,
-        channel,
-        text,
-    }))
+    Some(Wish::Request(Request::Send { node, channel, text }))
 }
 
 #[cfg(test)]
@@ -101,24 +93,14 @@ mod tests {
     #[test]
     fn a_text_keeps_its_inner_space() {
         let wish = parse(" send  bob --channel bulk  a  b ").unwrap();
-        let expected = Request::Send {
-            node: "bob".into(),
-            channel: Some("bulk".into()),
-            text: "a  b".into(),
-        };
+        let expected =
+            Request::Send { node: "bob".into(), channel: Some("bulk".into()), text: "a  b".into() };
         assert_eq!(wish, Wish::Request(expected));
     }
 
     #[test]
     fn mistakes_are_told() {
-        for line in [
-            "send",
-            "send bob",
-            "join x",
-            "remove",
-            "members all",
-            "mebmers",
-        ] {
+        for line in ["send", "send bob", "join x", "remove", "members all", "mebmers"] {
             assert!(parse(line).is_err(), "{line}");
         }
         assert_eq!(parse("  "), Ok(Wish::Nothing));

@@ -44,17 +44,12 @@ fn nameless(file: Option<&Path>) -> Failure {
         || "use a settings file that has one".into(),
         |file| format!("write `name = \"...\"` at the top of {}", file.display()),
     );
-    Failure::usage(format!(
-        "the node has no name; give --name NAME, or {place}"
-    ))
+    Failure::usage(format!("the node has no name; give --name NAME, or {place}"))
 }
 
 fn read(file: &Path, what: &str) -> Result<String, Failure> {
     fs::read_to_string(file).map_err(|error| {
-        Failure::usage(format!(
-            "the {what} {} cannot be read: {error}",
-            file.display()
-        ))
+        Failure::usage(format!("the {what} {} cannot be read: {error}", file.display()))
     })
 }
 
@@ -72,9 +67,7 @@ fn from_file(file: &Path, name: Option<&NodeName>) -> Result<Settings, Failure> 
             if error.message().contains("missing field `name`") {
                 return Err(nameless(Some(file)));
             }
-            let at = error
-                .span()
-                .map(|span| span.start.saturating_sub(before.len()));
+            let at = error.span().map(|span| span.start.saturating_sub(before.len()));
             Err(Failure::usage(complaint(file, &text, at, error.message())))
         }
         Err(error) => Err(Failure::usage(error.to_string())),

@@ -12,11 +12,7 @@ const MOST_NAMES: usize = 20_000;
 
 /// Prints what happens, until the node has stopped.
 pub(crate) async fn events(node: Node, mut events: EventStream, console: Console) {
-    let mut names = Names {
-        node,
-        known: BTreeMap::new(),
-        up: BTreeMap::new(),
-    };
+    let mut names = Names { node, known: BTreeMap::new(), up: BTreeMap::new() };
     // What happened before the subscription: a node with stored membership dials at once.
     let view = names.node.view();
     for peer in view.routes().peers() {
@@ -88,18 +84,14 @@ impl Names {
                 return None;
             }
             Notification::NodeUp { instance, .. } => format!("^ {} is up", self.of(instance.node)),
-            Notification::NodeDown {
-                instance, reason, ..
-            } => format!("v {} is down: {reason}", self.of(instance.node)),
+            Notification::NodeDown { instance, reason, .. } => {
+                format!("v {} is down: {reason}", self.of(instance.node))
+            }
             Notification::JoinEnded { result: Ok(node) } => {
                 format!("= joined through {}", self.of(*node))
             }
             Notification::JoinEnded { result: Err(error) } => format!("! the join failed: {error}"),
-            Notification::DialFailed {
-                node,
-                error,
-                failures,
-            } if failures.is_power_of_two() => {
+            Notification::DialFailed { node, error, failures } if failures.is_power_of_two() => {
                 let who = self.maybe(*node);
                 format!("  {who} cannot be reached: {error} ({failures} times so far)")
             }
