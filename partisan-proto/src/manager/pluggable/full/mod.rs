@@ -10,6 +10,18 @@
 //! - *Change.* Whoever makes a change, or meets a new member, tells all its peers; whoever hears
 //!   something new passes it on to a few random ones, and only then, so that there is no storm.
 //! - *Correction.* Whoever is told less than it knows answers with what it knows.
+//!
+//! What a node sends in a round at rest, beside what its whole state sent to everybody would cost:
+//!
+//! | members | digests | whole state to all |
+//! |---|---|---|
+//! | 10 | 54 B | 5 KB |
+//! | 30 | 51 B | 53 KB |
+//! | 100 | 54 B | 604 KB |
+//! | 200 | 54 B | 2.4 MB |
+//! | 1,000 | 54 B | 61 MB |
+//!
+//! A member that moves costs its own entry, below 80 B, wherever the news goes.
 
 mod exchange;
 mod news;

@@ -370,3 +370,20 @@ fn a_change_costs_the_changed_entry_alone() {
     assert_eq!(sent.len(), 1);
     assert!(bytes(sent[0].1) < 80, "{}", bytes(sent[0].1));
 }
+
+/// The curve in the documentation of [`full`](crate::manager::pluggable::full):
+/// `cargo test -p partisan-proto the_cost_of_a_round -- --nocapture` prints it.
+#[test]
+fn the_cost_of_a_round_does_not_grow_with_the_cluster() {
+    let mut per_node = Vec::new();
+    for count in [10, 30, 100] {
+        let (bytes, _) = round_cost(count);
+        let entry = entry_of(&spec_at("p100", 9_000), 1_700_000_000_000, 1_700_000_000_000);
+        let state = count * postcard::to_allocvec(&entry).unwrap().len();
+        let whole = state * (count - 1);
+        std::println!("{count:>5} nodes: {:>3} B a node and round; {whole:>9} B", bytes / count);
+        per_node.push(bytes / count);
+    }
+    let (least, most) = (per_node.iter().min().unwrap(), per_node.iter().max().unwrap());
+    assert!(most - least <= 12, "{per_node:?}");
+}
