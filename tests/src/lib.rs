@@ -306,3 +306,8 @@ pub fn is_down(note: &Notification, node: NodeId) -> bool {
 pub fn is_joined(note: &Notification, node: NodeId) -> bool {
     matches!(note, Notification::MemberJoined { spec, .. } if spec.id() == node)
 }
+
+/// The examples of the README compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
