@@ -114,7 +114,7 @@ pub use id::{
     ChannelId, ChannelName, ClusterName, ConnectionId, Epoch, Incarnation, Instance, NodeId,
     NodeName, Tag, Ticket,
 };
-pub use manager::{Manager, Member};
+pub use manager::{Manager, Member, MembershipCounters};
 pub use node::{Birth, Node};
 pub use notification::{DialError, Notification};
 pub use random::{Random, Seed};

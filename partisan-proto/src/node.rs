@@ -182,7 +182,7 @@ impl Node {
     /// How often what happened.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.connections.counters()
+        Counters { membership: self.manager.counters(), ..self.connections.counters() }
     }
 
     /// All set timers, in the order they will fire.

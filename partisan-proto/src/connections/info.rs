@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::id::{ChannelId, ConnectionId, Epoch, Incarnation, NodeId};
+use crate::manager::MembershipCounters;
 use crate::notification::DialError;
 use crate::spec::NodeSpec;
 use crate::time::Duration;
@@ -69,4 +70,6 @@ pub struct Counters {
     pub stray_pongs: u64,
     /// Sessions begun.
     pub sessions: u64,
+    /// What the manager refused.
+    pub membership: MembershipCounters,
 }

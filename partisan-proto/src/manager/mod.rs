@@ -30,6 +30,20 @@ pub struct Member {
     pub spec: Arc<NodeSpec>,
 }
 
+/// How often a manager refused news of members, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct MembershipCounters {
+    /// News that contradicted itself.
+    pub malformed: u64,
+    /// News of another name with the identifier of a known one.
+    pub collisions: u64,
+    /// News of one member too many.
+    pub refused: u64,
+    /// Removals forgotten before their time, to make room.
+    pub crowded_out: u64,
+}
+
 /// What a manager must do: the peer service managers of Partisan, without I/O.
 ///
 /// Every method runs to completion, leaves its results in the context, and must not panic whatever
@@ -66,6 +80,11 @@ pub trait Manager: fmt::Debug + Send {
 
     /// One member, if it is one.
     fn member(&self, node: NodeId) -> Option<Member>;
+
+    /// How often what was refused; nothing, by default.
+    fn counters(&self) -> MembershipCounters {
+        MembershipCounters::default()
+    }
 
     /// A number that is equal for equal states, for the simulator to compare runs with.
     fn fingerprint(&self) -> u64;

@@ -18,7 +18,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
-use super::{Manager, Member};
+use super::{Manager, Member, MembershipCounters};
 use crate::action::{Action, Answer};
 use crate::change::{Change, ContactId};
 use crate::command::Command;
@@ -384,6 +384,10 @@ impl Manager for Pluggable {
 
     fn member(&self, node: NodeId) -> Option<Member> {
         self.strategy.member(node)
+    }
+
+    fn counters(&self) -> MembershipCounters {
+        self.strategy.counters()
     }
 
     fn fingerprint(&self) -> u64 {

@@ -13,7 +13,7 @@ use alloc::boxed::Box;
 use crate::context::Context;
 use crate::error::{CloseReason, Refusal};
 use crate::id::{Incarnation, Instance, NodeId};
-use crate::manager::Member;
+use crate::manager::{Member, MembershipCounters};
 use crate::spec::NodeSpec;
 use crate::wire::{ControlMessage, Entry, StableHasher};
 
@@ -164,6 +164,11 @@ pub trait Strategy: fmt::Debug + Send {
 
     /// One member, if it is one.
     fn member(&self, node: NodeId) -> Option<Member>;
+
+    /// How often what was refused.
+    fn counters(&self) -> MembershipCounters {
+        MembershipCounters::default()
+    }
 
     /// What to store.
     fn saved(&self) -> Saved;

@@ -32,13 +32,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
-use super::member_set::{Effect, Limits, MemberSet, Rejected, SetCounters, is_sound};
+use super::member_set::{Effect, Limits, MemberSet, Rejected, is_sound};
 use super::strategy::{Outcome, Outcomes, Saved, Strategy};
 use crate::config::PluggableConfig;
 use crate::context::Context;
 use crate::error::{CloseReason, Refusal};
 use crate::id::{Incarnation, Instance, NodeId};
-use crate::manager::Member;
+use crate::manager::{Member, MembershipCounters};
 use crate::random::{Random, Seed};
 use crate::spec::NodeSpec;
 use crate::wire::{ControlMessage, Entry, Gossip, Presence, StableHasher};
@@ -97,12 +97,6 @@ impl Full {
     #[must_use]
     pub const fn set(&self) -> &MemberSet {
         &self.set
-    }
-
-    /// How often entries were rejected or forgotten.
-    #[must_use]
-    pub const fn counters(&self) -> SetCounters {
-        self.set.counters()
     }
 
     /// Makes the own entry say what the node is now.
@@ -425,6 +419,10 @@ impl Strategy for Full {
 
     fn member(&self, node: NodeId) -> Option<Member> {
         self.set.presence(node).map(member)
+    }
+
+    fn counters(&self) -> MembershipCounters {
+        self.set.counters()
     }
 
     fn saved(&self) -> Saved {

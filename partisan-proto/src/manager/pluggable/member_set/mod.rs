@@ -25,6 +25,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use core::hash::{Hash, Hasher};
 
 use crate::id::{Incarnation, NodeId};
+use crate::manager::MembershipCounters;
 use crate::spec::NodeSpec;
 use crate::time::{Duration, Instant};
 use crate::wire::{Digest, Entry, Presence, SummaryEntry};
@@ -79,20 +80,6 @@ pub enum Rejected {
     Full,
 }
 
-/// How often entries were rejected or forgotten, since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct SetCounters {
-    /// Entries that contradicted themselves.
-    pub malformed: u64,
-    /// Entries of another name with the identifier of a known one.
-    pub collisions: u64,
-    /// Entries of one member too many.
-    pub refused: u64,
-    /// Removals forgotten before their time, to make room.
-    pub crowded_out: u64,
-}
-
 /// The membership set.
 #[derive(Clone, Debug)]
 pub struct MemberSet {
@@ -102,7 +89,7 @@ pub struct MemberSet {
     removals: BTreeSet<(Instant, NodeId)>,
     members: usize,
     digest: Digest,
-    counters: SetCounters,
+    counters: MembershipCounters,
 }
 
 /// What is known of one node.
@@ -127,7 +114,12 @@ impl MemberSet {
             removals: BTreeSet::new(),
             members: 0,
             digest: Digest { entries: 0, hash: 0 },
-            counters: SetCounters { malformed: 0, collisions: 0, refused: 0, crowded_out: 0 },
+            counters: MembershipCounters {
+                malformed: 0,
+                collisions: 0,
+                refused: 0,
+                crowded_out: 0,
+            },
         }
     }
 
@@ -293,7 +285,7 @@ impl MemberSet {
 
     /// How often entries were rejected or forgotten.
     #[must_use]
-    pub const fn counters(&self) -> SetCounters {
+    pub const fn counters(&self) -> MembershipCounters {
         self.counters
     }
 

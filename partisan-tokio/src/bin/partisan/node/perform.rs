@@ -110,6 +110,10 @@ fn counters(node: &Node) -> BTreeMap<String, u64> {
         ("ping_timeouts", protocol.ping_timeouts),
         ("pings", protocol.pings),
         ("stray_pongs", protocol.stray_pongs),
+        ("members_refused", protocol.membership.refused),
+        ("membership_malformed", protocol.membership.malformed),
+        ("name_collisions", protocol.membership.collisions),
+        ("removals_crowded_out", protocol.membership.crowded_out),
         ("sessions", protocol.sessions),
     ];
     counters.map(|(name, value)| (name.to_owned(), value)).into()
