@@ -33,6 +33,8 @@ pub enum Notification {
     NodeUp {
         /// Which node, which life of it.
         instance: Instance,
+        /// What it tells about itself.
+        spec: Arc<NodeSpec>,
         /// The session.
         epoch: Epoch,
     },

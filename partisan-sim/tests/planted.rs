@@ -140,12 +140,12 @@ impl Manager for Broken {
         let address: Address = "10.9.9.9:9".parse().expect("a plain address");
         let spec = NodeSpec::new(name, vec![address], &cx.config.channels, vec![]);
         let spec = std::sync::Arc::new(spec.expect("a plain spec"));
-        let joined = Notification::MemberJoined { spec, incarnation };
+        let joined = Notification::MemberJoined { spec: spec.clone(), incarnation };
         let left = Notification::MemberLeft { node };
         let instance = Instance { node, incarnation };
         let epoch = partisan_proto::Epoch(1);
         let reason = partisan_proto::CloseReason::Broken;
-        let up = Notification::NodeUp { instance, epoch };
+        let up = Notification::NodeUp { instance, spec, epoch };
         let down = Notification::NodeDown { instance, epoch, reason };
         let told = match self.0 {
             Break::Resurrects => vec![joined.clone(), left, joined],

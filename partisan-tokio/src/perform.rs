@@ -101,7 +101,7 @@ fn trace(notification: &Notification) {
         }
         Notification::MemberLeft { node } => tracing::info!(%node, "member left"),
         Notification::Removed { .. } => tracing::warn!("removed from the cluster"),
-        Notification::NodeUp { instance, .. } => tracing::info!(node = %instance.node, "up"),
+        Notification::NodeUp { spec, .. } => tracing::info!(node = %spec.name(), "up"),
         Notification::NodeDown { instance, reason, .. } => {
             tracing::info!(node = %instance.node, %reason, "down")
         }

@@ -169,7 +169,7 @@ impl Connections {
             channels: counts.iter().map(|(_, count)| no_lanes(*count)).collect(),
         });
         self.become_open(cx, id, Slot::anchor(node), instance);
-        cx.notify(Notification::NodeUp { instance, epoch });
+        cx.notify(Notification::NodeUp { instance, spec: spec.clone(), epoch });
         cx.change(Change::PeerUp { instance, spec, epoch, contact });
         self.lane_opened(cx, Slot::anchor(node), id);
         if dialled {

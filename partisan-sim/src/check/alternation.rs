@@ -19,7 +19,7 @@ impl Alternation {
     /// Takes one notification in; says what is wrong with it.
     fn take(&mut self, node: usize, notification: &Notification) -> Result<(), String> {
         match notification {
-            Notification::NodeUp { instance, epoch } => {
+            Notification::NodeUp { instance, epoch, .. } => {
                 match self.up.insert((node, instance.node), (*instance, *epoch)) {
                     None => Ok(()),
                     Some(before) => Err(format!("{instance:?} is up, and was: {before:?}")),

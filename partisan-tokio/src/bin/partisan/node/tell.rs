@@ -78,12 +78,15 @@ impl Names {
                 "! another node removed this one from the cluster; it goes on alone as \
                  incarnation {incarnation}: join again, if that was a mistake"
             ),
-            Notification::NodeUp { instance, epoch }
+            Notification::NodeUp { instance, epoch, .. }
                 if self.up.remove(&instance.node) == Some(*epoch) =>
             {
                 return None;
             }
-            Notification::NodeUp { instance, .. } => format!("^ {} is up", self.of(instance.node)),
+            Notification::NodeUp { spec, .. } => {
+                self.known.insert(spec.id(), spec.name().to_string());
+                format!("^ {} is up", spec.name())
+            }
             Notification::NodeDown { instance, reason, .. } => {
                 format!("v {} is down: {reason}", self.of(instance.node))
             }
