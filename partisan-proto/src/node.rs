@@ -14,7 +14,7 @@ use crate::connections::{ConnectionInfo, Connections, Counters, PeerInfo, Receiv
 use crate::context::{Context, Me};
 use crate::error::{CommandError, ConfigError, Misbehaviour};
 use crate::event::Event;
-use crate::id::{Incarnation, Instance, NodeId, Ticket};
+use crate::id::{ChannelId, Incarnation, Instance, NodeId, Ticket};
 use crate::manager::pluggable::Pluggable;
 use crate::manager::{Manager, Member};
 use crate::notification::Notification;
@@ -247,19 +247,12 @@ impl Parts<'_> {
 
     /// Where each kind of message goes.
     fn received(&mut self, cx: &mut Context<'_>, received: Received) {
-        let Received { from, connection, channel, frame } = received;
-        match frame {
-            Frame::App { destination, payload } => {
-                let from = from.node;
-                cx.act(Action::Deliver(Delivery { from, channel, destination, payload }));
-            }
-            Frame::Control(message) => {
+        match received {
+            Received::App(delivery) => cx.act(Action::Deliver(delivery)),
+            Received::Control { from, connection, message } => {
                 if self.manager.receive(cx, from, message).is_err() {
                     self.connections.misbehaved(cx, connection, Misbehaviour::OtherManager);
                 }
-            }
-            Frame::Hello(_) | Frame::Refuse(_) => {
-                self.connections.misbehaved(cx, connection, Misbehaviour::HandshakeTwice);
             }
         }
     }
@@ -292,6 +285,9 @@ impl Parts<'_> {
         if cx.config.channels.name(channel).is_none() {
             return Err(CommandError::UnknownChannel(channel.0));
         }
+        if channel == ChannelId::MEMBERSHIP {
+            return Err(CommandError::ReservedChannel);
+        }
         if to == cx.me.instance.node {
             cx.act(Action::Deliver(Delivery { from: to, channel, destination, payload }));
             return Ok(());
@@ -300,10 +296,9 @@ impl Parts<'_> {
         let frame = FRAME_PREFIX - 4 + header.encoded_len() + payload.len();
         let load = |connection| self.connections.load(connection);
         let connection = cx.routes.lane(to, channel, key, frame, load)?;
-        if self.connections.is_congested(connection) {
+        if !self.connections.admit_message(connection) {
             return Err(CommandError::QueueFull(to));
         }
-        self.connections.count_sent(connection);
         let AppHeader { destination } = header;
         cx.send_on(connection, Frame::App { destination, payload });
         Ok(())

@@ -258,6 +258,9 @@ impl Node {
         if self.config().channels.name(options.channel).is_none() {
             return Err(CommandError::UnknownChannel(options.channel.0).into());
         }
+        if options.channel == ChannelId::MEMBERSHIP {
+            return Err(CommandError::ReservedChannel.into());
+        }
         let lane = Lane { peer: self.id, channel: options.channel };
         let arrived = Arrived {
             destination: options.header.destination.clone(),

@@ -40,7 +40,7 @@ use self::dial::ContactDial;
 use self::handshake::Step;
 use self::keep_alive::{Due, KeepAlive, PongValue};
 use self::session::Session;
-use crate::action::Action;
+use crate::action::{Action, Delivery};
 use crate::change::{Change, ContactId};
 use crate::context::Context;
 use crate::error::{CloseReason, CommandError, Misbehaviour, OpenError};
@@ -138,13 +138,11 @@ struct Peer {
     last_failure: Option<DialError>,
 }
 
-/// A frame that is not the connections' own, with its sender.
+/// What arrived for other parts, with its proven sender.
 #[derive(Debug)]
-pub(crate) struct Received {
-    pub(crate) from: Instance,
-    pub(crate) connection: ConnectionId,
-    pub(crate) channel: ChannelId,
-    pub(crate) frame: Frame,
+pub(crate) enum Received {
+    App(Delivery),
+    Control { from: Instance, connection: ConnectionId, message: ControlMessage },
 }
 
 impl Connections {
@@ -223,15 +221,18 @@ impl Connections {
             | Frame::Control(ControlMessage::Confirm(_) | ControlMessage::Accept(_)) => {
                 self.misbehaved(cx, id, Misbehaviour::HandshakeTwice);
             }
-            Frame::App { .. } if slot.is_anchor() => {
-                self.misbehaved(cx, id, Misbehaviour::WrongChannel);
+            Frame::App { destination, payload } if !slot.is_anchor() => {
+                let (from, channel) = (slot.node, slot.channel);
+                return Some(Received::App(Delivery { from, channel, destination, payload }));
             }
-            Frame::Control(_) if !slot.is_anchor() => {
-                self.misbehaved(cx, id, Misbehaviour::WrongChannel);
+            Frame::Control(ControlMessage::Goodbye(reason)) if slot.is_anchor() => {
+                self.goodbye(cx, slot.node, reason);
             }
-            Frame::Control(ControlMessage::Goodbye(reason)) => self.goodbye(cx, slot.node, reason),
+            Frame::Control(message) if slot.is_anchor() => {
+                return Some(Received::Control { from, connection: id, message });
+            }
             Frame::App { .. } | Frame::Control(_) => {
-                return Some(Received { from, connection: id, channel: slot.channel, frame });
+                self.misbehaved(cx, id, Misbehaviour::WrongChannel);
             }
         }
         None
@@ -323,10 +324,6 @@ impl Connections {
         }
     }
 
-    pub(crate) fn is_congested(&self, id: ConnectionId) -> bool {
-        self.table.get(&id).is_some_and(|connection| connection.congested)
-    }
-
     /// How much of a channel's traffic went by this lane lately; most of all when it is congested.
     pub(crate) fn load(&self, id: ConnectionId) -> usize {
         match self.table.get(&id) {
@@ -335,9 +332,14 @@ impl Connections {
         }
     }
 
-    pub(crate) fn count_sent(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.table.get_mut(&id) {
-            connection.sent = connection.sent.saturating_add(1);
+    /// Counts one more message on a lane, unless it is congested.
+    pub(crate) fn admit_message(&mut self, id: ConnectionId) -> bool {
+        match self.table.get_mut(&id) {
+            Some(connection) if !connection.congested => {
+                connection.sent = connection.sent.saturating_add(1);
+                true
+            }
+            Some(_) | None => false,
         }
     }
 

@@ -104,6 +104,8 @@ fn sending_to_oneself_needs_no_connection() {
     let mut net = Net::with(1, &Config::default());
     net.command(0, send(net.id(0), 1, None, "me"));
     assert_eq!(net.deliveries.len(), 1);
+    net.command(0, send(net.id(0), 0, None, "me"));
+    assert_eq!(net.replies.pop().unwrap().1, Err(CommandError::ReservedChannel));
     net.command(0, send(net.id(0), 9, None, "me"));
     assert_eq!(net.replies.pop().unwrap().1, Err(CommandError::UnknownChannel(9)));
 }
