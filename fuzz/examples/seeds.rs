@@ -126,32 +126,33 @@ fn confirm(name: &str) -> Frame {
 /// succeeds, then accidents, then forged events.
 fn script(random: &mut XorShift, number: usize) -> Vec<u8> {
     let mut bytes = vec![(number & 1) as u8];
-    step(&mut bytes, 2, &[(number >> 1 & 1) as u8]);
-    step(&mut bytes, 1, &[80]);
+    step(&mut bytes, 3, &[(number >> 1 & 1) as u8]);
+    step(&mut bytes, 2, &[80]);
     for _ in 0..4 + number * 2 {
         let [kind, argument, more] = random.next().to_le_bytes()[..3] else {
             continue;
         };
         match kind % 8 {
             0 => step(&mut bytes, 0, &[argument, more % 40]),
-            1..=3 => step(&mut bytes, 1, &[argument % 64]),
-            4 => step(&mut bytes, 3, &[argument]),
-            5 => step(&mut bytes, 4, &[argument]),
-            6 => step(&mut bytes, 5, &[argument]),
-            _ => step(&mut bytes, 2, &[argument & 1]),
+            1..=3 => step(&mut bytes, 2, &[argument % 64]),
+            4 => step(&mut bytes, 4, &[argument]),
+            5 => step(&mut bytes, 5, &[argument]),
+            6 => step(&mut bytes, 6, &[argument]),
+            _ if more == 0 => step(&mut bytes, 1, &[argument, argument]),
+            _ => step(&mut bytes, 3, &[argument & 1]),
         }
     }
     for _ in 0..number % 6 {
         let event = random.bytes(24);
-        step(&mut bytes, 6, &[&[(number & 1) as u8], &event[..]].concat());
+        step(&mut bytes, 7, &[&[(number & 1) as u8], &event[..]].concat());
     }
     bytes
 }
 
-/// One of the seven steps: go on, which, with what.
+/// One of the eight steps: go on, which, with what.
 fn step(bytes: &mut Vec<u8>, which: u64, arguments: &[u8]) {
     bytes.push(1);
-    let selector = ((which << 32) / 7 + 1) as u32;
+    let selector = ((which << 32) / 8 + 1) as u32;
     bytes.extend_from_slice(&selector.to_le_bytes());
     bytes.extend_from_slice(arguments);
 }

@@ -25,6 +25,8 @@ pub(crate) struct Script {
 enum Step {
     /// Time passes, in milliseconds.
     Wait(u16),
+    /// The clock jumps: a machine slept for so many days, or till the end of time.
+    Sleep(u16),
     /// So many things that are under way happen, in order.
     Run(u8),
     /// One node joins through the other.
@@ -52,8 +54,12 @@ pub(crate) fn run(script: &Script) -> Outcome {
     for step in script.steps.iter().take(MOST_STEPS) {
         arena.step(step);
     }
+    let fingerprints = arena.nodes.each_ref().map(|node| node.node.fingerprint());
+    for node in &mut arena.nodes {
+        node.stop(arena.now);
+    }
     Outcome {
-        fingerprints: arena.nodes.each_ref().map(|node| node.node.fingerprint()),
+        fingerprints,
         actions: arena.actions,
     }
 }
@@ -100,11 +106,16 @@ impl Arena {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Wait(milliseconds) => self.wait(Duration::from_millis((*milliseconds).into())),
+            Step::Sleep(u16::MAX) => self.sleep(Instant::FAR_FUTURE),
+            Step::Sleep(days) => {
+                let span = Duration::from_secs(86_400 * u64::from(*days));
+                self.sleep(self.now + span);
+            }
             Step::Run(times) => (0..*times).for_each(|_| self.proceed()),
             Step::Join(which) => {
                 let node = usize::from(*which);
                 let command = Command::Join(Contact::at(address(2 - node as u16)));
-                let ticket = Ticket(100);
+                let ticket = Ticket(0);
                 self.handle(node, Event::Command { ticket, command });
             }
             Step::Deliver(which) => self.deliver(*which),
@@ -146,7 +157,8 @@ impl Arena {
         for _ in 0..MOST_WAKES {
             let wake = |node: usize| self.nodes[node].wake_at().map(|at| (at, node));
             let next = [wake(0), wake(1)].into_iter().flatten().min();
-            let Some((at, node)) = next.filter(|(at, _)| *at <= end) else {
+            let due = |(at, _): &(Instant, usize)| *at <= end && *at != Instant::FAR_FUTURE;
+            let Some((at, node)) = next.filter(due) else {
                 self.now = end;
                 return;
             };
@@ -154,6 +166,13 @@ impl Arena {
             self.handle(node, Event::Wake);
         }
         panic!("a node wants to be woken again and again");
+    }
+
+    fn sleep(&mut self, until: Instant) {
+        self.now = until;
+        for node in 0..self.nodes.len() {
+            self.handle(node, Event::Wake);
+        }
     }
 
     /// The next thing under way happens: a frame arrives, or a dial is answered.

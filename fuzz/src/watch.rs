@@ -3,16 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use partisan_proto::config::{ManagerConfig, PluggableConfig, Secret};
+use partisan_proto::wire::{Decoded, Frame, decode, encode};
 use partisan_proto::{
-    Action, Address, Birth, ChannelId, ChannelName, ChannelOptions, Channels, ClusterName, Config,
-    ConnectionId, Event, Incarnation, Instant, Node, NodeId, NodeName, NodeSpec, Notification,
-    Outbox, Ticket,
+    Action, Address, Birth, ChannelId, ChannelName, ChannelOptions, Channels, ClusterName, Command,
+    Config, ConnectionId, Epoch, Event, Incarnation, Instance, Instant, Node, NodeId, NodeName,
+    NodeSpec, Notification, Outbox, Snapshot, Ticket, Timer,
 };
 
 /// More timers than this never make sense within the limits of [`config`].
-const MOST_TIMERS: usize = 512;
+const MOST_TIMERS: usize = 256;
 const MOST_CONNECTIONS: usize = 32;
+const MOST_MEMBERS: usize = 6;
+const MOST_REMOVALS: usize = 8;
+const MOST_JOINS: usize = 3;
 
 /// Small limits, so that a script reaches them.
 pub(crate) fn config(secret: bool) -> Arc<Config> {
@@ -23,8 +28,9 @@ pub(crate) fn config(secret: bool) -> Arc<Config> {
         secret: secret.then(|| Secret("sixteen bytes or more".into())),
         channels: channels.expect("good channels"),
         manager: ManagerConfig::Pluggable(PluggableConfig {
-            max_members: 6,
-            max_joins: 3,
+            max_members: MOST_MEMBERS,
+            max_removals: MOST_REMOVALS,
+            max_joins: MOST_JOINS,
             ..PluggableConfig::default()
         }),
         ..Config::default()
@@ -54,7 +60,12 @@ pub(crate) struct Watched {
     used: BTreeSet<ConnectionId>,
     up: BTreeSet<NodeId>,
     channels_up: BTreeSet<(NodeId, ChannelId)>,
-    unanswered: BTreeMap<Ticket, u32>,
+    /// The last session with each node that is remembered.
+    epochs: BTreeMap<NodeId, (Instance, Epoch)>,
+    incarnation: Incarnation,
+    tickets: u64,
+    /// Whether each may stay unanswered for a while.
+    unanswered: BTreeMap<Ticket, bool>,
 }
 
 impl Watched {
@@ -79,6 +90,9 @@ impl Watched {
             used: BTreeSet::new(),
             up: BTreeSet::new(),
             channels_up: BTreeSet::new(),
+            epochs: BTreeMap::new(),
+            incarnation: Incarnation(1),
+            tickets: 0,
             unanswered: BTreeMap::new(),
         };
         let actions = watched.check(Instant::ZERO, false);
@@ -110,9 +124,14 @@ impl Watched {
 
     /// Hands it an event and checks what comes out. An event that contradicts what the driver said
     /// before (a number used twice, an open connection that fails to open) is left out.
-    pub(crate) fn handle(&mut self, now: Instant, event: Event) -> Vec<Action> {
+    pub(crate) fn handle(&mut self, now: Instant, mut event: Event) -> Vec<Action> {
         if !self.admissible(&event) {
             return Vec::new();
+        }
+        if let Event::Command { ticket, .. } = &mut event {
+            // Whoever drives a node uses no ticket twice.
+            self.tickets += 1;
+            *ticket = Ticket(self.tickets);
         }
         self.note(&event);
         let woken = event == Event::Wake;
@@ -149,7 +168,10 @@ impl Watched {
             Event::OpenFailed { connection, .. } | Event::Closed { connection, .. } => {
                 self.connections.remove(connection);
             }
-            Event::Command { ticket, .. } => *self.unanswered.entry(*ticket).or_default() += 1,
+            Event::Command { ticket, command } => {
+                let waits = matches!(command, Command::SyncJoin { .. });
+                self.unanswered.insert(*ticket, waits);
+            }
             _ => {}
         }
     }
@@ -161,7 +183,8 @@ impl Watched {
         }
         self.check_state();
         if woken {
-            let late = self.wake_at().is_some_and(|at| at <= now);
+            let due = |at: &Instant| *at <= now && *at != Instant::FAR_FUTURE;
+            let late = self.wake_at().filter(due).is_some();
             assert!(!late, "a timer stays due: {:?}", self.outbox.wake_at);
         }
         actions
@@ -185,6 +208,7 @@ impl Watched {
                     self.is_open(*connection),
                     "{connection:?} is not open for {frame:?}"
                 );
+                check_readable(frame);
             }
             Action::Close { connection, .. } => {
                 let known = self.connections.remove(connection).is_some();
@@ -201,15 +225,36 @@ impl Watched {
                 );
             }
             Action::Reply { ticket, .. } => {
-                let left = self.unanswered.get_mut(ticket).filter(|left| **left > 0);
-                *left.expect("a command is answered twice, or was never given") -= 1;
+                let waited = self.unanswered.remove(ticket);
+                assert!(waited.is_some(), "{ticket:?} is answered twice, or unasked");
             }
             Action::Notify(notification) => self.check_notification(notification),
-            Action::Persist(_) => {}
+            Action::Persist(bytes) => {
+                let stored = Snapshot::decode(bytes).expect("a node can read what it stored");
+                let entries = stored.entries.len();
+                assert!(entries <= MOST_MEMBERS + MOST_REMOVALS, "{entries} entries");
+            }
         }
     }
 
+    /// Stops it: nothing is left, and nobody waits.
+    pub(crate) fn stop(&mut self, now: Instant) {
+        let (ticket, command) = (Ticket(0), Command::Stop);
+        self.handle(now, Event::Command { ticket, command });
+        assert!(
+            self.unanswered.is_empty(),
+            "never answered: {:?}",
+            self.unanswered
+        );
+        assert!(self.up.is_empty(), "still up: {:?}", self.up);
+        assert_eq!(self.node.timers().count(), 0, "timers outlive the node");
+    }
+
     fn check_notification(&mut self, notification: &Notification) {
+        if let Notification::NodeUp { instance, epoch } = notification {
+            let last = self.epochs.insert(instance.node, (*instance, *epoch));
+            assert_ne!(last, Some((*instance, *epoch)), "two sessions of one epoch");
+        }
         let right = match notification {
             Notification::NodeUp { instance, .. } => self.up.insert(instance.node),
             Notification::NodeDown { instance, .. } => self.up.remove(&instance.node),
@@ -222,7 +267,7 @@ impl Watched {
         assert!(right, "up and down do not alternate: {notification:?}");
     }
 
-    fn check_state(&self) {
+    fn check_state(&mut self) {
         let connections = self.node.connections();
         let mut seen = BTreeSet::new();
         for info in &connections {
@@ -263,8 +308,23 @@ impl Watched {
         );
         let timers = self.node.timers().count();
         assert!(timers <= MOST_TIMERS, "{timers} timers");
+        let contacts = |timer: &Timer| matches!(timer, Timer::DialContact(_));
+        let contacts = self.node.timers().filter(|(_, timer)| contacts(timer));
+        assert!(contacts.count() <= MOST_JOINS, "too many contacts");
+        assert!(
+            self.unanswered.values().all(|waits| *waits),
+            "not answered at once: {:?}",
+            self.unanswered
+        );
+        assert!(self.unanswered.len() <= MOST_JOINS, "too many wait");
+        let node = &self.node;
+        self.epochs.retain(|id, _| node.peer(*id).is_some());
+        let incarnation = self.node.instance().incarnation;
+        assert!(incarnation >= self.incarnation && incarnation <= Incarnation::MOST);
+        self.incarnation = incarnation;
         let me = self.node.instance().node;
         let members = self.node.members();
+        assert!(members.len() <= MOST_MEMBERS, "too many members");
         assert!(
             members.iter().any(|member| member.spec.id() == me),
             "a node is always a member of its own cluster"
@@ -273,4 +333,15 @@ impl Watched {
             assert!(self.connections.is_empty(), "connections outlive the node");
         }
     }
+}
+
+/// What one node sends another can read.
+fn check_readable(frame: &Frame) {
+    if matches!(frame, Frame::App { .. }) {
+        return;
+    }
+    let mut bytes = Vec::new();
+    encode(frame, &mut bytes);
+    let decoded = decode(&mut BytesMut::from(&bytes[..]), 1 << 20);
+    assert_eq!(decoded, Ok(Decoded::Frame(frame.clone())), "unreadable");
 }

@@ -2,7 +2,9 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
-use partisan_proto::wire::{DecodeError, Decoded, Frame, MAX_CONTROL_FRAME, decode, encode};
+use partisan_proto::wire::{
+    DecodeError, Decoded, Frame, Frames, MAX_CONTROL_FRAME, decode, encode, missing,
+};
 
 const LIMIT: u32 = 1 << 20;
 
@@ -15,6 +17,8 @@ pub fn wire_decode(data: &[u8]) {
     let whole = decode_all(stream, stream.len().max(1));
     let pieces = decode_all(stream, usize::from(*cut).max(1));
     assert_eq!(whole, pieces, "the chunking changed the outcome");
+    let read = read_all(stream, usize::from(*cut).max(1));
+    assert_eq!(whole, read, "taking frames together changed the outcome");
     for frame in whole.0 {
         assert_eq!(encode_and_decode(&frame), Ok(Decoded::Frame(frame)));
     }
@@ -38,6 +42,26 @@ fn decode_all(stream: &[u8], cut: usize) -> (Vec<Frame>, Option<DecodeError>) {
                 Err(error) => return (frames, Some(error)),
             }
             assert!(buffer.len() < before, "a frame came out of nothing");
+        }
+    }
+    (frames, None)
+}
+
+/// As a driver reads: all whole frames of a read together.
+fn read_all(stream: &[u8], cut: usize) -> (Vec<Frame>, Option<DecodeError>) {
+    let mut buffer = BytesMut::new();
+    let mut frames = Vec::new();
+    for piece in stream.chunks(cut) {
+        buffer.extend_from_slice(piece);
+        for decoded in Frames::take(&mut buffer, LIMIT) {
+            match decoded {
+                Ok(Decoded::Frame(frame)) => frames.push(frame),
+                Ok(_) => {}
+                Err(error) => return (frames, Some(error)),
+            }
+        }
+        if let Err(error) = missing(&buffer, LIMIT) {
+            return (frames, Some(error));
         }
     }
     (frames, None)

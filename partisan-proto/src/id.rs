@@ -201,14 +201,15 @@ impl Incarnation {
     /// Older than every real one.
     pub const NONE: Self = Self(0);
 
-    /// The greatest that decoders let through. There is always one after it, so nobody can be told
-    /// that all of its future is over.
+    /// The greatest; decoders refuse a greater one. No node gets there by itself: one in its last
+    /// incarnation was told lies by a peer that is trusted.
     pub const MOST: Self = Self(1 << 62);
 
-    /// The one after this.
+    /// The one after this; [`Incarnation::MOST`] is followed by itself, since nobody, nor the
+    /// node's own snapshot, could read a greater one.
     #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1)).min(Self::MOST)
     }
 }
 
@@ -226,8 +227,9 @@ impl TryFrom<u64> for Incarnation {
 #[cfg(feature = "arbitrary")]
 impl<'a> arbitrary::Arbitrary<'a> for Incarnation {
     fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
-        let most = if u.arbitrary()? { 4 } else { Self::MOST.0 };
-        u.int_in_range(0..=most).map(Self)
+        let small = u.int_in_range(0..=7)?;
+        // Now and then from the other end.
+        Ok(if u.ratio(1, 8)? { Self(Self::MOST.0 - small) } else { Self(small) })
     }
 }
 
@@ -253,8 +255,40 @@ pub struct Instance {
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[serde(try_from = "u64")]
 pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The greatest. Decoders refuse a greater one, and no session follows the one that has it:
+    /// whoever claims it shuts itself out, instead of having two sessions of one epoch.
+    pub const MOST: Self = Self(1 << 62);
+
+    /// The one after this; none after [`Epoch::MOST`].
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        (self < Self::MOST).then_some(Self(self.0.wrapping_add(1)))
+    }
+}
+
+impl TryFrom<u64> for Epoch {
+    type Error = &'static str;
+
+    fn try_from(number: u64) -> Result<Self, Self::Error> {
+        if number > Self::MOST.0 {
+            return Err("an epoch beyond any that counts sessions");
+        }
+        Ok(Self(number))
+    }
+}
+
+#[cfg(feature = "arbitrary")]
+impl<'a> arbitrary::Arbitrary<'a> for Epoch {
+    fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
+        let small = u.int_in_range(0..=7)?;
+        // Now and then from the other end.
+        Ok(if u.ratio(1, 4)? { Self(Self::MOST.0 - small) } else { Self(small) })
+    }
+}
 
 /// A channel of this node's own configuration: its place in [`Channels`](crate::config::Channels).
 ///

@@ -31,7 +31,8 @@ pub struct Birth {
     /// What it tells about itself; its channels must be those of the configuration.
     pub spec: NodeSpec,
     /// Greater than that of any life before: one more than the stored one, or the time in
-    /// milliseconds since 1970 where nothing is stored.
+    /// milliseconds since 1970 where nothing is stored. One beyond [`Incarnation::MOST`] counts as
+    /// that.
     pub incarnation: Incarnation,
     /// Where all its randomness comes from.
     pub seed: Seed,
@@ -76,6 +77,7 @@ impl Node {
         if incarnation == Incarnation::NONE {
             return Err(ConfigError::NoIncarnation);
         }
+        let incarnation = incarnation.min(Incarnation::MOST);
         let instance = Instance { node: spec.id(), incarnation };
         let me = Me { instance, spec: Arc::new(spec), stopping: false };
         let manager = match (manager, &config.manager) {

@@ -43,7 +43,8 @@ pub struct Timers {
 }
 
 impl Timers {
-    /// Sets `timer` to `at`, moving it when it is set already.
+    /// Sets `timer` to `at`, moving it when it is set already. At [`Instant::FAR_FUTURE`] it never
+    /// fires.
     pub fn set(&mut self, timer: Timer, at: Instant) {
         self.cancel(timer);
         self.counter += 1;
@@ -78,7 +79,8 @@ impl Timers {
     /// Takes the next timer that is due by `now`.
     pub fn pop_due(&mut self, now: Instant) -> Option<Timer> {
         let (at, _, timer) = *self.queue.front()?;
-        if at > now {
+        // What is set for the end of time would be set for it again, and again.
+        if at > now || at == Instant::FAR_FUTURE {
             return None;
         }
         self.queue.pop_front();
@@ -121,6 +123,14 @@ mod tests {
         assert_eq!(timers.pop_due(at), Some(Timer::Gossip));
         assert_eq!(timers.pop_due(at), Some(Timer::News));
         assert_eq!(timers.pop_due(at), None);
+    }
+
+    #[test]
+    fn what_is_set_for_the_end_of_time_never_fires() {
+        let mut timers = Timers::default();
+        timers.set(Timer::Gossip, Instant::FAR_FUTURE);
+        assert_eq!(timers.pop_due(Instant::FAR_FUTURE), None);
+        assert_eq!(timers.due(Timer::Gossip), Some(Instant::FAR_FUTURE));
     }
 
     #[derive(Clone, Debug)]

@@ -83,11 +83,15 @@ impl KeepAlive {
         Due::Ping(self.last_ping, now + self.ping_timeout)
     }
 
-    /// There is reason to doubt the connection: one ping, one chance.
-    pub(super) fn suspect(&mut self, now: Instant) -> Due {
+    /// There is reason to doubt the connection: one ping, one chance. `None` when it is on its
+    /// last chance already: more doubts do not lengthen that.
+    pub(super) fn suspect(&mut self, now: Instant) -> Option<Due> {
+        if self.attempts >= self.max_attempts {
+            return None;
+        }
         let due = self.ping(now);
         self.attempts = self.max_attempts;
-        due
+        Some(due)
     }
 
     pub(super) fn pong(&self, now: Instant, id: u64) -> PongValue {
@@ -155,9 +159,19 @@ mod tests {
     }
 
     #[test]
+    fn every_number_of_attempts_that_is_allowed_can_be_made() {
+        let config = KeepAliveConfig { max_attempts: u8::MAX, ..KeepAliveConfig::default() };
+        let mut keep_alive = KeepAlive::new(&config, Instant::ZERO, true);
+        let pings = (0..).take_while(|i| keep_alive.due(at(20 + 10 * i)) != Due::Dead);
+        assert_eq!(pings.count(), 255);
+        assert_eq!(keep_alive.suspect(at(20)), None);
+    }
+
+    #[test]
     fn a_suspected_connection_has_one_chance() {
         let mut keep_alive = dialled();
-        assert_eq!(keep_alive.suspect(at(5)), Due::Ping(1, at(15)));
+        assert_eq!(keep_alive.suspect(at(5)), Some(Due::Ping(1, at(15))));
+        assert_eq!(keep_alive.suspect(at(14)), None);
         assert_eq!(keep_alive.due(at(15)), Due::Dead);
         keep_alive.heard(at(15));
         assert_eq!(keep_alive.due(at(15)), Due::Wait(at(35)));

@@ -193,7 +193,9 @@ impl Connections {
             return;
         };
         let last = self.peers.get(&spec.id()).map_or(Epoch(0), |peer| peer.last_epoch);
-        let epoch = Epoch(last.max(theirs.epoch).0.saturating_add(1));
+        let Some(epoch) = last.max(theirs.epoch).next() else {
+            return self.refuse(cx, id, Refusal::NoSession);
+        };
         self.send_accept(cx, id, proof, Some(cx.me.spec.clone()), epoch);
         self.begin_session(cx, id, &theirs, spec, epoch);
     }
@@ -231,6 +233,11 @@ impl Connections {
             }
             if let Some(peer) = known {
                 check_life(second.incarnation, peer.incarnation)?;
+            }
+            let last = known.filter(|peer| peer.incarnation == second.incarnation);
+            let again = last.is_some_and(|peer| peer.last_epoch == accept.epoch);
+            if again || accept.epoch <= first.epoch {
+                return Err(Stop::Refuse(Refusal::NoSession));
             }
             self.begin_session(cx, id, second, spec, accept.epoch);
         } else if session.is_some_and(|session| session.epoch == accept.epoch) {
@@ -314,8 +321,9 @@ impl Connections {
         if let Some((id, connection)) = found
             && let Stage::Open(open) = &mut connection.stage
         {
-            let due = open.keep_alive.suspect(cx.now);
-            self.keep_alive(cx, id, due);
+            if let Some(due) = open.keep_alive.suspect(cx.now) {
+                self.keep_alive(cx, id, due);
+            }
         }
     }
 

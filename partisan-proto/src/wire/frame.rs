@@ -107,8 +107,8 @@ fn front(buffer: &[u8], limit: u32) -> Result<Front, DecodeError> {
     if length == 0 {
         return Err(DecodeError::Empty);
     }
+    // The limit depends on the kind: judged before it, a frame cut here would be told otherwise.
     let Some(kind) = peek_kind(buffer) else {
-        within(length, limit.max(MAX_CONTROL_FRAME))?;
         return Ok(Front::Incomplete(1));
     };
     within(length, limit_of(kind, limit)?)?;

@@ -115,7 +115,7 @@ impl Hello {
     /// # Errors
     /// [`DecodeError::NotPartisan`] without the magic, [`DecodeError::Truncated`] when it ends
     /// early, [`DecodeError::BadHello`] for a bad name, role, version range or frame limit, or an
-    /// incarnation out of range.
+    /// incarnation or epoch out of range.
     pub fn decode(mut body: &[u8]) -> Result<Self, DecodeError> {
         let magic = body.get(..MAGIC.len()).ok_or(DecodeError::NotPartisan)?;
         if magic != MAGIC {
@@ -145,6 +145,7 @@ impl Hello {
         let impossible = versions.least > versions.most
             || incarnation == Incarnation::NONE
             || incarnation > Incarnation::MOST
+            || epoch > Epoch::MOST
             || max_frame < MIN_FRAME_LIMIT;
         if impossible {
             return Err(DecodeError::BadHello);
@@ -192,5 +193,10 @@ fn arbitrary_limit(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<u32
 
 #[cfg(feature = "arbitrary")]
 fn arbitrary_incarnation(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Incarnation> {
-    u.int_in_range(1..=4).map(Incarnation)
+    let small = u.int_in_range(1..=4)?;
+    Ok(if u.ratio(1, 8)? {
+        Incarnation(Incarnation::MOST.0 + 1 - small)
+    } else {
+        Incarnation(small)
+    })
 }

@@ -84,7 +84,7 @@ fn hello() -> impl Strategy<Value = Hello> {
         MIN_FRAME_LIMIT..=u32::MAX,
         any::<bool>(),
         1..=Incarnation::MOST.0,
-        any::<u64>(),
+        0..=Epoch::MOST.0,
         option::of(1..=u64::MAX),
         any::<u8>(),
     );
@@ -157,7 +157,7 @@ fn control() -> impl Strategy<Value = ControlMessage> {
             let known = spec.as_ref().map(|_| Incarnation(9));
             ControlMessage::Confirm(Box::new(Confirm { proof, spec, known }))
         }),
-        (proof(), option::of(spec()), any::<u64>()).prop_map(|(proof, spec, epoch)| {
+        (proof(), option::of(spec()), 0..=Epoch::MOST.0).prop_map(|(proof, spec, epoch)| {
             let epoch = Epoch(epoch);
             ControlMessage::Accept(Box::new(Accept { proof, spec, epoch }))
         }),

@@ -66,6 +66,7 @@ mod offset {
     pub(super) const MAX_FRAME: usize = 20;
     pub(super) const ROLE: usize = 24;
     pub(super) const INCARNATION: usize = 25;
+    pub(super) const EPOCH: usize = 33;
     pub(super) const CLUSTER: usize = 82;
 }
 
@@ -229,7 +230,7 @@ fn an_application_frame_may_reach_the_limit_and_no_more() {
 fn an_oversize_frame_is_told_from_its_prefix_alone() {
     let oversize = |length, limit| Err(DecodeError::Oversize { length, limit });
     let mut prefix = u32::MAX.to_be_bytes().to_vec();
-    assert_eq!(decode_one(&prefix, LIMIT), oversize(u32::MAX, LIMIT));
+    assert_eq!(decode_one(&prefix, LIMIT), Ok(Decoded::Incomplete(1)), "the kind sets the limit");
     prefix.push(1);
     let mut buffer = BytesMut::from(&prefix[..]);
     let room = buffer.capacity();
@@ -363,22 +364,46 @@ fn a_refusal_of_a_later_version_is_read() {
 }
 
 #[test]
-fn no_incarnation_is_so_great_that_none_can_follow() {
+fn no_incarnation_is_greater_than_the_last() {
     let body = [0, 9, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     let refuse = Refuse::from(Refusal::Removed(Incarnation::MOST));
     assert_eq!(decode_frame(&raw(3, &body)), Ok(Frame::Refuse(refuse)));
-    assert!(Incarnation::MOST < Incarnation::MOST.next());
+    assert_eq!(Incarnation::MOST.next(), Incarnation::MOST);
     let bad = Err(DecodeError::BadHello);
     assert_eq!(spoilt(offset::INCARNATION, &[0xff; 8]), bad);
     let entry = Gossip::Delta(Delta {
         entries: Bounded::from_first([Entry {
             node: crate::id::NodeId::from_u64(1),
-            removed: Incarnation::MOST.next(),
+            removed: Incarnation(Incarnation::MOST.0 + 1),
             presence: None,
         }]),
     });
     let bytes = encoded(&Frame::Control(ControlMessage::Gossip(entry)));
     assert_eq!(decode_frame(&bytes), Err(DecodeError::BadControl));
+}
+
+#[test]
+fn no_epoch_is_greater_than_the_last() {
+    let last = Epoch::MOST.0.to_be_bytes();
+    assert!(matches!(spoilt(offset::EPOCH, &last), Ok(Frame::Hello(h)) if h.epoch == Epoch::MOST));
+    let beyond = (Epoch::MOST.0 + 1).to_be_bytes();
+    assert_eq!(spoilt(offset::EPOCH, &beyond), Err(DecodeError::BadHello));
+    let epoch = Epoch(Epoch::MOST.0 + 1);
+    let accept = ControlMessage::Accept(Accept { proof: None, spec: None, epoch }.into());
+    let bytes = encoded(&Frame::Control(accept));
+    assert_eq!(decode_frame(&bytes), Err(DecodeError::BadControl));
+}
+
+#[test]
+fn what_is_wrong_with_a_frame_is_the_same_however_it_is_cut() {
+    // A length that no kind allows, then kinds of different limits, and none.
+    for kind in [0, 1, 2, 3, 9, 0x80] {
+        let stream = [0x3d, 0, 0, 0x2c, kind];
+        let whole = decode(&mut BytesMut::from(&stream[..]), 1 << 20);
+        assert!(whole.is_err(), "{kind}");
+        let cut = decode(&mut BytesMut::from(&stream[..4]), 1 << 20);
+        assert_eq!(cut, Ok(Decoded::Incomplete(1)), "{kind}");
+    }
 }
 
 #[test]
@@ -493,7 +518,7 @@ fn the_longest_spec_fits_into_a_control_frame() {
     );
     let spec = Some(Arc::new(spec.unwrap()));
     let proof = Some([0xff; 32]);
-    let epoch = Epoch(u64::MAX);
+    let epoch = Epoch::MOST;
     let frame = Frame::Control(ControlMessage::Accept(Accept { proof, spec, epoch }.into()));
     let bytes = encoded(&frame);
     assert!(bytes.len() < MAX_CONTROL_FRAME as usize);

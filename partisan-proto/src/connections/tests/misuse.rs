@@ -11,7 +11,9 @@ use crate::config::Config;
 use crate::error::{CloseReason, Misbehaviour, Refusal};
 use crate::id::{ClusterName, ConnectionId, Epoch, Incarnation, NodeName};
 use crate::time::Duration;
-use crate::wire::{Confirm, ControlMessage, Destination, Frame, Gossip, Hello, Role, VersionRange};
+use crate::wire::{
+    Accept, Confirm, ControlMessage, Destination, Frame, Gossip, Hello, Role, VersionRange,
+};
 use crate::{Action, Event, Notification, Outbox};
 
 /// One node and a stranger's connection to it.
@@ -106,6 +108,43 @@ fn a_stranger_who_follows_the_steps_is_let_in() {
     let raw = Raw::open();
     assert!(raw.closed.is_empty());
     assert_eq!(raw.net.node(0).counters().sessions, 1);
+}
+
+#[test]
+fn no_session_follows_the_one_of_the_greatest_epoch() {
+    let knock = |epoch| {
+        let mut raw = Raw::new();
+        raw.say(Raw::hello_with(|h| h.epoch = epoch)).say(Raw::confirm("raw@h"));
+        raw
+    };
+    let last = knock(Epoch(Epoch::MOST.0 - 1));
+    let Some(Frame::Control(ControlMessage::Accept(accept))) = last.sent.last() else {
+        panic!("not accepted: {:?}", last.sent);
+    };
+    assert_eq!(accept.epoch, Epoch::MOST);
+    let beyond = knock(Epoch::MOST);
+    assert_eq!(beyond.closed, [CloseReason::Refused(Refusal::NoSession)]);
+    assert_eq!(beyond.net.node(0).counters().sessions, 0);
+}
+
+#[test]
+fn an_acceptor_cannot_begin_a_session_of_an_epoch_that_was() {
+    let mut raw = Raw::new();
+    let contact = crate::Contact::at(super::net::address(7));
+    let command = crate::Command::Join(contact);
+    raw.event(Event::Command { ticket: crate::Ticket(1), command });
+    let connection = ConnectionId::dialled(0);
+    raw.event(Event::Opened { connection });
+    let frame = Raw::hello_with(|h| h.role = Role::Acceptor);
+    raw.event(Event::Received { connection, frame });
+    let Frame::Control(ControlMessage::Confirm(confirm)) = Raw::confirm("raw@h") else {
+        panic!("no confirm");
+    };
+    let accept = Accept { proof: None, spec: confirm.spec, epoch: Epoch(0) };
+    let frame = Frame::Control(ControlMessage::Accept(Box::new(accept)));
+    raw.event(Event::Received { connection, frame });
+    assert_eq!(raw.closed, [CloseReason::Refused(Refusal::NoSession)]);
+    assert_eq!(raw.net.node(0).counters().sessions, 0);
 }
 
 #[test]

@@ -207,6 +207,10 @@ impl Pluggable {
     /// A peer refused this incarnation.
     fn outdated(&mut self, cx: &mut Context<'_>, refusal: Refusal) {
         let own = cx.me.instance.incarnation;
+        if own == Incarnation::MOST && !matches!(refusal, Refusal::DuplicateName) {
+            // There is no later one to become: dial again, with patience.
+            return;
+        }
         match refusal {
             // With another node of that name alive the two would outbid each other for ever.
             Refusal::StaleIncarnation(known) if known >= own && !self.duplicate => {

@@ -123,7 +123,9 @@ impl Full {
         if let Some(session) = self.sessions.get_mut(&from)
             && !session.greeted
         {
-            session.requested.extend(wanted);
+            // More than the set holds cannot be known here in any case.
+            let room = self.capacity.saturating_sub(session.requested.len());
+            session.requested.extend(wanted.into_iter().take(room));
             session.covered |= last == LAST;
         }
         self.check_covered(out, from);

@@ -52,6 +52,8 @@ pub struct Full {
     /// The incarnation in which this node's stay began; 0 before the start.
     joined: Incarnation,
     fanout: usize,
+    /// The most entries that the set can have.
+    capacity: usize,
     random: Random,
     sessions: BTreeMap<NodeId, Session>,
     news: News,
@@ -86,6 +88,7 @@ impl Full {
             set: MemberSet::new(limits),
             joined: saved.joined,
             fanout: config.fanout,
+            capacity: config.max_members.saturating_add(config.max_removals),
             random: Random::fork(seed, "full membership strategy"),
             sessions: BTreeMap::new(),
             news: News::default(),
@@ -106,6 +109,8 @@ impl Full {
             joined: self.joined,
             spec: cx.me.spec.clone(),
         };
+        // A node is a member of its own cluster even if its last possible life was removed.
+        let removed = removed.min(Incarnation(self.joined.0.saturating_sub(1)));
         let entry = Entry { node: self.me, removed, presence: Some(presence) };
         // Only a limit could reject it, and the own entry is the first to be put.
         let _ = self.set.merge(&entry, cx.now);
@@ -145,6 +150,10 @@ impl Full {
         }
         out.push(Outcome::Changed);
         self.news.for_some(entry.node, from);
+        if self.news.len() > self.capacity.saturating_mul(2) {
+            // Somebody makes up removals faster than news is sent; most are forgotten already.
+            self.news.retain(|node| self.set.summary_of(node).is_some());
+        }
         merged.behind
     }
 

@@ -7,7 +7,7 @@ use super::Full;
 use crate::context::Context;
 use crate::id::NodeId;
 
-/// Nodes of which there is news. Bounded by the number of entries of the set.
+/// Nodes of which there is news. Bounded by twice the number of entries that the set can have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct News {
     /// For every connected peer.
@@ -31,6 +31,16 @@ impl News {
     pub(super) fn forget(&mut self, node: NodeId) {
         self.all.remove(&node);
         self.some.remove(&node);
+    }
+
+    /// Forgets the nodes of which nothing is `known` any more.
+    pub(super) fn retain(&mut self, known: impl Fn(NodeId) -> bool) {
+        self.all.retain(|node| known(*node));
+        self.some.retain(|node, _| known(*node));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len() + self.some.len()
     }
 
     pub(super) fn clear(&mut self) {

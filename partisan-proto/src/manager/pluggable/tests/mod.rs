@@ -3,6 +3,7 @@
 mod alone;
 mod joining;
 mod leaving;
+mod lies;
 mod spreading;
 
 use alloc::sync::Arc;
