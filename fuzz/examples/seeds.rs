@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use partisan_proto::wire::{
-    Confirm, ControlMessage, Destination, Digest, Frame, GoodbyeReason, Gossip, Hello, Role,
-    VersionRange, encode,
+    Confirm, ControlMessage, Destination, Digest, Frame, GoodbyeReason, Gossip, Hello, encode,
 };
 use partisan_proto::{
-    ChannelName, ChannelOptions, Channels, ClusterName, Epoch, Incarnation, NodeName, NodeSpec,
-    Refusal,
+    ChannelName, ChannelOptions, Channels, ClusterName, Incarnation, NodeName, NodeSpec, Refusal,
 };
 
 fn main() -> std::io::Result<()> {
@@ -23,9 +21,7 @@ fn main() -> std::io::Result<()> {
     let decode = streams.iter().zip(cuts.iter().cycle());
     let decode = decode.map(|(stream, cut)| [&[*cut], &stream[..]].concat());
     write(corpora.join("wire_decode"), decode)?;
-    let noise = (0..24)
-        .map(|i| random.bytes(16 + i * 16))
-        .collect::<Vec<_>>();
+    let noise = (0..24).map(|i| random.bytes(16 + i * 16)).collect::<Vec<_>>();
     write(corpora.join("wire_round_trip"), noise)?;
     let flags = (0..4u8).flat_map(|flags| streams.iter().map(move |stream| (flags, stream)));
     let handshakes = flags.map(|(flags, stream)| [&[flags], &stream[..]].concat());
@@ -59,13 +55,7 @@ fn streams() -> Vec<Vec<u8>> {
     let digest = control(ControlMessage::Gossip(Gossip::Digest(Digest::default())));
     let goodbye = control(ControlMessage::Goodbye(GoodbyeReason::Left));
     let refuse = Frame::Refuse(Refusal::Removed(Incarnation(1)).into());
-    let sound = [
-        hello("b", "membership"),
-        confirm("b"),
-        ping.clone(),
-        digest,
-        app.clone(),
-    ];
+    let sound = [hello("b", "membership"), confirm("b"), ping.clone(), digest, app.clone()];
     let mut later = frames(&sound[..1]);
     later.extend_from_slice(&[0, 0, 0, 2, 0x80, 9]);
     later.extend(frames(&sound[1..]));
@@ -92,20 +82,10 @@ fn streams() -> Vec<Vec<u8>> {
 }
 
 fn hello(name: &str, channel: &str) -> Hello {
-    Hello {
-        versions: VersionRange::OURS,
-        features: 0,
-        max_frame: 1 << 20,
-        role: Role::Connector,
-        incarnation: Incarnation(1),
-        epoch: Epoch(0),
-        expected: None,
-        lane: 0,
-        nonce: [9; 32],
-        cluster: ClusterName::new("a").expect("a good name"),
-        name: NodeName::new(name).expect("a good name"),
-        channel: ChannelName::new(channel).expect("a good name"),
-    }
+    let cluster = ClusterName::new("a").expect("a good name");
+    let name = NodeName::new(name).expect("a good name");
+    let channel = ChannelName::new(channel).expect("a good name");
+    Hello::of_stranger(cluster, name, channel, [9; 32])
 }
 
 fn confirm(name: &str) -> Frame {
@@ -115,11 +95,7 @@ fn confirm(name: &str) -> Frame {
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], 2)).into();
     let spec = NodeSpec::new(name, vec![address], &channels.expect("good"), Vec::new());
     let spec = Some(Arc::new(spec.expect("a good spec")));
-    Frame::Control(ControlMessage::Confirm(Box::new(Confirm {
-        proof: None,
-        spec,
-        known: None,
-    })))
+    Frame::Control(ControlMessage::Confirm(Box::new(Confirm { proof: None, spec, known: None })))
 }
 
 /// A script for the `node` target, in the bytes from which `Arbitrary` reads it: a join that

@@ -58,10 +58,7 @@ pub(crate) fn run(script: &Script) -> Outcome {
     for node in &mut arena.nodes {
         node.stop(arena.now);
     }
-    Outcome {
-        fingerprints,
-        actions: arena.actions,
-    }
+    Outcome { fingerprints, actions: arena.actions }
 }
 
 #[derive(Debug)]
@@ -216,23 +213,12 @@ impl Arena {
         }
         let other = 1 - node;
         let accepted = self.nodes[other].fresh_connection();
-        for (from, to) in [
-            ((node, connection), (other, accepted)),
-            ((other, accepted), (node, connection)),
-        ] {
-            self.lanes.push(Lane {
-                to: to.0,
-                connection: to.1,
-                from,
-                queue: VecDeque::new(),
-            });
+        for (from, to) in
+            [((node, connection), (other, accepted)), ((other, accepted), (node, connection))]
+        {
+            self.lanes.push(Lane { to: to.0, connection: to.1, from, queue: VecDeque::new() });
         }
-        self.handle(
-            other,
-            Event::Accepted {
-                connection: accepted,
-            },
-        );
+        self.handle(other, Event::Accepted { connection: accepted });
         self.handle(node, Event::Opened { connection });
     }
 
@@ -253,11 +239,8 @@ impl Arena {
         if self.lanes.is_empty() {
             return;
         }
-        let lane = self
-            .lanes
-            .swap_remove(usize::from(which) % self.lanes.len());
-        self.lanes
-            .retain(|other| other.from != (lane.to, lane.connection));
+        let lane = self.lanes.swap_remove(usize::from(which) % self.lanes.len());
+        self.lanes.retain(|other| other.from != (lane.to, lane.connection));
         let reason = CloseReason::Broken;
         for (node, connection) in [lane.from, (lane.to, lane.connection)] {
             if self.nodes[node].is_open(connection) {

@@ -15,11 +15,7 @@ pub fn handshake(data: &[u8]) {
         return;
     };
     let (mut node, _) = Watched::start("a", 1, flags & 2 != 0);
-    let connection = if flags & 1 == 0 {
-        accept(&mut node)
-    } else {
-        dial(&mut node)
-    };
+    let connection = if flags & 1 == 0 { accept(&mut node) } else { dial(&mut node) };
     let Some(connection) = connection else {
         return;
     };

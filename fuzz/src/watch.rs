@@ -193,36 +193,21 @@ impl Watched {
     fn check_action(&mut self, action: &Action) {
         match action {
             Action::Open { connection, .. } => {
-                assert!(
-                    connection.is_dialled(),
-                    "{connection:?} is for the driver to give"
-                );
-                assert!(
-                    self.used.insert(*connection),
-                    "{connection:?} was used before"
-                );
+                assert!(connection.is_dialled(), "{connection:?} is for the driver to give");
+                assert!(self.used.insert(*connection), "{connection:?} was used before");
                 self.connections.insert(*connection, State::Opening);
             }
             Action::Send { connection, frame } => {
-                assert!(
-                    self.is_open(*connection),
-                    "{connection:?} is not open for {frame:?}"
-                );
+                assert!(self.is_open(*connection), "{connection:?} is not open for {frame:?}");
                 check_readable(frame);
             }
             Action::Close { connection, .. } => {
                 let known = self.connections.remove(connection).is_some();
-                assert!(
-                    known,
-                    "{connection:?} is closed already, or was never there"
-                );
+                assert!(known, "{connection:?} is closed already, or was never there");
             }
             Action::Deliver(delivery) => {
                 let own = delivery.from == self.node.instance().node;
-                assert!(
-                    own || self.up.contains(&delivery.from),
-                    "a message from nobody"
-                );
+                assert!(own || self.up.contains(&delivery.from), "a message from nobody");
             }
             Action::Reply { ticket, .. } => {
                 let waited = self.unanswered.remove(ticket);
@@ -241,17 +226,13 @@ impl Watched {
     pub(crate) fn stop(&mut self, now: Instant) {
         let (ticket, command) = (Ticket(0), Command::Stop);
         self.handle(now, Event::Command { ticket, command });
-        assert!(
-            self.unanswered.is_empty(),
-            "never answered: {:?}",
-            self.unanswered
-        );
+        assert!(self.unanswered.is_empty(), "never answered: {:?}", self.unanswered);
         assert!(self.up.is_empty(), "still up: {:?}", self.up);
         assert_eq!(self.node.timers().count(), 0, "timers outlive the node");
     }
 
     fn check_notification(&mut self, notification: &Notification) {
-        if let Notification::NodeUp { instance, epoch } = notification {
+        if let Notification::NodeUp { instance, epoch, .. } = notification {
             let last = self.epochs.insert(instance.node, (*instance, *epoch));
             assert_ne!(last, Some((*instance, *epoch)), "two sessions of one epoch");
         }
@@ -271,41 +252,22 @@ impl Watched {
         let connections = self.node.connections();
         let mut seen = BTreeSet::new();
         for info in &connections {
-            assert!(
-                self.is_open(info.connection),
-                "listed, yet not open: {info:?}"
-            );
+            assert!(self.is_open(info.connection), "listed, yet not open: {info:?}");
             assert!(seen.insert(info.connection), "listed twice: {info:?}");
         }
-        let routed: BTreeSet<_> = self
-            .node
-            .routes()
-            .peers()
-            .map(|peer| peer.instance.node)
-            .collect();
+        let routed: BTreeSet<_> =
+            self.node.routes().peers().map(|peer| peer.instance.node).collect();
         // After a goodbye a node is up, until what it sent before has arrived, yet without routes.
-        assert!(
-            routed.is_subset(&self.up),
-            "a node has routes and is not up"
-        );
+        assert!(routed.is_subset(&self.up), "a node has routes and is not up");
         for peer in self.node.routes().peers() {
             for connection in peer.connections() {
-                assert!(
-                    seen.contains(&connection),
-                    "routed, yet not listed: {connection:?}"
-                );
+                assert!(seen.contains(&connection), "routed, yet not listed: {connection:?}");
             }
         }
         for (node, channel) in &self.channels_up {
-            assert!(
-                self.up.contains(node),
-                "{channel:?} is up, {node:?} is down"
-            );
+            assert!(self.up.contains(node), "{channel:?} is up, {node:?} is down");
         }
-        assert!(
-            self.connections.len() <= MOST_CONNECTIONS,
-            "too many connections"
-        );
+        assert!(self.connections.len() <= MOST_CONNECTIONS, "too many connections");
         let timers = self.node.timers().count();
         assert!(timers <= MOST_TIMERS, "{timers} timers");
         let contacts = |timer: &Timer| matches!(timer, Timer::DialContact(_));

@@ -5,8 +5,8 @@ mod support;
 use std::time::Duration;
 
 use partisan_proto::config::Secret;
-use partisan_proto::wire::{Frame, Hello, Role, VersionRange};
-use partisan_proto::{Epoch, Incarnation, JoinError, Refusal};
+use partisan_proto::wire::{Frame, Hello};
+use partisan_proto::{JoinError, Refusal};
 use partisan_tokio::{
     ClusterName, CommandError, Config, Node, NodeError, Notification, SendOptions,
 };
@@ -22,20 +22,8 @@ async fn unharmed(a: &Node, b: &Node) {
 }
 
 fn hello(cluster: &str) -> Hello {
-    Hello {
-        versions: VersionRange::OURS,
-        features: 0,
-        max_frame: 1 << 20,
-        role: Role::Connector,
-        incarnation: Incarnation(1),
-        epoch: Epoch(0),
-        expected: None,
-        lane: 0,
-        nonce: [7; 32],
-        cluster: ClusterName::new(cluster).unwrap(),
-        name: name("raw@h"),
-        channel: partisan_tokio::ChannelName::new("membership").unwrap(),
-    }
+    let (cluster, channel) = (cluster.parse().unwrap(), "membership".parse().unwrap());
+    Hello::of_stranger(cluster, name("raw@h"), channel, [7; 32])
 }
 
 #[tokio::test]

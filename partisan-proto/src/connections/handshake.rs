@@ -168,23 +168,10 @@ pub(super) fn check_proof(right: Option<Proof>, given: Option<Proof>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{ChannelName, ClusterName, NodeName};
 
     fn hello_of(name: &str, nonce: u8) -> Hello {
-        Hello {
-            versions: VersionRange::OURS,
-            features: 0,
-            max_frame: 1 << 20,
-            role: Role::Connector,
-            incarnation: Incarnation(1),
-            epoch: Epoch(0),
-            expected: None,
-            lane: 0,
-            nonce: [nonce; 32],
-            cluster: ClusterName::new("c").unwrap(),
-            name: NodeName::new(name).unwrap(),
-            channel: ChannelName::new("membership").unwrap(),
-        }
+        let (cluster, channel) = ("c".parse().unwrap(), "membership".parse().unwrap());
+        Hello::of_stranger(cluster, name.parse().unwrap(), channel, [nonce; 32])
     }
 
     #[test]

@@ -87,6 +87,31 @@ pub struct Hello {
 }
 
 impl Hello {
+    /// What a node in its first life says that dials somebody of whom it knows nothing: for tests,
+    /// and for tools that speak to a cluster from outside.
+    #[must_use]
+    pub const fn of_stranger(
+        cluster: ClusterName,
+        name: NodeName,
+        channel: ChannelName,
+        nonce: Nonce,
+    ) -> Self {
+        Self {
+            versions: VersionRange::OURS,
+            features: 0,
+            max_frame: 1 << 20,
+            role: Role::Connector,
+            incarnation: Incarnation(1),
+            epoch: Epoch(0),
+            expected: None,
+            lane: 0,
+            nonce,
+            cluster,
+            name,
+            channel,
+        }
+    }
+
     /// Appends the body of the frame to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.put_slice(&MAGIC);

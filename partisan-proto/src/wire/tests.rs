@@ -44,20 +44,9 @@ fn decode_frame(bytes: &[u8]) -> Result<Frame, DecodeError> {
 }
 
 fn hello() -> Hello {
-    Hello {
-        versions: VersionRange::OURS,
-        features: 0,
-        max_frame: LIMIT,
-        role: Role::Connector,
-        incarnation: Incarnation(1),
-        epoch: Epoch(0),
-        expected: None,
-        lane: 0,
-        nonce: [7; 32],
-        cluster: ClusterName::new("c").unwrap(),
-        name: NodeName::new("a@h").unwrap(),
-        channel: ChannelName::new("membership").unwrap(),
-    }
+    let (cluster, channel) = ("c".parse().unwrap(), "membership".parse().unwrap());
+    let name = NodeName::new("a@h").unwrap();
+    Hello { max_frame: LIMIT, ..Hello::of_stranger(cluster, name, channel, [7; 32]) }
 }
 
 /// Where the fields of a hello's body begin.

@@ -54,20 +54,8 @@ impl Raw {
     }
 
     fn hello() -> Hello {
-        Hello {
-            versions: VersionRange::OURS,
-            features: 0,
-            max_frame: 1 << 20,
-            role: Role::Connector,
-            incarnation: Incarnation(1),
-            epoch: Epoch(0),
-            expected: None,
-            lane: 0,
-            nonce: [1; 32],
-            cluster: Config::default().cluster,
-            name: NodeName::new("raw@h").unwrap(),
-            channel: "membership".parse().unwrap(),
-        }
+        let (name, channel) = ("raw@h".parse().unwrap(), "membership".parse().unwrap());
+        Hello::of_stranger(Config::default().cluster, name, channel, [1; 32])
     }
 
     fn hello_with(change: impl FnOnce(&mut Hello)) -> Frame {
