@@ -268,6 +268,10 @@ impl Watched {
             assert!(self.up.contains(node), "{channel:?} is up, {node:?} is down");
         }
         assert!(self.connections.len() <= MOST_CONNECTIONS, "too many connections");
+        self.check_bounds();
+    }
+
+    fn check_bounds(&mut self) {
         let timers = self.node.timers().count();
         assert!(timers <= MOST_TIMERS, "{timers} timers");
         let contacts = |timer: &Timer| matches!(timer, Timer::DialContact(_));
