@@ -34,7 +34,8 @@ pub enum Command {
     /// after what is queued has been sent, and go on alone as a new incarnation.
     Leave,
     /// Remove another node from the cluster (`partisan_peer_service:leave/1`), dead or alive. Told
-    /// to it if it can be reached. Removing a node that is no member cancels joins under way to it.
+    /// to it if it can be reached. Removing a node that is no member cancels joins under way to it;
+    /// removing the node itself is [`Command::Leave`].
     Remove(NodeId),
     /// Make the members these (`partisan_peer_service:update_members/1`): remove those that are not
     /// listed, then join those that are new. The node itself always stays; an empty list changes

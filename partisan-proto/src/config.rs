@@ -414,9 +414,10 @@ const fn within(key: &'static str, given: u64, least: u64, most: u64) -> Result<
 pub mod duration_text {
     use alloc::format;
     use alloc::string::String;
+    use core::fmt;
     use core::time::Duration;
 
-    use serde::{Deserialize, Deserializer, Serializer, de};
+    use serde::{Deserializer, Serializer, de};
 
     const UNITS: [(&str, u64); 7] = [
         ("d", 86_400_000_000_000),
@@ -463,13 +464,26 @@ pub mod duration_text {
     /// # Errors
     /// When the text is not a whole number and a unit.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(from)?;
-        parse(&text).ok_or_else(|| {
-            de::Error::custom(format!(
-                "`{text}` is no span of time; write a whole number and ns, us, ms, s, m, h or d, \
-                 as in \"1500ms\""
-            ))
-        })
+        from.deserialize_str(SpanVisitor)
+    }
+
+    struct SpanVisitor;
+
+    impl de::Visitor<'_> for SpanVisitor {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number and a unit between quotes, as in \"1500ms\"")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+            parse(text).ok_or_else(|| {
+                E::custom(format!(
+                    "`{text}` is no span of time; write a whole number and ns, us, ms, s, m, h \
+                     or d, as in \"1500ms\""
+                ))
+            })
+        }
     }
 }
 

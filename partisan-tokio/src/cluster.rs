@@ -117,7 +117,7 @@ impl LocalCluster {
     /// # Errors
     /// [`NodeError`].
     pub async fn join_all(&self, deadline: Duration) -> Result<(), NodeError> {
-        for node in &self.nodes[1..] {
+        for node in self.nodes.iter().skip(1) {
             node.join(self.contact(0)).await?;
         }
         let all: Vec<usize> = (0..self.nodes.len()).collect();
@@ -133,12 +133,12 @@ impl LocalCluster {
         numbers: &[usize],
         deadline: Duration,
     ) -> Result<(), NodeError> {
-        let end = tokio::time::Instant::now() + deadline;
+        let began = tokio::time::Instant::now();
         let mut expected: Vec<NodeId> = numbers.iter().map(|n| self.nodes[*n].id()).collect();
         expected.sort_unstable();
         for number in numbers {
             let node = &self.nodes[*number];
-            let left = end.saturating_duration_since(tokio::time::Instant::now());
+            let left = deadline.saturating_sub(began.elapsed());
             node.wait_until(left, |view| agrees(view, &expected)).await?;
         }
         Ok(())

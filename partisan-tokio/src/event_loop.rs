@@ -50,6 +50,8 @@ pub(crate) enum Request {
 pub(crate) struct Store {
     pub(crate) latest: watch::Sender<Bytes>,
     pub(crate) task: JoinHandle<()>,
+    /// Held while a file is being written, even beyond the end of the task.
+    pub(crate) writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The one loop of a node.
@@ -321,7 +323,7 @@ impl EventLoop {
             tracing::warn!("connections were dropped: not flushed within the shutdown grace");
         }
         self.tasks.shutdown().await;
-        if let Some(Store { latest, task }) = self.store.take() {
+        if let Some(Store { latest, task, .. }) = self.store.take() {
             drop(latest);
             report_panic(task.await);
         }
@@ -329,8 +331,12 @@ impl EventLoop {
 
     async fn end_at_once(mut self, events: mpsc::Receiver<LoopEvent>) {
         drop(events);
-        if let Some(store) = self.store.take() {
-            store.task.abort();
+        if let Some(Store { task, writing, .. }) = self.store.take() {
+            task.abort();
+            // Ended or cancelled, whichever: it begins no further write.
+            let _ = task.await;
+            // Else it could overwrite what the next life of the node stores.
+            drop(writing.lock().await);
         }
         self.helpers.shutdown().await;
         self.tasks.shutdown().await;

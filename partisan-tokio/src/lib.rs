@@ -65,6 +65,7 @@ pub use shared::{NodeCounters, View};
 pub use store::Recovered;
 
 pub use partisan_proto::{
-    Address, ChannelId, ChannelName, Channels, ClusterName, CommandError, Config, Contact, Member,
-    NodeId, NodeName, NodeSpec, Notification, Tag,
+    Address, ChannelId, ChannelName, ChannelOptions, Channels, CloseReason, ClusterName,
+    CommandError, Config, ConnectionInfo, Contact, Incarnation, Instance, JoinError, Member,
+    NodeId, NodeName, NodeSpec, Notification, PeerInfo, Tag,
 };

@@ -188,6 +188,7 @@ mod tests {
         assert!(error("name='a'\n[config]\nsecrets='x'").contains("secrets"));
         assert!(error("name='a'\nlisten=['::1:9']").contains("::1:9"));
         assert!(error("listen=[]").contains("name"));
+        assert!(error("name='a'\n[config.connections]\ndial_timeout=5").contains("\"1500ms\""));
     }
 
     #[test]

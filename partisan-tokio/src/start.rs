@@ -157,8 +157,10 @@ fn run(
 fn keep(file: PathBuf, counters: &DriverCounters, told: &broadcast::Sender<NodeEvent>) -> Store {
     let (latest, receiver) = watch::channel(Bytes::new());
     let failures = Arc::clone(&counters.persist_failures);
-    let writer = store::write_latest(file, receiver, failures, told.downgrade());
-    Store { latest, task: tokio::spawn(writer) }
+    let writing = Arc::default();
+    let writer =
+        store::write_latest(file, receiver, Arc::clone(&writing), failures, told.downgrade());
+    Store { latest, task: tokio::spawn(writer), writing }
 }
 
 fn share(

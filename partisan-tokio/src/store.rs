@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use partisan_proto::error::SnapshotError;
 use partisan_proto::{NodeId, Snapshot};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Mutex, broadcast, watch};
 
 use crate::error::StartError;
 use crate::events::NodeEvent;
@@ -97,9 +97,12 @@ fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Writes whatever was put last into `latest`, until its sender is gone and the last is written.
+///
+/// Ending the task does not end a write that is under way; `writing` is held until that is over.
 pub(crate) async fn write_latest(
     file: PathBuf,
     mut latest: watch::Receiver<Bytes>,
+    writing: Arc<Mutex<()>>,
     failures: Arc<AtomicU64>,
     events: broadcast::WeakSender<NodeEvent>,
 ) {
@@ -116,7 +119,13 @@ pub(crate) async fn write_latest(
         if open || unwritten {
             let bytes = latest.borrow_and_update().clone();
             let target = file.clone();
-            let result = tokio::task::spawn_blocking(move || replace(&target, &bytes)).await;
+            let held = Arc::clone(&writing).lock_owned().await;
+            let write = move || {
+                let result = replace(&target, &bytes);
+                drop(held);
+                result
+            };
+            let result = tokio::task::spawn_blocking(write).await;
             unwritten = !matches!(result, Ok(Ok(())));
             if let Ok(Err(error)) = result {
                 failures.fetch_add(1, Ordering::Relaxed);
@@ -171,7 +180,8 @@ mod tests {
         let (latest, receiver) = watch::channel(Bytes::new());
         let events = broadcast::Sender::new(4);
         let failures = Arc::new(AtomicU64::new(0));
-        let writer = write_latest(file.clone(), receiver, failures, events.downgrade());
+        let writer =
+            write_latest(file.clone(), receiver, Arc::default(), failures, events.downgrade());
         let writer = tokio::spawn(writer);
         for text in ["one", "two", "three"] {
             latest.send(Bytes::from_static(text.as_bytes())).unwrap();
@@ -179,6 +189,28 @@ mod tests {
         drop(latest);
         writer.await.unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"three");
+    }
+
+    #[tokio::test]
+    async fn a_write_that_outlives_its_task_can_be_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("membership.state");
+        let (latest, receiver) = watch::channel(Bytes::new());
+        let events = broadcast::Sender::new(4);
+        let writing = Arc::<Mutex<()>>::default();
+        let held = Arc::clone(&writing);
+        let writer = write_latest(file.clone(), receiver, held, Arc::default(), events.downgrade());
+        let writer = tokio::spawn(writer);
+        let new = file.with_extension("new");
+        latest.send(Bytes::from(vec![1; 32 << 20])).unwrap();
+        while !new.exists() && !file.exists() {
+            tokio::task::yield_now().await;
+        }
+        writer.abort();
+        assert!(writer.await.is_err());
+        drop(writing.lock().await);
+        assert!(!new.exists());
+        assert_eq!(fs::metadata(&file).unwrap().len(), 32 << 20);
     }
 
     #[tokio::test]
@@ -191,7 +223,8 @@ mod tests {
         let mut told = events.subscribe();
         let failures = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&failures);
-        let writer = write_latest(file.clone(), receiver, count, events.downgrade());
+        let writer =
+            write_latest(file.clone(), receiver, Arc::default(), count, events.downgrade());
         let writer = tokio::spawn(writer);
         latest.send(Bytes::from_static(b"x")).unwrap();
         let event = told.recv().await.unwrap();

@@ -89,6 +89,13 @@ async fn a_join_that_cannot_succeed_ends_with_the_deadline_and_its_reason() {
 }
 
 #[tokio::test]
+async fn a_local_cluster_of_nobody_agrees_at_once() {
+    let cluster = LocalCluster::start(0).await.unwrap();
+    cluster.join_all(std::time::Duration::MAX).await.unwrap();
+    cluster.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_killed_node_is_noticed_and_returns_on_another_port_as_one_member() {
     let builder = LocalCluster::builder(3).config(config());
     let mut cluster = builder.start().await.unwrap();

@@ -149,6 +149,8 @@ impl Pluggable {
     /// All that `node` knew is known here: joins through it have succeeded.
     pub(super) fn join_through(&mut self, cx: &mut Context<'_>, node: NodeId) {
         for join in self.joins.through(node) {
+            // At once: a node that was told that it joined finds its cluster after a crash.
+            self.save(cx);
             let result = Ok(node);
             cx.notify(Notification::JoinEnded { result });
             for ticket in join.waiters {

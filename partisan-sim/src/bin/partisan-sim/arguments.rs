@@ -10,6 +10,9 @@ use partisan_sim::fault::FaultClass;
 use partisan_sim::workload::{Bootstrap, Load};
 use partisan_sim::{Latency, Scenario, Wire};
 
+/// The most nodes that can be asked for.
+const MOST: usize = 1_000_000;
+
 /// Clusters of up to so many nodes encode their frames unless told otherwise.
 const SMALL: usize = 200;
 
@@ -39,7 +42,7 @@ pub(crate) enum Command {
     },
     /// Run many seeds, and print how to repeat those that fail.
     Sweep {
-        /// Which, as in `0..200`.
+        /// Which, as in `0..200`: 0 to 199.
         #[arg(long, default_value = "0..100", value_parser = seeds)]
         seeds: Range<u64>,
         #[command(flatten)]
@@ -99,7 +102,7 @@ pub(crate) struct Cluster {
     /// Who decides who is a member.
     #[arg(long, default_value = "pluggable")]
     manager: Manager,
-    /// How many nodes: a number, or a range such as `3..8` to draw from.
+    /// How many nodes: a number, or a range such as `3..8` to draw from, 8 included.
     #[arg(long, value_parser = sizes)]
     nodes: Option<Range<usize>>,
     /// How long the first part lasts, in simulated time.
@@ -171,12 +174,19 @@ fn latency(text: &str) -> Result<Latency, String> {
 fn seeds(text: &str) -> Result<Range<u64>, String> {
     let (first, end) = text.split_once("..").ok_or("write a range, as in 0..200")?;
     let parse = |text: &str| text.parse().map_err(|_| format!("`{text}` is no number"));
-    Ok(parse(first)?..parse(end)?)
+    let seeds: Range<u64> = parse(first)?..parse(end)?;
+    // A sweep of nothing would pass.
+    if seeds.is_empty() {
+        Err("the range is empty; its end is not part of it".into())
+    } else {
+        Ok(seeds)
+    }
 }
 
 fn sizes(text: &str) -> Result<Range<usize>, String> {
     let parse = |text: &str| match text.parse() {
         Ok(0) => Err("there must be at least one node".to_owned()),
+        Ok(number) if number > MOST => Err(format!("there may be at most {MOST} nodes")),
         Ok(number) => Ok(number),
         Err(_) => Err(format!("`{text}` is no number")),
     };
@@ -232,5 +242,28 @@ impl Cluster {
             }
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_seeds_that_holds_none_is_refused() {
+        assert_eq!(seeds("3..9"), Ok(3..9));
+        for empty in ["9..3", "5..5"] {
+            assert!(seeds(empty).unwrap_err().contains("empty"));
+        }
+        assert!(seeds("7").is_err());
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_run_are_refused() {
+        assert_eq!(sizes("3..8"), Ok(3..9));
+        assert_eq!(sizes("4"), Ok(4..5));
+        for bad in ["0", "0..3", "8..3", "1..18446744073709551615", "99999999999"] {
+            assert!(sizes(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -130,7 +130,8 @@ pub(crate) enum Ask {
     },
     /// Leave the cluster; the node goes on alone.
     Leave,
-    /// Remove another node from the cluster, dead or alive.
+    /// Remove another node from the cluster, dead or alive; the node that is asked leaves if it is
+    /// itself meant.
     Remove {
         /// Which.
         node: String,

@@ -64,6 +64,28 @@ fn a_join_dials_and_is_answered_at_once_and_ends_when_the_state_is_merged() {
 }
 
 #[test]
+fn a_join_is_stored_before_it_is_told() {
+    let (mut machine, a) = (started(), spec_at("a", 2));
+    // Something was stored a moment ago, so that other news waits.
+    member(&mut machine, "b", 3);
+    machine.receive(instance(&spec_at("b", 3), 1), delta(&[entry_of(&spec_at("c", 4), 1, 1)]));
+    let contact = dialled(&machine.command(1, Join(contact(&a))))[0];
+    machine.up(&a, 1, ANCHOR, Some(contact));
+    let end = exchange(&mut machine, &a);
+    let stored = end.actions.iter().position(|action| match action {
+        Action::Persist(bytes) => {
+            let entries = Snapshot::decode(bytes).unwrap().entries;
+            entries.iter().any(|entry| entry.node == a.id() && entry.presence.is_some())
+        }
+        _ => false,
+    });
+    let told = end.actions.iter().position(|action| {
+        matches!(action, Action::Notify(Notification::JoinEnded { result: Ok(_) }))
+    });
+    assert!(stored.unwrap() < told.unwrap());
+}
+
+#[test]
 fn the_side_that_dialled_sends_itself_and_its_digest() {
     let (mut machine, a) = (started(), spec_at("a", 2));
     let output = machine.up(&a, 1, ANCHOR, None);

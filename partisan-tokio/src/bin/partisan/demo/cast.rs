@@ -2,13 +2,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use partisan_proto::ChannelOptions;
-use partisan_tokio::View;
-use partisan_tokio::{ChannelId, ChannelName, Channels, Config, Node, NodeId, NodeName, Settings};
+use partisan_proto::Snapshot;
+use partisan_tokio::{
+    ChannelId, ChannelName, ChannelOptions, Channels, Config, Node, NodeId, NodeName, Settings,
+    View,
+};
 
 use super::stage::{NAME, Stage};
 use super::{Broken, DEADLINE};
+
+/// How often to look whether a file has been written.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 const NAMES: [&str; 12] =
     ["ada", "ben", "cleo", "dan", "eve", "finn", "gwen", "hugo", "iris", "jack", "kira", "liam"];
@@ -32,7 +38,7 @@ pub(crate) struct Actor {
 #[derive(Debug)]
 pub(crate) struct Cast {
     actors: Vec<Actor>,
-    _states: States,
+    states: States,
 }
 
 /// A directory of ours, removed at the end.
@@ -68,11 +74,11 @@ impl Cast {
     /// Starts the nodes, which do not know each other.
     pub(crate) async fn assemble(stage: &mut Stage, count: usize) -> Result<Self, Broken> {
         stage.act(&format!("{count} nodes start")).await;
-        let mut cast = Self { actors: Vec::new(), _states: States::new()? };
+        let mut cast = Self { actors: Vec::new(), states: States::new()? };
         for short in NAMES.into_iter().take(count) {
             let settings = Settings::new(NodeName::new(&format!("{short}@127.0.0.1"))?)
                 .config(config()?)
-                .state_dir(cast._states.path());
+                .state_dir(cast.states.path());
             let node = Node::start(settings.clone()).await?;
             stage.say(&format!("{NAME}{short}{NAME:#} listens at {}", address(&node)));
             cast.actors.push(Actor { short, settings, node, present: true, member: true });
@@ -124,6 +130,28 @@ impl Cast {
         }
         Ok(())
     }
+
+    /// Waits until a node has stored all others: a disk may be slower than the network.
+    pub(crate) async fn await_stored(&self, number: usize) -> Result<(), Broken> {
+        let actor = self.actor(number);
+        let file = self.states.path().join(format!("membership-{}.state", actor.node.id()));
+        let others = self.others(number).count();
+        let stored = async {
+            while stored_others(&file) < others {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        let waited = tokio::time::timeout(DEADLINE, stored).await;
+        waited.map_err(|_| Broken(format!("{} does not store its membership", actor.short)))
+    }
+}
+
+/// How many others the file says are members; none when there is no such file.
+fn stored_others(file: &Path) -> usize {
+    let stored = fs::read(file).ok().and_then(|bytes| Snapshot::decode(&bytes).ok());
+    let own = stored.as_ref().map(|snapshot| snapshot.name.id());
+    let entries = stored.iter().flat_map(|snapshot| &snapshot.entries);
+    entries.filter(|entry| Some(entry.node) != own && entry.presence.is_some()).count()
 }
 
 fn agrees(view: &View, expected: &[NodeId]) -> bool {

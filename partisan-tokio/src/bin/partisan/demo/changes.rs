@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use partisan_proto::{CloseReason, Incarnation};
-use partisan_tokio::{EventStream, Node, NodeEvent, NodeId, Notification};
+use partisan_tokio::{EventStream, Node, NodeEvent, NodeId, Notification, View};
 use tokio::task::JoinSet;
 
 use super::cast::{Cast, address};
@@ -82,6 +82,7 @@ pub(crate) async fn kill(
 ) -> Result<Before, Broken> {
     let actor = cast.actor(victim);
     let short = actor.short;
+    cast.await_stored(victim).await?;
     stage.act(&format!("{short} is killed")).await;
     let before =
         Before { address: address(&actor.node), incarnation: actor.node.instance().incarnation };
@@ -107,6 +108,15 @@ pub(crate) async fn kill(
     stage.kept(&format!("all {count} others noticed, and keep {short} as a member"));
     stage.pause(700).await;
     Ok(before)
+}
+
+/// Which life of a node is a member, and where it is.
+fn entries(view: &View, node: NodeId) -> impl Iterator<Item = (Incarnation, String)> {
+    let members = view.members.iter().filter(move |member| member.spec.id() == node);
+    members.map(|member| {
+        let addresses = member.spec.addresses().iter().map(ToString::to_string);
+        (member.incarnation, addresses.collect::<Vec<_>>().join(", "))
+    })
 }
 
 /// Starts it again on another port, with nothing but its stored membership.
@@ -138,16 +148,12 @@ pub(crate) async fn bring_back(
         "it found its cluster in its stored membership and is back after {}",
         span(start.elapsed())
     ));
+    let (id, entry) = (cast.actor(victim).node.id(), (incarnation, new.clone()));
     for other in cast.others(victim) {
-        let members = other.node.members();
-        let entries: Vec<_> =
-            members.iter().filter(|m| m.spec.name() == &cast.actor(victim).node.name()).collect();
-        let right = matches!(entries.as_slice(), [entry]
-            if entry.incarnation == incarnation
-                && entry.spec.addresses().iter().map(ToString::to_string).eq([new.clone()]));
-        if !right {
-            return Err(Broken(format!("{} has another entry for {short}", other.short)));
-        }
+        // A session may begin a moment before its peer is known anew.
+        let waited = other.node.wait_until(DEADLINE, |view| entries(view, id).eq([entry.clone()]));
+        let waited = waited.await;
+        waited.map_err(|_| Broken(format!("{} has another entry for {short}", other.short)))?;
     }
     if new == before.address || incarnation <= before.incarnation {
         return Err(Broken(format!("{short} is not new: {new}, incarnation {incarnation}")));

@@ -144,7 +144,7 @@ async fn leave(node: &Node) -> Result<String, String> {
 
 async fn remove(node: &Node, name: &str) -> Result<String, String> {
     let name = member(node, name)?;
-    node.remove(&name).await.map_err(|error| error.to_string())?;
+    node.remove(&name).await.map_err(|error| by_name(&error.to_string(), &name))?;
     Ok(format!("removed {name}"))
 }
 
@@ -166,8 +166,13 @@ async fn send(
     // A lane that is being opened is worth a moment; nobody waits for one that is full for good.
     let sent = tokio::time::timeout(SEND_PATIENCE, node.send(&name, text, &options)).await;
     let late = || format!("{name} does not take it; see `connections` and try again");
-    sent.map_err(|_| late())?.map_err(|error| error.to_string())?;
+    sent.map_err(|_| late())?.map_err(|error| by_name(&error.to_string(), &name))?;
     Ok(format!("queued for {name}"))
+}
+
+/// What the library tells by identifier, told by the name that was asked for.
+fn by_name(error: &str, name: &NodeName) -> String {
+    error.replace(&name.id().to_string(), name.as_str())
 }
 
 /// The member of this name, or the only one whose part before the `@` is this.
