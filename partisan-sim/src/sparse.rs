@@ -79,7 +79,9 @@ impl Sparse {
             let (graph, seed) = (graph.clone(), self.seed);
             let maker = move || -> Box<dyn Manager> {
                 let stream = Stream::new(seed, Label::Work, node as u64);
-                Box::new(FixedPeers { graph: graph.clone(), node, stream, me: None, heard: 0 })
+                let graph = graph.clone();
+                let peers = Vec::with_capacity(graph[node].len());
+                Box::new(FixedPeers { graph, node, stream, peers, me: None, heard: 0 })
             };
             world.add_node_with(config.clone(), Some(Rc::new(maker)));
         }
@@ -118,14 +120,16 @@ struct FixedPeers {
     graph: Arc<[Box<[u32]>]>,
     node: usize,
     stream: Stream,
+    peers: Vec<NodeId>,
     me: Option<Member>,
     heard: u64,
 }
 
 impl FixedPeers {
-    fn keep(&self, cx: &mut Context<'_>, peer: u32) {
+    fn keep(&mut self, cx: &mut Context<'_>, peer: u32) {
         let name = NodeName::new(&format!("n{peer}@sim")).expect("a short plain name is good");
         let node = name.id();
+        self.peers.push(node);
         let addresses: Vec<Address> = vec![address(peer as usize)];
         let spec = NodeSpec::new(name, addresses, &cx.config.channels, Vec::new());
         let spec = Arc::new(spec.expect("one dialable address is not too many"));
@@ -139,7 +143,7 @@ impl Manager for FixedPeers {
     fn start(&mut self, cx: &mut Context<'_>) {
         let (incarnation, spec) = (cx.me.instance.incarnation, cx.me.spec.clone());
         self.me = Some(Member { incarnation, spec });
-        for peer in &self.graph[self.node] {
+        for peer in self.graph.clone()[self.node].iter() {
             self.keep(cx, *peer);
         }
         let first = self.stream.span(Duration::ZERO, PERIOD);
@@ -168,12 +172,11 @@ impl Manager for FixedPeers {
     }
 
     fn fire(&mut self, cx: &mut Context<'_>, timer: Timer) {
-        let peers = cx.routes.peers().count();
-        if peers > 0 {
-            let chosen = self.stream.below(peers);
-            let peer = cx.routes.peers().nth(chosen).map(|peer| peer.instance.node);
+        if !self.peers.is_empty() {
+            let peer = self.peers[self.stream.below(self.peers.len())];
             let message = ControlMessage::Gossip(Gossip::Digest(Digest::default()));
-            peer.map(|peer| cx.send(peer, message));
+            // Not while that one is not connected.
+            cx.send(peer, message);
         }
         cx.set_timer(timer, PERIOD);
     }
