@@ -32,13 +32,18 @@ pub enum Timer {
     Custom(u64),
 }
 
+/// Up to so many timers are found by looking at each: no slower, and the table is spared, which
+/// would be half of a quiet node's timers.
+const FEW: usize = 32;
+
 /// The timers that are set, in the order of (deadline, order of setting).
 #[derive(Clone, Debug, Default)]
 pub struct Timers {
     /// Ascending; the next one is at the front.
     queue: VecDeque<(Instant, u64, Timer)>,
-    /// Where to find a set timer in `queue`. Looked up, never iterated.
-    set: HashMap<Timer, (Instant, u64), FixedState>,
+    /// Where to find a set timer in `queue`: all of them, or none while they are few. Looked up,
+    /// never iterated.
+    index: HashMap<Timer, (Instant, u64), FixedState>,
     counter: u64,
 }
 
@@ -51,23 +56,48 @@ impl Timers {
         let key = (at, self.counter);
         let place = self.queue.partition_point(|(due, order, _)| (*due, *order) < key);
         self.queue.insert(place, (at, self.counter, timer));
-        self.set.insert(timer, key);
+        if !self.index.is_empty() {
+            self.index.insert(timer, key);
+        } else if self.queue.len() > FEW {
+            let all = self.queue.iter().map(|(at, order, timer)| (*timer, (*at, *order)));
+            self.index.extend(all);
+        }
+    }
+
+    /// Where a timer is in the queue, if it is set.
+    fn place(&self, timer: Timer) -> Option<usize> {
+        if self.index.is_empty() {
+            return self.queue.iter().position(|(_, _, other)| *other == timer);
+        }
+        let key = self.index.get(&timer)?;
+        Some(self.queue.partition_point(|(due, order, _)| (*due, *order) < *key))
+    }
+
+    /// Keeps the index right after a timer has left the queue.
+    fn unset(&mut self, timer: Timer) {
+        if self.index.is_empty() {
+            return;
+        }
+        self.index.remove(&timer);
+        if self.queue.len() <= FEW / 2 {
+            self.index = HashMap::default();
+        }
     }
 
     /// Unsets `timer`; says whether it was set.
     pub fn cancel(&mut self, timer: Timer) -> bool {
-        let Some(key) = self.set.remove(&timer) else {
+        let Some(place) = self.place(timer) else {
             return false;
         };
-        let place = self.queue.partition_point(|(due, order, _)| (*due, *order) < key);
         self.queue.remove(place);
+        self.unset(timer);
         true
     }
 
     /// When `timer` is due, if it is set.
     #[must_use]
     pub fn due(&self, timer: Timer) -> Option<Instant> {
-        self.set.get(&timer).map(|(at, _)| *at)
+        self.place(timer).map(|place| self.queue[place].0)
     }
 
     /// The next timer and when it is due.
@@ -84,7 +114,7 @@ impl Timers {
             return None;
         }
         self.queue.pop_front();
-        self.set.remove(&timer);
+        self.unset(timer);
         Some(timer)
     }
 
@@ -133,25 +163,31 @@ mod tests {
         assert_eq!(timers.due(Timer::Gossip), Some(Instant::FAR_FUTURE));
     }
 
+    /// More than are few.
+    const KEYS: u64 = 2 * FEW as u64;
+
     #[derive(Clone, Debug)]
     enum Step {
         Set(u64, u64),
         Cancel(u64),
         Pop(u64),
+        PopAll,
     }
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            (0..6u64, 0..20u64).prop_map(|(timer, at)| Step::Set(timer, at)),
-            (0..6u64).prop_map(Step::Cancel),
-            (0..20u64).prop_map(Step::Pop),
+            12 => (0..KEYS, 0..20u64).prop_map(|(timer, at)| Step::Set(timer, at)),
+            2 => (0..KEYS).prop_map(Step::Cancel),
+            1 => (0..20u64).prop_map(Step::Pop),
+            // Seldom a long row of them, so that the index comes and goes.
+            1 => Just(Step::PopAll),
         ]
     }
 
     proptest! {
         /// The queue against the simplest thing that could be right: a list searched each time.
         #[test]
-        fn behaves_like_a_naive_list(steps in proptest::collection::vec(step(), 0..200)) {
+        fn behaves_like_a_naive_list(steps in proptest::collection::vec(step(), 0..400)) {
             let mut timers = Timers::default();
             let mut naive: Vec<(u64, usize, u64)> = Vec::new();
             for (order, step) in steps.into_iter().enumerate() {
@@ -172,6 +208,19 @@ mod tests {
                         prop_assert_eq!(popped, first.map(|(_, _, timer)| Timer::Custom(timer)));
                         naive.retain(|entry| Some(*entry) != first);
                     }
+                    Step::PopAll => {
+                        naive.sort_unstable();
+                        let keep = naive.len() / 4;
+                        for (_, _, timer) in naive.drain(..naive.len() - keep) {
+                            let popped = timers.pop_due(Instant::from_nanos(20));
+                            prop_assert_eq!(popped, Some(Timer::Custom(timer)));
+                        }
+                    }
+                }
+                for timer in 0..KEYS {
+                    let due = naive.iter().find(|(_, _, other)| *other == timer);
+                    let due = due.map(|(at, _, _)| Instant::from_nanos(*at));
+                    prop_assert_eq!(timers.due(Timer::Custom(timer)), due);
                 }
                 let next = naive.iter().min().map(|(at, _, timer)| (*at, *timer));
                 let told = timers.next().map(|(at, timer)| match timer {
@@ -180,6 +229,8 @@ mod tests {
                 });
                 prop_assert_eq!(told, next);
                 prop_assert_eq!(timers.len(), naive.len());
+                prop_assert!(timers.index.is_empty() || timers.index.len() == timers.len());
+                prop_assert!(timers.len() <= FEW || !timers.index.is_empty());
             }
         }
     }

@@ -34,6 +34,7 @@
 //! | dropping or rewriting single frames | [`rules`] |
 //! | whole runs with faults, sweeps, shrinking | [`run`], [`fault`], [`workload`], [`shrink`] |
 //! | what is checked | [`check`] |
+//! | a measurement at sizes beyond a full mesh | [`sparse`] |
 
 #![forbid(unsafe_code)]
 
@@ -47,6 +48,7 @@ pub mod queue;
 pub mod rules;
 pub mod run;
 pub mod shrink;
+pub mod sparse;
 pub mod trace;
 pub mod workload;
 pub mod world;
@@ -55,4 +57,5 @@ pub use latency::Latency;
 pub use network::{Cut, Death, NetworkOptions};
 pub use rules::{InFlight, Verdict};
 pub use run::{Report, Scenario};
+pub use sparse::Sparse;
 pub use world::{Restart, Wire, World, WorldOptions};

@@ -1,9 +1,9 @@
 //! One seed is one run.
 
 use partisan_proto::Duration;
-use partisan_sim::Scenario;
 use partisan_sim::fault::FaultClass;
 use partisan_sim::workload::Load;
+use partisan_sim::{Scenario, Wire};
 
 fn scenario(seed: u64) -> Scenario {
     Scenario {
@@ -31,4 +31,17 @@ fn leaving_a_fault_out_leaves_the_plan_of_the_others_alone() {
     let part = Scenario { faults: vec![FaultClass::Crash], ..scenario(3) }.plan();
     assert_eq!(whole.work, part.work);
     assert!(part.faults.iter().all(|fault| whole.faults.contains(fault)));
+}
+
+/// Except where lines are slow or stalled: there the true length of a frame counts.
+#[test]
+fn a_run_is_the_same_whether_its_frames_are_encoded_or_not() {
+    let blind = [FaultClass::Crash, FaultClass::Pause, FaultClass::Partition, FaultClass::Cut];
+    for seed in 0..5 {
+        let run = |wire| {
+            let report = Scenario { faults: blind.to_vec(), wire, ..scenario(seed) }.run();
+            (report.hash, report.events, report.frames)
+        };
+        assert_eq!(run(Wire::Encoded), run(Wire::Typed));
+    }
 }

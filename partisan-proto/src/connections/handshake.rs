@@ -124,6 +124,7 @@ pub(super) fn proof(
     first: &Hello,
     second: &Hello,
 ) -> Option<Proof> {
+    let secret = secret?;
     let mut transcript = Vec::with_capacity(512);
     transcript.push(match role {
         Role::Connector => 0,
@@ -140,6 +141,7 @@ pub(super) fn refusal_proof(
     refusal: Refusal,
     first: &Hello,
 ) -> Option<Proof> {
+    let secret = secret?;
     let mut transcript = Vec::with_capacity(256);
     transcript.push(2);
     Refuse::from(refusal).encode(&mut transcript);
@@ -147,9 +149,9 @@ pub(super) fn refusal_proof(
     authenticate(secret, &transcript)
 }
 
-fn authenticate(secret: Option<&Secret>, transcript: &[u8]) -> Option<Proof> {
+fn authenticate(secret: &Secret, transcript: &[u8]) -> Option<Proof> {
     // HMAC takes keys of every length.
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret?.0.as_bytes()).ok()?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.0.as_bytes()).ok()?;
     mac.update(transcript);
     Some(mac.finalize().into_bytes().into())
 }

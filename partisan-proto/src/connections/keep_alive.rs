@@ -10,12 +10,11 @@ use crate::time::{Duration, Instant};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeepAlive {
     heard: Instant,
-    idle_timeout: Duration,
-    ping_timeout: Duration,
-    max_attempts: u8,
-    attempts: u8,
-    last_ping: u64,
     pinged: Instant,
+    last_ping: u64,
+    attempts: u8,
+    /// The accepting side waits a quarter longer before it pings.
+    dialled: bool,
 }
 
 /// What to do when the timer fires.
@@ -41,23 +40,14 @@ pub(super) enum PongValue {
 }
 
 impl KeepAlive {
-    /// The accepting side waits a quarter longer before it pings.
-    pub(super) fn new(config: &KeepAliveConfig, now: Instant, dialled: bool) -> Self {
-        let longer = if dialled { Duration::ZERO } else { config.idle_timeout / 4 };
-        Self {
-            heard: now,
-            idle_timeout: config.idle_timeout.saturating_add(longer),
-            ping_timeout: config.ping_timeout,
-            max_attempts: config.max_attempts,
-            attempts: 0,
-            last_ping: 0,
-            pinged: now,
-        }
+    pub(super) const fn new(now: Instant, dialled: bool) -> Self {
+        Self { heard: now, pinged: now, last_ping: 0, attempts: 0, dialled }
     }
 
-    /// When to look for the first time.
-    pub(super) fn first(&self) -> Instant {
-        self.heard + self.idle_timeout
+    /// Until when silence is no reason for a ping; at first, when to look for the first time.
+    pub(super) fn quiet_until(&self, config: &KeepAliveConfig) -> Instant {
+        let longer = if self.dialled { Duration::ZERO } else { config.idle_timeout / 4 };
+        self.heard + config.idle_timeout.saturating_add(longer)
     }
 
     /// Anything arrived.
@@ -66,31 +56,32 @@ impl KeepAlive {
         self.attempts = 0;
     }
 
-    pub(super) fn due(&mut self, now: Instant) -> Due {
-        if self.attempts == 0 && now < self.heard + self.idle_timeout {
-            return Due::Wait(self.heard + self.idle_timeout);
+    pub(super) fn due(&mut self, config: &KeepAliveConfig, now: Instant) -> Due {
+        let quiet_until = self.quiet_until(config);
+        if self.attempts == 0 && now < quiet_until {
+            return Due::Wait(quiet_until);
         }
-        if self.attempts >= self.max_attempts {
+        if self.attempts >= config.max_attempts {
             return Due::Dead;
         }
-        self.ping(now)
+        self.ping(config, now)
     }
 
-    fn ping(&mut self, now: Instant) -> Due {
+    fn ping(&mut self, config: &KeepAliveConfig, now: Instant) -> Due {
         self.attempts += 1;
         self.last_ping += 1;
         self.pinged = now;
-        Due::Ping(self.last_ping, now + self.ping_timeout)
+        Due::Ping(self.last_ping, now + config.ping_timeout)
     }
 
     /// There is reason to doubt the connection: one ping, one chance. `None` when it is on its
     /// last chance already: more doubts do not lengthen that.
-    pub(super) fn suspect(&mut self, now: Instant) -> Option<Due> {
-        if self.attempts >= self.max_attempts {
+    pub(super) fn suspect(&mut self, config: &KeepAliveConfig, now: Instant) -> Option<Due> {
+        if self.attempts >= config.max_attempts {
             return None;
         }
-        let due = self.ping(now);
-        self.attempts = self.max_attempts;
+        let due = self.ping(config, now);
+        self.attempts = config.max_attempts;
         Some(due)
     }
 
@@ -112,46 +103,47 @@ mod tests {
         Instant::from_secs(seconds)
     }
 
-    fn dialled() -> KeepAlive {
-        KeepAlive::new(&KeepAliveConfig::default(), Instant::ZERO, true)
+    fn dialled() -> (KeepAlive, KeepAliveConfig) {
+        (KeepAlive::new(Instant::ZERO, true), KeepAliveConfig::default())
     }
 
     /// Runtime checklist K1 and K3: the exact instants of Partisan's defaults.
     #[test]
     fn pings_at_20_30_40_50_60_and_gives_up_at_70_seconds() {
-        let mut keep_alive = dialled();
-        assert_eq!(keep_alive.first(), at(20));
-        assert_eq!(keep_alive.due(Instant::from_millis(19_999)), Due::Wait(at(20)));
+        let (mut keep_alive, config) = dialled();
+        assert_eq!(keep_alive.quiet_until(&config), at(20));
+        assert_eq!(keep_alive.due(&config, Instant::from_millis(19_999)), Due::Wait(at(20)));
         for (ping, seconds) in (1..=5).zip((20..).step_by(10)) {
-            assert_eq!(keep_alive.due(at(seconds)), Due::Ping(ping, at(seconds + 10)));
+            assert_eq!(keep_alive.due(&config, at(seconds)), Due::Ping(ping, at(seconds + 10)));
         }
-        assert_eq!(keep_alive.due(at(70)), Due::Dead);
+        assert_eq!(keep_alive.due(&config, at(70)), Due::Dead);
     }
 
     /// K2.
     #[test]
     fn the_accepting_side_waits_a_quarter_longer() {
-        let keep_alive = KeepAlive::new(&KeepAliveConfig::default(), Instant::ZERO, false);
-        assert_eq!(keep_alive.first(), at(25));
+        let (keep_alive, config) =
+            (KeepAlive::new(Instant::ZERO, false), KeepAliveConfig::default());
+        assert_eq!(keep_alive.quiet_until(&config), at(25));
     }
 
     /// K11.
     #[test]
     fn any_sign_of_life_starts_over() {
-        let mut keep_alive = dialled();
-        keep_alive.due(at(20));
-        keep_alive.due(at(30));
+        let (mut keep_alive, config) = dialled();
+        keep_alive.due(&config, at(20));
+        keep_alive.due(&config, at(30));
         keep_alive.heard(at(35));
-        assert_eq!(keep_alive.due(at(40)), Due::Wait(at(55)));
-        assert_eq!(keep_alive.due(at(55)), Due::Ping(3, at(65)));
+        assert_eq!(keep_alive.due(&config, at(40)), Due::Wait(at(55)));
+        assert_eq!(keep_alive.due(&config, at(55)), Due::Ping(3, at(65)));
     }
 
     /// K4.
     #[test]
     fn a_late_pong_is_a_sign_of_life_and_a_stray_one_is_none() {
-        let mut keep_alive = dialled();
-        keep_alive.due(at(20));
-        keep_alive.due(at(30));
+        let (mut keep_alive, config) = dialled();
+        keep_alive.due(&config, at(20));
+        keep_alive.due(&config, at(30));
         assert_eq!(keep_alive.pong(at(31), 2), PongValue::RoundTrip(Duration::from_secs(1)));
         assert_eq!(keep_alive.pong(at(31), 1), PongValue::Late);
         assert_eq!(keep_alive.pong(at(31), 0), PongValue::Stray);
@@ -161,19 +153,19 @@ mod tests {
     #[test]
     fn every_number_of_attempts_that_is_allowed_can_be_made() {
         let config = KeepAliveConfig { max_attempts: u8::MAX, ..KeepAliveConfig::default() };
-        let mut keep_alive = KeepAlive::new(&config, Instant::ZERO, true);
-        let pings = (0..).take_while(|i| keep_alive.due(at(20 + 10 * i)) != Due::Dead);
+        let mut keep_alive = KeepAlive::new(Instant::ZERO, true);
+        let pings = (0..).take_while(|i| keep_alive.due(&config, at(20 + 10 * i)) != Due::Dead);
         assert_eq!(pings.count(), 255);
-        assert_eq!(keep_alive.suspect(at(20)), None);
+        assert_eq!(keep_alive.suspect(&config, at(20)), None);
     }
 
     #[test]
     fn a_suspected_connection_has_one_chance() {
-        let mut keep_alive = dialled();
-        assert_eq!(keep_alive.suspect(at(5)), Some(Due::Ping(1, at(15))));
-        assert_eq!(keep_alive.suspect(at(14)), None);
-        assert_eq!(keep_alive.due(at(15)), Due::Dead);
+        let (mut keep_alive, config) = dialled();
+        assert_eq!(keep_alive.suspect(&config, at(5)), Some(Due::Ping(1, at(15))));
+        assert_eq!(keep_alive.suspect(&config, at(14)), None);
+        assert_eq!(keep_alive.due(&config, at(15)), Due::Dead);
         keep_alive.heard(at(15));
-        assert_eq!(keep_alive.due(at(15)), Due::Wait(at(35)));
+        assert_eq!(keep_alive.due(&config, at(15)), Due::Wait(at(35)));
     }
 }

@@ -113,14 +113,21 @@ enum Stage {
     /// In its handshake.
     Shaking(Box<Step>),
     /// Part of a session.
-    Open(Box<OpenConnection>),
+    Open(OpenConnection),
 }
 
 #[derive(Debug)]
 struct OpenConnection {
     slot: Slot,
-    from: Instance,
+    /// Of the peer.
+    incarnation: Incarnation,
     keep_alive: KeepAlive,
+}
+
+impl OpenConnection {
+    const fn from(&self) -> Instance {
+        Instance { node: self.slot.node, incarnation: self.incarnation }
+    }
 }
 
 /// What is known of a node to connect to.
@@ -198,7 +205,8 @@ impl Connections {
             Stage::Shaking(_) => self.shake(cx, id, frame),
             Stage::Open(open) => {
                 open.keep_alive.heard(cx.now);
-                return self.received_open(cx, id, frame);
+                let (slot, from) = (open.slot, open.from());
+                return self.received_open(cx, id, (slot, from), frame);
             }
         }
         None
@@ -208,9 +216,9 @@ impl Connections {
         &mut self,
         cx: &mut Context<'_>,
         id: ConnectionId,
+        (slot, from): (Slot, Instance),
         frame: Frame,
     ) -> Option<Received> {
-        let (slot, from) = self.open(id).map(|open| (open.slot, open.from))?;
         match frame {
             Frame::Control(ControlMessage::Ping { id: ping }) => {
                 cx.send_on(id, Frame::Control(ControlMessage::Pong { id: ping }));
@@ -395,7 +403,7 @@ impl Connections {
         let Some(Stage::Open(open)) = self.table.get_mut(&id).map(|found| &mut found.stage) else {
             return;
         };
-        let due = open.keep_alive.due(cx.now);
+        let due = open.keep_alive.due(&cx.config.connections.keep_alive, cx.now);
         self.keep_alive(cx, id, due);
     }
 

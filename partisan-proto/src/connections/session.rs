@@ -198,9 +198,10 @@ impl Connections {
             return;
         };
         let config = &cx.config.connections.keep_alive;
-        let keep_alive = KeepAlive::new(config, cx.now, id.is_dialled());
-        let first = keep_alive.first();
-        connection.stage = Stage::Open(Box::new(OpenConnection { slot, from, keep_alive }));
+        let keep_alive = KeepAlive::new(cx.now, id.is_dialled());
+        let first = keep_alive.quiet_until(config);
+        let incarnation = from.incarnation;
+        connection.stage = Stage::Open(OpenConnection { slot, incarnation, keep_alive });
         self.pending.remove(&id);
         cx.timers.cancel(Timer::EndHandshake(id));
         if config.enabled {
@@ -403,7 +404,10 @@ fn lanes(counts: &[(ChannelId, u8)]) -> Vec<Lane> {
         let state = LaneState::Missing;
         (0..*count).map(move |number| Lane { channel, number, state, failures: 0 })
     };
-    counts.iter().flat_map(missing).collect()
+    // Collecting would reserve more than there are.
+    let mut lanes = Vec::with_capacity(counts.iter().map(|(_, count)| usize::from(*count)).sum());
+    lanes.extend(counts.iter().flat_map(missing));
+    lanes
 }
 
 fn no_lanes(count: u8) -> Vec<Option<ConnectionId>> {

@@ -320,7 +320,7 @@ impl Connections {
         let found = anchor.and_then(|id| Some((id, self.table.get_mut(&id)?)));
         if let Some((id, connection)) = found
             && let Stage::Open(open) = &mut connection.stage
-            && let Some(due) = open.keep_alive.suspect(cx.now)
+            && let Some(due) = open.keep_alive.suspect(&cx.config.connections.keep_alive, cx.now)
         {
             self.keep_alive(cx, id, due);
         }

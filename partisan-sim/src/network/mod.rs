@@ -131,9 +131,7 @@ impl Network {
     /// Where the node listens.
     #[must_use]
     pub fn address(&self, node: usize) -> Address {
-        let number = (node as u32).to_be_bytes();
-        let ip = Ipv4Addr::new(10, number[1], number[2], number[3]);
-        Address { host: Host::Ip(ip.into()), port: self.stations[node].port }
+        Address { port: self.stations[node].port, ..address(node) }
     }
 
     /// Who is meant by an address: the node and whether it listens at that port.
@@ -396,6 +394,14 @@ impl Network {
         let end = self.link(link)?.end(side);
         (end.state == EndState::Open).then_some((end.node as usize, end.id))
     }
+}
+
+/// Where a node listens that was never restarted elsewhere.
+#[must_use]
+pub fn address(node: usize) -> Address {
+    let number = (node as u32).to_be_bytes();
+    let ip = Ipv4Addr::new(10, number[1], number[2], number[3]);
+    Address { host: Host::Ip(ip.into()), port: FIRST_PORT }
 }
 
 /// The length of a frame, near enough where it is not encoded.

@@ -24,13 +24,14 @@ impl Network {
         size: u32,
         queue: &mut Queue<Happening>,
     ) -> bool {
-        if !self.is_open(node, id) {
-            return false;
-        }
         let Some((link, side)) = self.find(node, id) else {
             return false;
         };
-        let to = self.links[link.place as usize].end(side.other()).node;
+        let found = &self.links[link.place as usize];
+        if found.end(side).state != EndState::Open {
+            return false;
+        }
+        let to = found.end(side.other()).node;
         let view = InFlight { at: now, from: node, to: to as usize, connection: id, frame: &frame };
         match self.rules.judge(&view) {
             Verdict::Pass => self.forward(now, link, side, frame, size, None, queue),

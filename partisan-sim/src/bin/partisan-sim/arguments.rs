@@ -82,13 +82,16 @@ pub(crate) enum Command {
     },
     /// Measure events a second and bytes a node at several sizes.
     Bench {
-        /// The sizes.
-        #[arg(long, value_delimiter = ',', default_value = "10,30,100,300")]
+        /// What the nodes do.
+        #[arg(long, default_value = "mesh")]
+        shape: Shape,
+        /// The sizes; by default 10,30,100,300 for `mesh` and 1000,10000,100000 for `sparse`.
+        #[arg(long, value_delimiter = ',')]
         sizes: Vec<usize>,
         /// The seed.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// The manager.
+        /// The manager, for `mesh`.
         #[arg(long, default_value = "pluggable")]
         manager: Manager,
         /// How long, in simulated time.
@@ -126,6 +129,23 @@ pub(crate) struct Cluster {
     /// Check nothing: faster.
     #[arg(long)]
     no_checks: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shape {
+    /// A cluster forms and rests.
+    Mesh,
+    /// Each node has five fixed random peers and sends one small message a second.
+    Sparse,
+}
+
+impl Shape {
+    pub(crate) const fn sizes(self) -> &'static [usize] {
+        match self {
+            Self::Mesh => &[10, 30, 100, 300],
+            Self::Sparse => &[1_000, 10_000, 100_000],
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

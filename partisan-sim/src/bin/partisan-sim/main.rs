@@ -16,10 +16,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use partisan_proto::Duration;
 use partisan_sim::check::{Violation, ViolationKind};
 use partisan_sim::workload::Load;
-use partisan_sim::{Report, Scenario, Wire, shrink};
+use partisan_sim::{Report, Scenario, Sparse, Wire, shrink};
 use serde_json::{Value, json};
 
-use arguments::{Arguments, Cluster, Command, Manager};
+use arguments::{Arguments, Cluster, Command, Manager, Shape};
 
 fn main() -> ExitCode {
     let Arguments { command, json } = Arguments::parse();
@@ -35,7 +35,9 @@ fn main() -> ExitCode {
             };
             if shrink { shrunk(&scenario) } else { replay(&scenario) }
         }
-        Command::Bench { sizes, seed, manager, span } => bench(&sizes, seed, manager, span),
+        Command::Bench { shape, sizes, seed, manager, span } => {
+            bench(shape, &sizes, seed, manager, span)
+        }
     };
     if json {
         println!("{object}");
@@ -217,11 +219,18 @@ fn shrunk(scenario: &Scenario) -> (u8, Value) {
     replay(&small)
 }
 
-fn bench(sizes: &[usize], seed: u64, manager: Manager, span: Duration) -> (u8, Value) {
+fn bench(
+    shape: Shape,
+    sizes: &[usize],
+    seed: u64,
+    manager: Manager,
+    span: Duration,
+) -> (u8, Value) {
     println!(
         "{:>8} {:>12} {:>12} {:>10} {:>12}",
         "nodes", "events", "events/s", "wall s", "bytes/node"
     );
+    let sizes = if sizes.is_empty() { shape.sizes() } else { sizes };
     let mut rows = Vec::new();
     for nodes in sizes {
         let scenario = Scenario {
@@ -235,7 +244,12 @@ fn bench(sizes: &[usize], seed: u64, manager: Manager, span: Duration) -> (u8, V
             memory: Some(memory::PROBE),
             ..Scenario::default()
         };
-        let report = scenario.run();
+        let report = match shape {
+            Shape::Mesh => scenario.run(),
+            Shape::Sparse => {
+                Sparse { seed, nodes: *nodes, span, memory: Some(memory::PROBE) }.run()
+            }
+        };
         println!(
             "{nodes:>8} {:>12} {:>12.0} {:>10.3} {:>12}",
             report.events,
@@ -245,5 +259,6 @@ fn bench(sizes: &[usize], seed: u64, manager: Manager, span: Duration) -> (u8, V
         );
         rows.push(to_json(&scenario, &report));
     }
-    (0, json!({ "sizes": rows }))
+    let shape = format!("{shape:?}").to_lowercase();
+    (0, json!({ "shape": shape, "sizes": rows }))
 }
