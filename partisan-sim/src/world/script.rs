@@ -112,8 +112,8 @@ impl World {
         if !std::mem::replace(&mut self.hosts[node].paused, false) {
             return;
         }
-        let backlog = std::mem::take(&mut self.hosts[node].backlog);
-        for event in backlog {
+        // One by one: what it does not know yet is no reproach to what it does.
+        while let Some(event) = self.hosts[node].backlog.pop_front() {
             self.deliver(node, event);
         }
         self.network.pause(self.now, node, false, &mut self.queue);

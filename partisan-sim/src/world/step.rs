@@ -186,7 +186,9 @@ impl World {
                 }
             },
         };
-        if !self.network.send(self.now, number, connection, frame, size, &mut self.queue) {
+        let sent = self.network.send(self.now, number, connection, frame, size, &mut self.queue);
+        let untold = |event: &Event| matches!(event, Event::Closed { connection: ended, .. } if *ended == connection);
+        if !sent && !self.hosts[number].backlog.iter().any(untold) {
             let text = format!("sends on {connection:?}, which is not open");
             self.report(Violation::new(ViolationKind::SendOnClosed, self.now, Some(number), text));
         }
