@@ -188,6 +188,8 @@ impl Pluggable {
 
     /// Becomes a later incarnation that is alone.
     fn begin_anew(&mut self, cx: &mut Context<'_>, upto: Incarnation, reason: CloseReason) {
+        // The stay is over with all its lives, whichever of them was known to who ended it.
+        let upto = upto.max(cx.me.instance.incarnation);
         cx.reincarnate(upto);
         cx.change(Change::Reborn { reason });
         self.duplicate = false;

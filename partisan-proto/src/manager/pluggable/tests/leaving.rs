@@ -300,3 +300,25 @@ fn who_was_removed_while_out_of_reach_learns_it_on_return_and_stays_out() {
         assert_eq!(machine.names().len(), 3);
     }
 }
+
+#[test]
+fn a_stay_is_over_with_all_its_lives() {
+    let mut machine = machine("m", 1, 10, config(), None);
+    machine.start();
+    let other = member(&mut machine, "other", 2);
+    // Whoever removed the node knew only an earlier life of the same stay.
+    let mut removal = entry_of(&spec_at("m", 1), 1, 1);
+    removal.removed = Incarnation(10);
+    machine.me.instance.incarnation = Incarnation(12);
+    machine.receive(instance(&other, 1), delta(&[removal]));
+    assert_eq!(machine.me.instance.incarnation, Incarnation(13));
+    let output = machine.change(Change::Knock {
+        connection: ConnectionId::accepted(99),
+        instance: instance(&other, 1),
+        spec: other.clone(),
+        known: Some(Incarnation(12)),
+    });
+    let refusal = Refusal::NotMember(Incarnation(12));
+    let connection = ConnectionId::accepted(99);
+    assert_eq!(output.changes, [Change::TurnAway { connection, refusal }]);
+}
