@@ -283,8 +283,8 @@ pub enum JoinError {
     /// The connection ended during the handshake.
     #[error("the connection ended during the handshake: {0}")]
     Closed(CloseReason),
-    /// Cancelled by leaving, removing the contact, or stopping.
-    #[error("the join was cancelled")]
+    /// Cancelled by leaving or being removed, by removing the contact, or by stopping.
+    #[error("the join was cancelled, by leaving, a removal or a stop; join again if need be")]
     Cancelled,
 }
 

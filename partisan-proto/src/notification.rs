@@ -95,7 +95,7 @@ pub enum Notification {
         misbehaviour: Misbehaviour,
     },
     /// Another node with this node's name is alive; it is newer, so this one must be renamed or
-    /// stopped. Not dialled again.
+    /// stopped. Until then peers refuse it, and it dials them again ever less often.
     DuplicateName {
         /// Where it was met.
         at: Option<Box<NodeSpec>>,

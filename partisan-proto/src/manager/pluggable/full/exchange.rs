@@ -69,7 +69,7 @@ impl Full {
     }
 
     /// Answers the digest with which a peer that dialled begins: never with silence.
-    fn answer_first(&self, cx: &mut Context<'_>, from: NodeId, digest: Digest) {
+    fn answer_first(&mut self, cx: &mut Context<'_>, from: NodeId, digest: Digest) {
         if digest == self.set.digest() {
             self.send_digest(cx, from);
         } else if Some(digest) == self.set.digest_of(from) {
@@ -78,6 +78,8 @@ impl Full {
             let others: Vec<_> = all.filter(|node| *node != from).collect();
             self.send_entries(cx, from, &others);
             self.send_digest(cx, from);
+            // A joiner is introduced to all by whom it met first.
+            self.news.for_all(from);
         } else {
             self.send_summary(cx, from);
         }

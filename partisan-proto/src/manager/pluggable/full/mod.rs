@@ -7,8 +7,9 @@
 //! - *Start of a session.* Each side sends its own entry; the side that dialled also its digest.
 //!   The answer tells it all it lacks: at once when it knows of nobody (a joiner: one round trip),
 //!   else by way of summaries.
-//! - *Change.* Whoever makes a change, or meets a new member, tells all its peers; whoever hears
-//!   something new passes it on to a few random ones, and only then, so that there is no storm.
+//! - *Change.* Whoever makes a change, or is the first whom a joiner meets, tells all its peers;
+//!   whoever hears something new passes it on to a few random ones, and only then, so that there is
+//!   no storm. A joiner that goes on to meet everybody is news to a few from each, not to all.
 //! - *Correction.* Whoever is told less than it knows answers with what it knows.
 //!
 //! What a node sends in a round at rest, beside what its whole state sent to everybody would cost:
@@ -139,13 +140,7 @@ impl Full {
         match merged.effect {
             Effect::Nothing => return merged.behind,
             Effect::Grew => self.keep(out, entry.node),
-            Effect::Joined { again } => {
-                self.joined(out, entry.node);
-                // A joiner is introduced to all by whom it met first.
-                if from == entry.node && !again {
-                    self.news.for_all(entry.node);
-                }
-            }
+            Effect::Joined { .. } => self.joined(out, entry.node),
             Effect::Left => self.left(cx, out, from, entry.node),
         }
         out.push(Outcome::Changed);

@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::member_set::{Limits, MemberSet};
 use super::*;
 use crate::command::Contact;
 use crate::manager::testing::{Machine, Mesh, Output, instance, me, spec_at};
@@ -64,6 +65,17 @@ fn removal(node: NodeId, upto: u64) -> Entry {
 fn delta(entries: &[Entry]) -> ControlMessage {
     let entries = Bounded::from_first(entries.iter().cloned());
     ControlMessage::Gossip(Gossip::Delta(Delta { entries }))
+}
+
+/// The digest of a node that knows of these.
+fn digest_of(entries: &[Entry]) -> ControlMessage {
+    let spans = crate::time::Duration::from_secs(60);
+    let limits = Limits { members: 100, removals: 100, spread: spans, memory: spans };
+    let mut set = MemberSet::new(limits);
+    for entry in entries {
+        set.merge(entry, crate::time::Instant::ZERO).unwrap();
+    }
+    digest(set.digest())
 }
 
 fn digest(digest: Digest) -> ControlMessage {

@@ -150,7 +150,7 @@ fn a_request_is_answered_even_for_what_is_unknown() {
 }
 
 #[test]
-fn a_new_member_met_directly_is_told_to_all_and_one_of_hearsay_to_a_few() {
+fn a_joiner_is_told_to_all_by_whom_it_meets_first_and_other_news_to_a_few() {
     let mut machine = started();
     for port in 2..12 {
         member(&mut machine, &alloc::format!("p{port}"), port);
@@ -172,6 +172,10 @@ fn a_new_member_met_directly_is_told_to_all_and_one_of_hearsay_to_a_few() {
     let direct = spec_at("d", 21);
     machine.up(&direct, 1, ConnectionId::accepted(21), None);
     let output = machine.receive(instance(&direct, 1), delta(&[entry_of(&direct, 1, 1)]));
+    assert_eq!(told_to(&output, direct.id()), 3, "it may have met others before");
+    // It knows of nobody but itself.
+    machine.receive(instance(&direct, 1), digest_of(&[entry_of(&direct, 1, 1)]));
+    let output = machine.pass(Duration::from_millis(200));
     assert_eq!(told_to(&output, direct.id()), 10);
     // What is known already goes no further.
     machine.pass(Duration::from_secs(1));
