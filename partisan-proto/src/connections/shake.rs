@@ -98,10 +98,9 @@ impl Connections {
             return Err(Stop::Refuse(Refusal::Stopping));
         }
         let slot = slot_of(cx.config, &theirs)?;
-        match self.check_slot(cx, slot, &theirs) {
-            // It knows an address and not whom it will reach: our hello tells it that it is
-            // connected already, a refusal would not.
-            Err(Stop::Refuse(Refusal::AlreadyConnected)) if theirs.expected.is_none() => {}
+        match self.check_slot(slot, &theirs) {
+            // Our hello tells it, if it has the same session; else it may first prove who it is.
+            Err(Stop::Refuse(Refusal::AlreadyConnected)) => {}
             verdict => verdict?,
         }
         let opening = self.opening(slot);
@@ -165,7 +164,11 @@ impl Connections {
         check_proof(proof(secret, Role::Connector, &first, second), confirm.proof)?;
         let slot = slot_of(cx.config, &first)?;
         // Much may have changed since the hello.
-        self.check_slot(cx, slot, &first)?;
+        let verdict = self.check_slot(slot, &first);
+        if let Err(Stop::Refuse(Refusal::AlreadyConnected)) = verdict {
+            self.suspect(cx, slot.node);
+        }
+        verdict?;
         let proof = proof(secret, Role::Acceptor, &first, second);
         if !slot.is_anchor() {
             self.send_accept(cx, id, proof, None, first.epoch);
@@ -280,7 +283,7 @@ impl Connections {
     }
 
     /// Whether the place that a connector asks for is free, or may be taken from its holder.
-    fn check_slot(&mut self, cx: &mut Context<'_>, slot: Slot, theirs: &Hello) -> Result<(), Stop> {
+    fn check_slot(&self, slot: Slot, theirs: &Hello) -> Result<(), Stop> {
         let Some(peer) = self.peers.get(&slot.node) else {
             return if slot.is_anchor() { Ok(()) } else { Err(Stop::Refuse(Refusal::NoSession)) };
         };
@@ -296,12 +299,10 @@ impl Connections {
         }
         let same = session.filter(|session| session.instance == theirs.instance());
         if slot.is_anchor() {
-            let Some(session) = same.filter(|session| theirs.epoch < session.epoch) else {
-                return Ok(());
+            return match same.filter(|session| theirs.epoch < session.epoch) {
+                Some(_) => Err(Stop::Refuse(Refusal::AlreadyConnected)),
+                None => Ok(()),
             };
-            let anchor = session.anchor();
-            self.suspect(cx, anchor);
-            return Err(Stop::Refuse(Refusal::AlreadyConnected));
         }
         let open_to_lanes = |session: &&super::Session| {
             session.epoch == theirs.epoch && !session.dialled && session.goodbye.is_none()
@@ -316,7 +317,9 @@ impl Connections {
     }
 
     /// The peer dials as if our session were over: look whether its anchor is still alive.
-    fn suspect(&mut self, cx: &mut Context<'_>, anchor: Option<ConnectionId>) {
+    fn suspect(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let session = self.peers.get(&node).and_then(|peer| peer.session.as_ref());
+        let anchor = session.and_then(super::Session::anchor);
         let found = anchor.and_then(|id| Some((id, self.table.get_mut(&id)?)));
         if let Some((id, connection)) = found
             && let Stage::Open(open) = &mut connection.stage

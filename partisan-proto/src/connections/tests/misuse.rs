@@ -286,14 +286,13 @@ fn a_stale_life_is_refused_while_the_newer_is_known() {
 fn a_dial_that_crossed_the_session_is_refused_and_the_anchor_is_asked() {
     let mut raw = Raw::open();
     let second = ConnectionId::accepted(78);
-    let known = raw.net.id(0);
     raw.event(Event::Accepted { connection: second });
-    raw.event(Event::Received {
-        connection: second,
-        frame: Raw::hello_with(|h| h.expected = Some(known)),
-    });
+    raw.event(Event::Received { connection: second, frame: Raw::hello_with(|_| {}) });
+    let ping = Frame::Control(ControlMessage::Ping { id: 1 });
+    assert!(raw.closed.is_empty() && !raw.sent.contains(&ping), "it has proven nothing so far");
+    raw.event(Event::Received { connection: second, frame: Raw::confirm("raw@h") });
     assert_eq!(raw.closed, [CloseReason::Refused(Refusal::AlreadyConnected)]);
-    assert!(raw.sent.contains(&Frame::Control(ControlMessage::Ping { id: 1 })));
+    assert!(raw.sent.contains(&ping));
     // Nobody answers: the session is over after one ping, not after five.
     raw.net.now += Config::default().connections.keep_alive.ping_timeout;
     raw.event(Event::Wake);
