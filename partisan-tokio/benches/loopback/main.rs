@@ -10,29 +10,29 @@
 //! and `flush`. The three take turns in every round; rates and ratios are medians of the rounds,
 //! and CPU is that of the whole process, the kernel's share included.
 //!
-//! On a machine of two cores that others used too, only ratios mean anything, and single ones
-//! vary by a third. Nodes / bare, one-way, lanes 1 and 4:
+//! On a machine of two cores only ratios mean anything, and single ones vary by a third. Nodes /
+//! bare, one-way, lanes 1 and 4:
 //!
 //! | bytes | 1 sender | 16 senders | CPU ratio |
 //! |---|---|---|---|
-//! | 64 | 1.2, 1.9 | 2.9, 0.7 | 0.3-1.0 |
-//! | 1 KiB | 1.0, 1.2 | 0.6, 0.7 | 0.5-1.5 |
-//! | 64 KiB | 1.5, 1.0 | 1.1, 0.8 | 0.8-1.5 |
-//! | 1 MiB | 0.6, 0.8 | 1.0, 0.7 | 1.1-2.0 |
+//! | 64 | 1.3, 1.9 | 0.8, 0.7 | 0.5-1.3 |
+//! | 1 KiB | 1.1, 0.6 | 0.9, 0.7 | 1.2-1.6 |
+//! | 64 KiB | 1.3, 0.9 | 1.2, 0.8 | 0.9-1.2 |
+//! | 1 MiB | 0.7, 0.7 | 0.6, 0.7 | 1.4-1.8 |
 //!
 //! Ping-pong:
 //!
 //! | bytes | 1 sender | 16 senders | CPU ratio |
 //! |---|---|---|---|
-//! | 64 | 1.1, 0.9 | 1.0, 0.7 | 1.0-1.6 |
-//! | 1 KiB | 0.9, 0.9 | 1.0, 1.0 | 1.0-1.2 |
-//! | 64 KiB | 0.6, 1.0 | 1.8, 1.0 | 0.6-1.5 |
-//! | 1 MiB | 0.8, 0.6 | 1.4, 1.0 | 0.8-1.5 |
+//! | 64 | 1.0, 1.1 | 1.0, 0.6 | 1.0-1.3 |
+//! | 1 KiB | 1.1, 0.9 | 0.9, 0.6 | 1.0-1.5 |
+//! | 64 KiB | 1.0, 1.2 | 1.2, 0.7 | 0.7-1.4 |
+//! | 1 MiB | 1.0, 1.4 | 1.3, 0.8 | 0.7-1.1 |
 //!
 //! A 64-byte ping beside a stream of 64 KiB messages, p50 and p99 as multiples of the idle
-//! ping's: same channel 70 and 660 (bare: 23 and 185), other channel 1.1 and 39 (bare: 1.2 and
-//! 36). A sender whose receiver stalls is refused by `try_send` and waits in `send`, at the cost
-//! of about 2 MiB of its memory and, at the receiver, the mailbox's bound; other channels go on.
+//! ping's: same channel 520 and 210, other channel 1.0 and 20. A sender whose receiver stalls is
+//! refused by `try_send` and waits in `send`, at the cost of about 2 MiB of its memory and, at the
+//! receiver, of the mailbox's bound; other channels go on.
 
 mod bare;
 mod link;
