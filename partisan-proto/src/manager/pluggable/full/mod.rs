@@ -20,7 +20,6 @@
 //! | 30 | 51 B | 53 KB |
 //! | 100 | 54 B | 604 KB |
 //! | 200 | 54 B | 2.4 MB |
-//! | 1,000 | 54 B | 61 MB |
 //!
 //! A member that moves costs its own entry, below 80 B, wherever the news goes.
 
