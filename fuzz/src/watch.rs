@@ -214,6 +214,7 @@ impl Watched {
                 assert!(waited.is_some(), "{ticket:?} is answered twice, or unasked");
             }
             Action::Notify(notification) => self.check_notification(notification),
+            Action::Ask { .. } => {}
             Action::Persist(bytes) => {
                 let stored = Snapshot::decode(bytes).expect("a node can read what it stored");
                 let entries = stored.entries.len();

@@ -209,7 +209,7 @@ impl Driver {
                 println!("{} says: {text}", self.name_of(delivery.from));
             }
             Action::Reply { result: Err(error), .. } => println!("failed: {error}"),
-            Action::Reply { result: Ok(_), .. } | Action::Persist(_) => {}
+            Action::Reply { result: Ok(_), .. } | Action::Persist(_) | Action::Ask { .. } => {}
             Action::Notify(Notification::FullyConnected { node }) => {
                 println!("connected to {}", self.name_of(node));
                 let payload = Bytes::from(format!("hello from {}", self.node.spec().name()));

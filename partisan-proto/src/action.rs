@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::error::{CloseReason, CommandError};
 use crate::id::{ChannelId, ConnectionId, NodeId, Ticket};
 use crate::notification::Notification;
+use crate::question::{Question, QuestionId};
 use crate::spec::Address;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
@@ -58,6 +59,14 @@ pub enum Action {
     /// Store these bytes in place of the last ones, so that a crash at any moment leaves either;
     /// they are a [`Snapshot`](crate::Snapshot).
     Persist(Bytes),
+    /// Find out something that only you can know, and answer with
+    /// [`Event::Answered`](crate::Event::Answered).
+    Ask {
+        /// To be told with the answer.
+        id: QuestionId,
+        /// What is asked.
+        question: Question,
+    },
     /// Tell whoever is interested.
     Notify(Notification),
 }

@@ -10,6 +10,7 @@ use crate::error::{CloseReason, Refusal};
 use crate::id::{ConnectionId, Epoch, Incarnation, Instance, NodeId};
 use crate::notification::DialError;
 use crate::spec::NodeSpec;
+use crate::time::Duration;
 
 /// A piece of news inside a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,20 @@ pub enum Change {
         /// The last incarnation that was one.
         upto: Incarnation,
     },
+    /// A probe did not end in a session; it is not repeated.
+    ProbeFailed {
+        /// The peer.
+        node: NodeId,
+        /// Why.
+        error: DialError,
+    },
+    /// A ping was answered.
+    RoundTrip {
+        /// By whom.
+        node: NodeId,
+        /// How long it took, there and back.
+        span: Duration,
+    },
     /// A peer refused this node since it, or its incarnation, was removed or is outdated.
     Outdated {
         /// What the peer said.
@@ -105,6 +120,21 @@ pub enum Change {
         /// Whether to give the peer the time to dial first.
         patient: bool,
     },
+    /// Open a session with this peer once, for a few messages: the membership channel alone, and
+    /// not dialled again. [`Change::Keep`] makes it a lasting one, [`Change::Release`] ends it.
+    /// Follows [`Change::PeerUp`], at once when there is a session already, or
+    /// [`Change::ProbeFailed`].
+    Probe {
+        /// Which life of it is known.
+        instance: Instance,
+        /// Where it is.
+        spec: Arc<NodeSpec>,
+    },
+    /// Ping a connected peer now; [`Change::RoundTrip`] says how long it took.
+    Measure {
+        /// The peer.
+        node: NodeId,
+    },
     /// Do not dial this peer any more, and end the session with it.
     Release {
         /// The peer.
@@ -120,6 +150,9 @@ pub enum Change {
         contact: ContactId,
         /// Where, and who if it is known.
         target: Contact,
+        /// Whether to open every lane at once, or the membership channel alone until the peer is
+        /// kept ([`Change::Keep`]).
+        lanes: bool,
     },
     /// Stop dialling a contact.
     DropContact {
@@ -128,6 +161,25 @@ pub enum Change {
     },
     /// Members came or went.
     MembersChanged,
+    /// A connected peer became a neighbour in the overlay: see
+    /// [`Context::neighbor_up`](crate::Context::neighbor_up).
+    NeighborUp {
+        /// Which.
+        instance: Instance,
+    },
+    /// A neighbour is none any more.
+    NeighborDown {
+        /// Which.
+        node: NodeId,
+    },
+    /// One neighbour took the place of another: whatever role in a broadcast tree the first had is
+    /// now the second's.
+    NeighborSwapped {
+        /// Who is a neighbour no more.
+        gone: NodeId,
+        /// Who is one now.
+        instance: Instance,
+    },
     /// This node became a new incarnation, after leaving or being removed; every session of the
     /// old one is over.
     Reborn {

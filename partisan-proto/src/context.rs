@@ -10,7 +10,9 @@ use crate::config::Config;
 use crate::connections::Routes;
 use crate::error::CommandError;
 use crate::id::{ChannelId, ConnectionId, Incarnation, Instance, NodeId, Ticket};
+use crate::neighbors::Neighbors;
 use crate::notification::Notification;
+use crate::question::{Question, QuestionId};
 use crate::spec::NodeSpec;
 use crate::time::{Duration, Instant};
 use crate::timers::{Timer, Timers};
@@ -40,6 +42,10 @@ pub struct Context<'a> {
     pub timers: &'a mut Timers,
     /// Who is connected, and by which connections. Written by `connections` alone.
     pub routes: &'a mut Routes,
+    /// Who is next to this node in the overlay. Written by the manager alone, through
+    /// [`Context::neighbor_up`] and its kin.
+    pub neighbors: &'a mut Neighbors,
+    pub(crate) questions: &'a mut QuestionId,
     pub(crate) actions: &'a mut Vec<Action>,
     pub(crate) changes: &'a mut VecDeque<Change>,
 }
@@ -81,6 +87,15 @@ impl Context<'_> {
     /// Tells the other parts something.
     pub fn change(&mut self, change: Change) {
         self.changes.push_back(change);
+    }
+
+    /// Asks whoever drives the node something that only it can know. The answer comes later, with
+    /// the number returned here, or never.
+    pub fn ask(&mut self, question: Question) -> QuestionId {
+        self.questions.0 += 1;
+        let id = *self.questions;
+        self.actions.push(Action::Ask { id, question });
+        id
     }
 
     /// Sets a timer to some time from now, moving it when it is set already.

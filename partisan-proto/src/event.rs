@@ -3,6 +3,7 @@
 use crate::command::Command;
 use crate::error::{CloseReason, OpenError};
 use crate::id::{ConnectionId, Ticket};
+use crate::question::{QuestionId, Response};
 use crate::wire::Frame;
 
 /// Something that happened. Facts, in the past tense.
@@ -61,6 +62,13 @@ pub enum Event {
         ticket: Ticket,
         /// What.
         command: Command,
+    },
+    /// A question of [`Action::Ask`](crate::Action::Ask) is answered.
+    Answered {
+        /// Of the question.
+        id: QuestionId,
+        /// The answer.
+        response: Response,
     },
     /// The clock reached [`Outbox::wake_at`](crate::Outbox::wake_at). Too early does no harm.
     Wake,

@@ -56,7 +56,8 @@
 //!                 queue.push_back((1 - index, Event::Closed { connection, reason }));
 //!             }
 //!             Action::Notify(notification) => println!("{index}: {notification:?}"),
-//!             Action::Deliver(_) | Action::Reply { .. } | Action::Persist(_) => {}
+//!             Action::Deliver(_) | Action::Reply { .. } => {}
+//!             Action::Persist(_) | Action::Ask { .. } => {}
 //!         }
 //!     }
 //! }
@@ -81,6 +82,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod action;
+pub mod broadcast;
 pub mod change;
 pub mod command;
 pub mod config;
@@ -90,8 +92,11 @@ pub mod error;
 pub mod event;
 pub mod id;
 pub mod manager;
+pub mod neighbors;
 pub mod notification;
+pub mod question;
 pub mod random;
+pub mod relay;
 pub mod snapshot;
 pub mod spec;
 pub mod time;
@@ -99,6 +104,7 @@ pub mod timers;
 pub mod wire;
 
 mod node;
+mod partitions;
 
 pub use action::{Action, Answer, Delivery, Outbox};
 pub use change::{Change, ContactId};
@@ -114,9 +120,11 @@ pub use id::{
     ChannelId, ChannelName, ClusterName, ConnectionId, Epoch, Incarnation, Instance, NodeId,
     NodeName, Tag, Ticket,
 };
-pub use manager::{Manager, Member, MembershipCounters};
+pub use manager::{Manager, Member, MembershipCounters, Views};
+pub use neighbors::Neighbors;
 pub use node::{Birth, Node};
 pub use notification::{DialError, Notification};
+pub use question::{Question, QuestionId, Response};
 pub use random::{Random, Seed};
 pub use snapshot::Snapshot;
 pub use spec::{Address, Host, NodeSpec};

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use crate::action::{Action, Answer, Delivery, Outbox};
+use crate::broadcast::Broadcast;
 use crate::change::Change;
 use crate::command::{Command, Send};
 use crate::config::{Config, ManagerConfig};
@@ -16,14 +17,18 @@ use crate::error::{CommandError, ConfigError, Misbehaviour};
 use crate::event::Event;
 use crate::id::{ChannelId, Incarnation, Instance, NodeId, Ticket};
 use crate::manager::pluggable::Pluggable;
-use crate::manager::{Manager, Member};
+use crate::manager::{Manager, Member, Views};
+use crate::neighbors::Neighbors;
 use crate::notification::Notification;
+use crate::partitions::Partitions;
+use crate::question::{QuestionId, Response};
 use crate::random::Seed;
+use crate::relay::Relay;
 use crate::snapshot::Snapshot;
 use crate::spec::NodeSpec;
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
-use crate::wire::{AppHeader, FRAME_PREFIX, Frame, StableHasher};
+use crate::wire::{AppHeader, ControlMessage, FRAME_PREFIX, Frame, StableHasher};
 
 /// Who a node is at its start.
 #[derive(Debug)]
@@ -52,8 +57,13 @@ pub struct Node {
     me: Me,
     timers: Timers,
     routes: Routes,
+    neighbors: Neighbors,
+    questions: QuestionId,
     pub(crate) connections: Connections,
     manager: Box<dyn Manager>,
+    broadcast: Broadcast,
+    relay: Relay,
+    partitions: Partitions,
 }
 
 impl Node {
@@ -92,7 +102,12 @@ impl Node {
             config,
             me,
             timers: Timers::default(),
+            neighbors: Neighbors::default(),
+            questions: QuestionId::default(),
             manager,
+            broadcast: Broadcast::default(),
+            relay: Relay::default(),
+            partitions: Partitions::default(),
         };
         node.run(out, |parts, cx| parts.manager.start(cx));
         Ok(node)
@@ -118,17 +133,23 @@ impl Node {
 
     /// Runs one step and everything that follows from it.
     fn run(&mut self, out: &mut Outbox, step: impl FnOnce(&mut Parts<'_>, &mut Context<'_>)) {
-        let Self { now, config, me, timers, routes, connections, manager } = self;
+        let Self { now, config, me, timers, routes, neighbors, questions, .. } = self;
+        let Self { connections, manager, broadcast, relay, partitions, .. } = self;
         // Most steps change nothing, and then it allocates nothing; kept, it would be a good part
         // of a quiet node.
         let changes = &mut VecDeque::<Change>::new();
-        let mut parts = Parts { connections, manager: manager.as_mut() };
+        let manager = manager.as_mut();
+        let mut parts = Parts { connections, manager, broadcast, relay, partitions };
+        let (now, actions) = (*now, &mut out.actions);
         let mut cx =
-            Context { now: *now, config, me, timers, routes, actions: &mut out.actions, changes };
+            Context { now, config, me, timers, routes, neighbors, questions, actions, changes };
         step(&mut parts, &mut cx);
         while let Some(change) = cx.changes.pop_front() {
             parts.connections.change(&mut cx, &change);
             parts.manager.change(&mut cx, &change);
+            parts.broadcast.change(&mut cx, &change);
+            parts.relay.change(&mut cx, &change);
+            parts.partitions.change(&mut cx, &change);
         }
         out.wake_at = self.timers.next();
     }
@@ -161,6 +182,19 @@ impl Node {
     #[must_use]
     pub fn member(&self, node: NodeId) -> Option<Member> {
         self.manager.member(node)
+    }
+
+    /// Who is next to this node in the overlay.
+    #[must_use]
+    pub const fn neighbors(&self) -> &Neighbors {
+        &self.neighbors
+    }
+
+    /// Whom the manager is connected to on purpose and whom it knows besides, where it
+    /// distinguishes.
+    #[must_use]
+    pub fn views(&self) -> Views {
+        self.manager.views()
     }
 
     /// Who is connected and by which connections: what a driver gives to its senders.
@@ -210,6 +244,7 @@ impl Node {
         for timer in self.timers.iter() {
             timer.hash(&mut hasher);
         }
+        self.neighbors.hash(&mut hasher);
         hasher.write_u64(self.manager.fingerprint());
         hasher.finish()
     }
@@ -224,6 +259,9 @@ fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
 struct Parts<'a> {
     connections: &'a mut Connections,
     manager: &'a mut dyn Manager,
+    broadcast: &'a mut Broadcast,
+    relay: &'a mut Relay,
+    partitions: &'a mut Partitions,
 }
 
 impl Parts<'_> {
@@ -244,7 +282,15 @@ impl Parts<'_> {
             Event::Congested { connection } => self.connections.set_congested(connection, true),
             Event::Drained { connection } => self.connections.set_congested(connection, false),
             Event::Command { ticket, command } => self.command(cx, ticket, command),
+            Event::Answered { id, response } => self.answered(cx, id, response),
             Event::Wake => {}
+        }
+    }
+
+    /// Where each kind of answer goes.
+    fn answered(&mut self, cx: &mut Context<'_>, id: QuestionId, response: Response) {
+        match response {
+            Response::Cost(_) => self.manager.answered(cx, id, &response),
         }
     }
 
@@ -253,6 +299,18 @@ impl Parts<'_> {
         match received {
             Received::App(delivery) => cx.act(Action::Deliver(delivery)),
             Received::Control { from, connection, message } => {
+                let message = match message {
+                    ControlMessage::Plumtree(message) => {
+                        return self.broadcast.receive(cx, from, message);
+                    }
+                    ControlMessage::Relay(message) => {
+                        return self.relay.receive(cx, from, message);
+                    }
+                    ControlMessage::Partition(message) => {
+                        return self.partitions.receive(cx, from, message);
+                    }
+                    of_manager => of_manager,
+                };
                 if self.manager.receive(cx, from, message).is_err() {
                     self.connections.misbehaved(cx, connection, Misbehaviour::OtherManager);
                 }

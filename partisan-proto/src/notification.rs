@@ -66,6 +66,16 @@ pub enum Notification {
         /// The node.
         node: NodeId,
     },
+    /// A connected node became a neighbour in the overlay.
+    NeighborUp {
+        /// Which, and which life of it.
+        instance: Instance,
+    },
+    /// A node is no neighbour in the overlay any more.
+    NeighborDown {
+        /// Which.
+        node: NodeId,
+    },
     /// A join ended.
     JoinEnded {
         /// Through whom, or why not.

@@ -58,6 +58,7 @@ impl Trace {
     pub fn action(&mut self, now: Instant, node: usize, action: &Action) {
         let text = match action {
             Action::Send { connection, frame } => format!("send {connection:?} {}", show(frame)),
+            Action::Ask { id, question } => format!("ask {} {question:?}", id.0),
             Action::Persist(bytes) => format!("persist {} bytes", bytes.len()),
             other => format!("{other:?}"),
         };

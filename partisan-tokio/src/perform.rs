@@ -47,6 +47,8 @@ impl EventLoop {
                     store.latest.send_replace(bytes);
                 }
             }
+            // Nobody here knows: a question without an answer has its own deadline.
+            Action::Ask { .. } => {}
             Action::Notify(notification) => {
                 trace(&notification);
                 self.shared.tell(NodeEvent::Notification(notification));

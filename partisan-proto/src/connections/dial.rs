@@ -25,6 +25,8 @@ pub(super) struct ContactDial {
     /// Who answered, once the present dial got so far.
     pub(super) reached: Option<NodeId>,
     failures: u32,
+    /// Whether every lane is wanted at once.
+    lanes: bool,
 }
 
 impl Connections {
@@ -50,7 +52,7 @@ impl Connections {
             peer.failures = 0;
         }
         let known = peer.kept && !newer;
-        peer.kept = true;
+        (peer.kept, peer.probed, peer.lanes) = (true, false, true);
         cx.routes.await_peer(node);
         let idle = peer.session.is_none() && peer.dialling.is_none();
         if idle && !(known && cx.timers.due(Slot::anchor(node).timer()).is_some()) {
@@ -60,6 +62,29 @@ impl Connections {
                 false => Duration::ZERO,
             };
             cx.set_timer(Slot::anchor(node).timer(), wait);
+        }
+        // A session that began as a probe has the anchor alone.
+        self.dial_missing_lanes(cx, node);
+    }
+
+    /// The manager wants one session with this peer, and not for long.
+    pub(super) fn probe(&mut self, cx: &mut Context<'_>, instance: Instance, spec: &Arc<NodeSpec>) {
+        let node = instance.node;
+        if node == cx.me.instance.node || cx.me.stopping {
+            return;
+        }
+        let fresh = || Box::new(Peer::new(spec.clone(), instance));
+        let peer = self.peers.entry(node).or_insert_with(fresh);
+        if let Some(session) = peer.session.as_ref().filter(|session| session.goodbye.is_none()) {
+            let (instance, epoch, spec) = (session.instance, session.epoch, peer.spec.clone());
+            return cx.change(Change::PeerUp { instance, spec, epoch, contact: None });
+        }
+        if peer.session.is_none() && instance.incarnation >= peer.incarnation {
+            (peer.incarnation, peer.spec) = (instance.incarnation, spec.clone());
+        }
+        peer.probed = true;
+        if peer.session.is_none() && peer.dialling.is_none() {
+            cx.set_timer(Slot::anchor(node).timer(), Duration::ZERO);
         }
     }
 
@@ -92,7 +117,7 @@ impl Connections {
         let Some(peer) = self.peers.get_mut(&node) else {
             return;
         };
-        peer.kept = false;
+        (peer.kept, peer.probed, peer.lanes) = (false, false, false);
         let dialling = peer.dialling.take();
         cx.timers.cancel(Slot::anchor(node).timer());
         if let Some(connection) = dialling
@@ -121,7 +146,8 @@ impl Connections {
     /// Dials every lane that is missing and that nobody is dialling yet.
     pub(super) fn dial_missing_lanes(&mut self, cx: &mut Context<'_>, node: NodeId) {
         let session = self.peers.get(&node).and_then(|peer| peer.session.as_ref());
-        let Some(session) = session.filter(|session| session.dialled) else {
+        let wanted = self.peers.get(&node).is_some_and(|peer| peer.lanes);
+        let Some(session) = session.filter(|session| session.dialled && wanted) else {
             return;
         };
         let missing = session.lanes.iter().filter(|lane| lane.state == LaneState::Missing);
@@ -140,11 +166,12 @@ impl Connections {
             return;
         };
         let free = match &peer.session {
-            None => slot.is_anchor() && peer.kept && peer.dialling.is_none(),
+            None => slot.is_anchor() && (peer.kept || peer.probed) && peer.dialling.is_none(),
             Some(session) => {
                 let lane = session.lane(slot);
                 let missing = lane.is_some_and(|lane| lane.state == LaneState::Missing);
-                missing && session.dialled && session.goodbye.is_none() && !slot.is_anchor()
+                let usable = session.dialled && session.goodbye.is_none() && peer.lanes;
+                missing && usable && !slot.is_anchor()
             }
         };
         if !free || cx.me.stopping {
@@ -206,6 +233,13 @@ impl Connections {
         let (failures, kept) = (*failures, peer.kept);
         cx.notify(Notification::DialFailed { node: Some(slot.node), error, failures });
         let in_session = peer.session.is_some();
+        if slot.is_anchor() && !kept && !in_session {
+            let node = slot.node;
+            if self.peers.remove(&node).is_some_and(|peer| peer.probed) {
+                cx.change(Change::ProbeFailed { node, error });
+            }
+            return cx.routes.forget(node);
+        }
         if (slot.is_anchor() && kept && !in_session) || (!slot.is_anchor() && in_session) {
             self.dial_later(cx, slot, failures);
         }
@@ -230,9 +264,15 @@ impl Connections {
     }
 
     /// The manager wants to reach somebody at an address.
-    pub(super) fn add_contact(&mut self, cx: &mut Context<'_>, id: ContactId, target: &Contact) {
-        let dial =
-            ContactDial { target: target.clone(), dialling: None, reached: None, failures: 0 };
+    pub(super) fn add_contact(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ContactId,
+        target: &Contact,
+        lanes: bool,
+    ) {
+        let target = target.clone();
+        let dial = ContactDial { target, dialling: None, reached: None, failures: 0, lanes };
         let connected = self.peers.iter().find(|(_, peer)| {
             let present = peer.session.as_ref().is_some_and(|session| session.goodbye.is_none());
             present && dial.is_for(&peer.spec)
@@ -293,19 +333,21 @@ impl Connections {
     }
 
     /// A session with this node begins on connection `kept`: all other dials of it are surplus.
-    /// Returns the contact that `kept` was dialled for.
+    /// Returns the contact that `kept` was dialled for, and whether every lane is wanted.
     pub(super) fn settle_dials(
         &mut self,
         cx: &mut Context<'_>,
         spec: &NodeSpec,
         kept: ConnectionId,
         origin: Origin,
-    ) -> Option<ContactId> {
+    ) -> Option<(ContactId, bool)> {
         let node = spec.id();
         cx.timers.cancel(Slot::anchor(node).timer());
         let of_peer = self.peers.get_mut(&node).and_then(|peer| peer.dialling.take());
         let own = match origin {
-            Origin::ForContact(contact) => self.contacts.remove(&contact).map(|_| contact),
+            Origin::ForContact(contact) => {
+                self.contacts.remove(&contact).map(|dial| (contact, dial.lanes))
+            }
             Origin::For(_) | Origin::Accepted => None,
         };
         let others = self.contacts.iter().filter(|(_, dial)| dial.is_for(spec));

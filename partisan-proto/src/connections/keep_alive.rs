@@ -74,6 +74,13 @@ impl KeepAlive {
         Due::Ping(self.last_ping, now + config.ping_timeout)
     }
 
+    /// The number of a ping that only measures: unanswered, it is no reproach.
+    pub(super) const fn measure(&mut self, now: Instant) -> u64 {
+        self.last_ping += 1;
+        self.pinged = now;
+        self.last_ping
+    }
+
     /// There is reason to doubt the connection: one ping, one chance. `None` when it is on its
     /// last chance already: more doubts do not lengthen that.
     pub(super) fn suspect(&mut self, config: &KeepAliveConfig, now: Instant) -> Option<Due> {

@@ -135,6 +135,10 @@ impl OpenConnection {
 struct Peer {
     /// Whether the manager wants a session with it.
     kept: bool,
+    /// Whether it is dialled once, for a session of the membership channel alone.
+    probed: bool,
+    /// Whether the lanes besides the anchor are wanted.
+    lanes: bool,
     spec: Arc<NodeSpec>,
     incarnation: Incarnation,
     last_epoch: Epoch,
@@ -258,9 +262,11 @@ impl Connections {
         let (slot, value) = (open.slot, open.keep_alive.pong(cx.now, ping));
         match value {
             PongValue::RoundTrip(span) => {
-                let peer = self.peers.get_mut(&slot.node).filter(|_| slot.is_anchor());
+                let node = slot.node;
+                let peer = self.peers.get_mut(&node).filter(|_| slot.is_anchor());
                 if let Some(session) = peer.and_then(|peer| peer.session.as_mut()) {
                     session.round_trip = Some(span);
+                    cx.change(Change::RoundTrip { node, span });
                 }
             }
             PongValue::Late => {}
@@ -367,9 +373,13 @@ impl Connections {
             Change::Admit { connection } => self.admit(cx, *connection),
             Change::TurnAway { connection, refusal } => self.refuse(cx, *connection, *refusal),
             Change::Keep { instance, spec, patient } => self.keep(cx, *instance, spec, *patient),
+            Change::Probe { instance, spec } => self.probe(cx, *instance, spec),
+            Change::Measure { node } => self.measure(cx, *node),
             Change::Release { node, reason } => self.release(cx, *node, *reason),
             Change::Verify => self.verify(cx),
-            Change::DialContact { contact, target } => self.add_contact(cx, *contact, target),
+            Change::DialContact { contact, target, lanes } => {
+                self.add_contact(cx, *contact, target, *lanes);
+            }
             Change::DropContact { contact } => self.drop_contact(cx, *contact),
             Change::Reborn { reason } => self.end_everything(cx, *reason),
             Change::Stopping => self.end_everything(cx, CloseReason::Stopped),
@@ -379,6 +389,11 @@ impl Connections {
             | Change::FullyConnected { .. }
             | Change::ContactFailed { .. }
             | Change::ContactReached { .. }
+            | Change::ProbeFailed { .. }
+            | Change::RoundTrip { .. }
+            | Change::NeighborUp { .. }
+            | Change::NeighborDown { .. }
+            | Change::NeighborSwapped { .. }
             | Change::NotMember { .. }
             | Change::Outdated { .. }
             | Change::MembersChanged => {}
@@ -405,6 +420,18 @@ impl Connections {
         };
         let due = open.keep_alive.due(&cx.config.connections.keep_alive, cx.now);
         self.keep_alive(cx, id, due);
+    }
+
+    /// Pings a peer for the sake of the round trip alone.
+    fn measure(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let Some(id) = cx.routes.anchor(node) else {
+            return;
+        };
+        if let Some(Stage::Open(open)) = self.table.get_mut(&id).map(|found| &mut found.stage) {
+            let ping = open.keep_alive.measure(cx.now);
+            self.counters.pings += 1;
+            cx.send_on(id, Frame::Control(ControlMessage::Ping { id: ping }));
+        }
     }
 
     fn keep_alive(&mut self, cx: &mut Context<'_>, id: ConnectionId, due: Due) {

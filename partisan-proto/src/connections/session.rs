@@ -88,6 +88,8 @@ impl Peer {
     pub(super) fn new(spec: Arc<NodeSpec>, instance: Instance) -> Self {
         Self {
             kept: false,
+            probed: false,
+            lanes: false,
             spec,
             incarnation: instance.incarnation,
             last_epoch: Epoch(0),
@@ -142,12 +144,16 @@ impl Connections {
         let node = instance.node;
         self.end_session(cx, node, CloseReason::Replaced);
         let contact = self.settle_dials(cx, &spec, id, origin);
+        let every_lane = contact.is_some_and(|(_, lanes)| lanes);
+        let contact = contact.map(|(contact, _)| contact);
 
         let fresh = || Box::new(Peer::new(spec.clone(), instance));
         let peer = self.peers.entry(node).or_insert_with(fresh);
         peer.incarnation = instance.incarnation;
         peer.spec = spec.clone();
         peer.last_epoch = epoch;
+        peer.probed = false;
+        peer.lanes = peer.kept || every_lane;
         let dialled = origin != Origin::Accepted;
         let counts = negotiate(&cx.config.channels, &spec);
         peer.session = Some(Session {

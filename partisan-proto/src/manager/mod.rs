@@ -4,6 +4,7 @@
 //! [`Context`]. It decides who is a member and to whom to stay connected; `connections` does the
 //! connecting and tells it who is up and who is down.
 
+pub mod joining;
 pub mod pluggable;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -17,6 +18,7 @@ use crate::change::Change;
 use crate::command::Command;
 use crate::context::Context;
 use crate::id::{Incarnation, Instance, NodeId, Ticket};
+use crate::question::{QuestionId, Response};
 use crate::spec::NodeSpec;
 use crate::timers::Timer;
 use crate::wire::ControlMessage;
@@ -28,6 +30,15 @@ pub struct Member {
     pub incarnation: Incarnation,
     /// What is known of it.
     pub spec: Arc<NodeSpec>,
+}
+
+/// The views of a manager that knows a part of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Views {
+    /// Those it is connected to on purpose: HyParView's active view, SCAMP's partial view.
+    pub active: Vec<NodeId>,
+    /// Those it knows besides: HyParView's passive view, SCAMP's in-view.
+    pub passive: Vec<NodeId>,
 }
 
 /// How often a manager refused news of members, since the start.
@@ -72,6 +83,9 @@ pub trait Manager: fmt::Debug + Send {
         message: ControlMessage,
     ) -> Result<(), Box<ControlMessage>>;
 
+    /// A question that this manager asked is answered. Ignored, by default.
+    fn answered(&mut self, _cx: &mut Context<'_>, _id: QuestionId, _response: &Response) {}
+
     /// A timer of this manager is due.
     fn fire(&mut self, cx: &mut Context<'_>, timer: Timer);
 
@@ -80,6 +94,18 @@ pub trait Manager: fmt::Debug + Send {
 
     /// One member, if it is one.
     fn member(&self, node: NodeId) -> Option<Member>;
+
+    /// Whom it is connected to on purpose and whom it knows besides, where it distinguishes; nobody,
+    /// by default.
+    fn views(&self) -> Views {
+        Views::default()
+    }
+
+    /// Through which connected peer a node is reached that is not connected itself, where the
+    /// manager knows; it does not, by default.
+    fn next_hop(&self, _to: NodeId) -> Option<NodeId> {
+        None
+    }
 
     /// How often what was refused; nothing, by default.
     fn counters(&self) -> MembershipCounters {

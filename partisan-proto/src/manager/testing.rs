@@ -14,7 +14,9 @@ use crate::connections::{PeerRoutes, Routes};
 use crate::context::{Context, Me};
 use crate::error::{CloseReason, CommandError};
 use crate::id::{ConnectionId, Epoch, Incarnation, Instance, NodeId, NodeName, Ticket};
+use crate::neighbors::Neighbors;
 use crate::notification::Notification;
+use crate::question::QuestionId;
 use crate::spec::{Address, Host, NodeSpec};
 use crate::time::{Duration, Instant};
 use crate::timers::{Timer, Timers};
@@ -44,6 +46,8 @@ pub(crate) struct Machine<M> {
     pub(crate) me: Me,
     pub(crate) timers: Timers,
     pub(crate) routes: Routes,
+    pub(crate) neighbors: Neighbors,
+    questions: QuestionId,
     pub(crate) manager: M,
 }
 
@@ -52,11 +56,16 @@ pub(crate) struct Machine<M> {
 pub(crate) struct Output {
     pub(crate) actions: Vec<Action>,
     pub(crate) changes: Vec<Change>,
+    /// The changes of neighbours, which most tests are not about.
+    pub(crate) overlay: Vec<Change>,
 }
 
 impl Output {
     pub(crate) fn notifications<'a>(&'a self) -> Vec<&'a Notification> {
         let notification = |action: &'a Action| match action {
+            Action::Notify(Notification::NeighborUp { .. } | Notification::NeighborDown { .. }) => {
+                None
+            }
             Action::Notify(notification) => Some(notification),
             _ => None,
         };
@@ -98,6 +107,8 @@ impl<M: Manager> Machine<M> {
             me,
             timers: Timers::default(),
             routes: Routes::new(true),
+            neighbors: Neighbors::default(),
+            questions: QuestionId::default(),
             manager,
         }
     }
@@ -112,12 +123,18 @@ impl<M: Manager> Machine<M> {
             me: &mut self.me,
             timers: &mut self.timers,
             routes: &mut self.routes,
+            neighbors: &mut self.neighbors,
+            questions: &mut self.questions,
             actions: &mut actions,
             changes: &mut changes,
         };
         step(&mut self.manager, &mut cx);
-        let changes = changes.into();
-        Output { actions, changes }
+        let of_overlay = |change: &Change| {
+            use Change::{NeighborDown, NeighborSwapped, NeighborUp};
+            matches!(change, NeighborUp { .. } | NeighborDown { .. } | NeighborSwapped { .. })
+        };
+        let (overlay, changes) = changes.into_iter().partition(of_overlay);
+        Output { actions, changes, overlay }
     }
 
     pub(crate) fn start(&mut self) -> Output {
@@ -147,6 +164,7 @@ impl<M: Manager> Machine<M> {
             let fired = self.run(|manager, cx| manager.fire(cx, timer));
             output.actions.extend(fired.actions);
             output.changes.extend(fired.changes);
+            output.overlay.extend(fired.overlay);
         }
         self.now = end;
         output
@@ -326,7 +344,7 @@ impl<M: Manager> Mesh<M> {
     /// The least that connections would do.
     fn obey(&mut self, node: usize, change: Change) {
         match change {
-            Change::DialContact { contact, target } => {
+            Change::DialContact { contact, target, .. } => {
                 let to = usize::from(target.addresses[0].port) - 1;
                 self.connect(node, to, Some(contact));
             }

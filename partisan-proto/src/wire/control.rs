@@ -6,7 +6,10 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bounded, DecodeError};
+use super::{
+    Bounded, DecodeError, HyParViewMessage, PartitionMessage, PlumtreeMessage, RelayMessage,
+    ScampMessage, StarMessage,
+};
 use crate::id::{Epoch, Incarnation, NodeId};
 use crate::spec::NodeSpec;
 
@@ -44,6 +47,18 @@ pub enum ControlMessage {
     Goodbye(GoodbyeReason),
     /// The full-mesh strategy's gossip.
     Gossip(Gossip),
+    /// The HyParView manager's.
+    HyParView(HyParViewMessage),
+    /// The SCAMP strategies'.
+    Scamp(ScampMessage),
+    /// The client-server manager's.
+    Star(StarMessage),
+    /// Of broadcast trees.
+    Plumtree(PlumtreeMessage),
+    /// A message on its way to a node that is not connected.
+    Relay(RelayMessage),
+    /// Injected partitions.
+    Partition(PartitionMessage),
 }
 
 /// See [`ControlMessage::Confirm`].

@@ -19,7 +19,13 @@ mod control;
 mod frame;
 mod hash;
 mod hello;
+mod hyparview;
+mod partition;
+mod plumtree;
 mod refuse;
+mod relay;
+mod scamp;
+mod star;
 #[cfg(test)]
 mod strategies;
 #[cfg(test)]
@@ -37,7 +43,13 @@ pub use frame::{
 };
 pub use hash::StableHasher;
 pub use hello::{Hello, Nonce, PROTOCOL_VERSION, Role, VersionRange};
+pub use hyparview::HyParViewMessage;
+pub use partition::PartitionMessage;
+pub use plumtree::PlumtreeMessage;
 pub use refuse::Refuse;
+pub use relay::RelayMessage;
+pub use scamp::ScampMessage;
+pub use star::StarMessage;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use partisan_proto::wire::{self, Decoded, Frame};
-use partisan_proto::{Action, ConnectionId, Event, Instant, Outbox, Ticket, Timer};
+use partisan_proto::{Action, ConnectionId, Event, Instant, Outbox, QuestionId, Ticket, Timer};
 
 use super::{Happening, Wire, World};
 use crate::check::{Violation, ViolationKind};
@@ -22,6 +22,7 @@ pub enum Happened {
     Congested(ConnectionId),
     Drained(ConnectionId),
     Command(Ticket),
+    Answered(QuestionId),
     Wake,
 }
 
@@ -36,6 +37,7 @@ impl Happened {
             Event::Congested { connection } => Self::Congested(*connection),
             Event::Drained { connection } => Self::Drained(*connection),
             Event::Command { ticket, .. } => Self::Command(*ticket),
+            Event::Answered { id, .. } => Self::Answered(*id),
             Event::Wake => Self::Wake,
         }
     }
@@ -52,6 +54,7 @@ impl Happened {
             Self::Drained(id) => 7 | id.as_u64() << 4,
             Self::Command(ticket) => 8 | ticket.0 << 4,
             Self::Wake => 9,
+            Self::Answered(id) => 10 | id.0 << 4,
         }
     }
 }
@@ -81,6 +84,7 @@ fn code(action: &Action) -> u64 {
         }
         Action::Deliver(delivery) => 4 | (delivery.payload.len() as u64) << 4,
         Action::Reply { ticket, result } => 5 | u64::from(result.is_ok()) << 63 | ticket.0 << 4,
+        Action::Ask { id, .. } => 8 | id.0 << 4,
         Action::Persist(bytes) => 6 | (bytes.len() as u64) << 4,
         Action::Notify(_) => 7,
     }
@@ -162,6 +166,8 @@ impl World {
                     self.hosts[number].observed.replies.insert(ticket, result);
                 }
             }
+            // Nobody here knows: a question without an answer has its own deadline.
+            Action::Ask { .. } => {}
             Action::Persist(bytes) => self.hosts[number].disk = Some(bytes),
             Action::Notify(notification) => {
                 if self.options.record {

@@ -46,7 +46,8 @@ impl Manager for Keeper {
         match command {
             Command::Join(target) => {
                 self.contacts += 1;
-                cx.change(Change::DialContact { contact: ContactId(self.contacts), target });
+                let contact = ContactId(self.contacts);
+                cx.change(Change::DialContact { contact, target, lanes: true });
             }
             Command::Remove(node) => {
                 cx.change(Change::Release { node, reason: CloseReason::Removed });
@@ -242,7 +243,7 @@ impl Net {
                 Action::Deliver(delivery) => self.deliveries.push((index, delivery)),
                 Action::Reply { result, .. } => self.replies.push((index, result)),
                 Action::Notify(note) => self.notes.push((index, note)),
-                Action::Persist(_) => {}
+                Action::Persist(_) | Action::Ask { .. } => {}
             }
         }
     }

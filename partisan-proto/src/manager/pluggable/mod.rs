@@ -9,7 +9,6 @@ pub mod member_set;
 pub mod strategy;
 
 mod commands;
-mod joins;
 
 #[cfg(test)]
 mod tests;
@@ -18,8 +17,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
+use super::joining::Joining;
 use super::{Manager, Member, MembershipCounters};
-use crate::action::{Action, Answer};
+use crate::action::Action;
 use crate::change::{Change, ContactId};
 use crate::command::Command;
 use crate::config::PluggableConfig;
@@ -33,7 +33,6 @@ use crate::spec::NodeSpec;
 use crate::timers::Timer;
 use crate::wire::{ControlMessage, StableHasher};
 use full::Full;
-use joins::{Join, Joins};
 use strategy::{Outcome, Outcomes, Saved, Strategy};
 
 /// The pluggable manager.
@@ -41,7 +40,7 @@ use strategy::{Outcome, Outcomes, Saved, Strategy};
 pub struct Pluggable {
     config: PluggableConfig,
     strategy: Box<dyn Strategy>,
-    joins: Joins,
+    joining: Joining,
     random: Random,
     /// The incarnation of the last life that was stored.
     stored: Incarnation,
@@ -95,7 +94,7 @@ impl Pluggable {
         }
         Ok(Self {
             strategy: strategy(saved),
-            joins: Joins::new(config.max_joins),
+            joining: Joining::new(config.max_joins, true),
             random: Random::fork(seed, "pluggable manager"),
             config,
             stored,
@@ -115,10 +114,14 @@ impl Pluggable {
                     changed = true;
                     let incarnation = instance.incarnation;
                     cx.notify(Notification::MemberJoined { spec, incarnation });
+                    if let Some(peer) = cx.routes.peer(instance.node).map(|peer| peer.instance) {
+                        cx.neighbor_up(peer);
+                    }
                 }
                 Outcome::Left { node } => {
                     changed = true;
                     cx.notify(Notification::MemberLeft { node });
+                    cx.neighbor_down(node);
                 }
                 Outcome::Keep { instance, spec } => {
                     let patient = !self.starting && cx.me.instance.node > instance.node;
@@ -136,7 +139,7 @@ impl Pluggable {
             cx.change(Change::MembersChanged);
         }
         if let Some(upto) = removed {
-            self.cancel_joins(cx, &CommandError::Join(JoinError::Cancelled));
+            self.joining.cancel_all(cx, &CommandError::Join(JoinError::Cancelled));
             self.was_removed(cx, upto);
         }
     }
@@ -223,10 +226,7 @@ impl Pluggable {
             Refusal::Removed(upto) if upto >= own => {
                 self.was_removed(cx, upto);
                 // Joins under way go on as the new incarnation.
-                for (old, contact, target) in self.joins.renew(|_| true) {
-                    cx.change(Change::DropContact { contact: old });
-                    cx.change(Change::DialContact { contact, target });
-                }
+                self.joining.renew(cx);
             }
             Refusal::DuplicateName => self.tell_duplicate(cx, None),
             _ => {}
@@ -264,34 +264,29 @@ impl Pluggable {
 
     fn peer_up(&mut self, cx: &mut Context<'_>, instance: Instance, contact: Option<ContactId>) {
         if let Some(contact) = contact {
-            self.joins.reached(contact, instance.node);
+            self.joining.reached(contact, instance.node);
         }
         let joining = contact.is_some();
+        if self.strategy.member(instance.node).is_some() {
+            cx.neighbor_up(instance);
+        }
         self.step(cx, |strategy, cx, out| {
             strategy.peer_up(cx, out, instance, joining);
         });
     }
 
     fn peer_down(&mut self, cx: &mut Context<'_>, instance: Instance) {
+        cx.neighbor_down(instance.node);
         self.step(cx, |strategy, cx, out| strategy.peer_down(cx, out, instance));
-        for (contact, target) in self.joins.lost(instance.node) {
-            cx.change(Change::DialContact { contact, target });
-        }
+        self.joining.lost(cx, instance.node);
     }
 
     /// The node stops without leaving.
     fn stop(&mut self, cx: &mut Context<'_>) {
         cx.timers.cancel(Timer::Gossip);
         cx.timers.cancel(Timer::News);
-        self.cancel_joins(cx, &CommandError::Stopping);
+        self.joining.cancel_all(cx, &CommandError::Stopping);
         self.save(cx);
-    }
-
-    fn fully_connected(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        for ticket in self.joins.finished(node) {
-            cx.timers.cancel(Timer::EndJoin(ticket));
-            cx.reply(ticket, Ok(Answer::Joined(node)));
-        }
     }
 }
 
@@ -319,14 +314,9 @@ impl Manager for Pluggable {
             }
             Change::PeerUp { instance, contact, .. } => self.peer_up(cx, *instance, *contact),
             Change::PeerDown { instance, .. } => self.peer_down(cx, *instance),
-            Change::FullyConnected { node } => self.fully_connected(cx, *node),
+            Change::FullyConnected { node } => self.joining.fully_connected(cx, *node),
             Change::ContactFailed { contact, error } => {
-                if let Some(join) = self.joins.failed(*contact, *error) {
-                    let contact = *contact;
-                    cx.change(Change::DropContact { contact });
-                    let error = join.last.clone().unwrap_or(JoinError::Cancelled);
-                    end_join(cx, join, &CommandError::Join(error));
-                }
+                self.joining.failed(cx, *contact, *error);
             }
             Change::ContactReached { contact, node } => self.contact_reached(cx, *contact, *node),
             Change::NotMember { node, upto } => {
@@ -337,11 +327,17 @@ impl Manager for Pluggable {
             }
             Change::Outdated { refusal } => self.outdated(cx, *refusal),
             Change::Stopping => return self.stop(cx),
+            Change::ProbeFailed { .. } | Change::RoundTrip { .. } => return,
             // The manager's own.
             Change::Admit { .. }
             | Change::TurnAway { .. }
             | Change::Keep { .. }
             | Change::Release { .. }
+            | Change::Probe { .. }
+            | Change::Measure { .. }
+            | Change::NeighborUp { .. }
+            | Change::NeighborDown { .. }
+            | Change::NeighborSwapped { .. }
             | Change::Verify
             | Change::DialContact { .. }
             | Change::DropContact { .. }
@@ -371,11 +367,7 @@ impl Manager for Pluggable {
                 cx.change(Change::Verify);
                 cx.set_timer(Timer::Gossip, self.config.gossip_interval);
             }
-            Timer::EndJoin(ticket) => {
-                if let Some(last) = self.joins.expire(ticket) {
-                    cx.reply(ticket, Err(CommandError::JoinTimeout { last }));
-                }
-            }
+            Timer::EndJoin(ticket) => self.joining.expire(cx, ticket),
             // Whatever was collected is sent below.
             _ => {}
         }
@@ -399,23 +391,10 @@ impl Manager for Pluggable {
     fn fingerprint(&self) -> u64 {
         let mut hasher = StableHasher::default();
         self.strategy.fingerprint(&mut hasher);
-        hasher.write_usize(self.joins.len());
-        hasher.write_usize(self.joins.waiting());
+        hasher.write_usize(self.joining.len());
+        hasher.write_usize(self.joining.waiting());
         self.unsaved.hash(&mut hasher);
         self.duplicate.hash(&mut hasher);
         hasher.finish()
     }
-}
-
-/// Tells everybody who is interested that a join failed.
-fn end_join(cx: &mut Context<'_>, join: Join, error: &CommandError) {
-    for ticket in join.waiters {
-        cx.timers.cancel(Timer::EndJoin(ticket));
-        cx.reply(ticket, Err(error.clone()));
-    }
-    let result = Err(match error {
-        CommandError::Join(error) => error.clone(),
-        _ => JoinError::Cancelled,
-    });
-    cx.notify(Notification::JoinEnded { result });
 }

@@ -1,6 +1,7 @@
 //! Join and sync_join.
 
 use super::*;
+use crate::action::Answer;
 use crate::command::Command::{Join, Remove, SyncJoin};
 use crate::error::OpenError;
 use crate::notification::DialError;
@@ -188,7 +189,7 @@ fn other_failures_leave_a_join_under_way() {
         let output = fail(&mut machine, id, refusal);
         assert!(output.actions.is_empty() && output.changes.is_empty());
     }
-    assert_eq!(machine.manager.joins.len(), 1);
+    assert_eq!(machine.manager.joining.len(), 1);
 }
 
 #[test]
@@ -301,7 +302,7 @@ fn removing_a_node_that_is_no_member_cancels_the_joins_to_it() {
     assert_eq!(output.changes, [Change::DropContact { contact }]);
     let cancelled = failed(1, CommandError::Join(JoinError::Cancelled));
     assert_eq!(output.replies(), [cancelled, done(3)]);
-    assert_eq!(machine.manager.joins.len(), 1);
+    assert_eq!(machine.manager.joining.len(), 1);
 }
 
 #[test]
@@ -314,4 +315,15 @@ fn stopping_answers_who_waits_and_ends_the_joins() {
     assert_eq!(output.changes, [Change::DropContact { contact }]);
     let result = Err(JoinError::Cancelled);
     assert_eq!(output.notifications(), [&Notification::JoinEnded { result }]);
+}
+
+#[test]
+fn every_connected_member_is_a_neighbour_for_the_length_of_its_session() {
+    let mut machine = started();
+    let a = member(&mut machine, "a", 2);
+    let up = Change::NeighborUp { instance: instance(&a, 1) };
+    assert!(machine.neighbors.contains(a.id()));
+    let output = machine.down(instance(&a, 1));
+    assert_eq!(output.overlay, [Change::NeighborDown { node: a.id() }]);
+    assert_eq!(machine.up(&a, 1, ConnectionId::accepted(9), None).overlay, [up]);
 }

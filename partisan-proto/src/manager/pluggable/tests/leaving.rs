@@ -1,7 +1,9 @@
 //! Leaving, removing, being removed, update_members.
 
 use super::*;
+use crate::action::Answer;
 use crate::command::Command::{Join, Leave, Remove, SyncJoin, UpdateMembers};
+use crate::error::JoinError;
 use crate::time::Duration;
 
 const A: ConnectionId = ConnectionId::accepted(2);
@@ -69,6 +71,7 @@ fn removing_a_member_tells_everybody_and_it_too_and_then_lets_it_go() {
     assert_eq!(told(&output, B), [removal(a.id(), 1)]);
     let gone = release(a.id(), CloseReason::Removed);
     assert_eq!(output.changes, [gone, Change::MembersChanged]);
+    assert_eq!(output.overlay, [Change::NeighborDown { node: a.id() }]);
     assert_eq!(output.notifications(), [&left(a.id())]);
     assert_eq!(output.replies(), done());
     assert_eq!(machine.names(), ["b", "m"]);
@@ -111,7 +114,7 @@ fn a_removed_node_goes_on_alone_as_a_later_incarnation_and_says_so() {
     let removed = Notification::Removed { incarnation };
     assert!(output.notifications().contains(&&removed));
     assert!(output.notifications().contains(&&left(a.id())));
-    assert_eq!(machine.manager.joins.len(), 0);
+    assert_eq!(machine.manager.joining.len(), 0);
     let stored = Snapshot::decode(output.persisted().last().unwrap()).unwrap();
     assert_eq!(stored.joined, Incarnation(13));
     // The same news again is old.

@@ -56,6 +56,18 @@ impl Joins {
         Ok(self.insert(join))
     }
 
+    /// The joins that wait for `old` wait for `new` from now on.
+    pub(super) fn pass_on(&mut self, old: NodeId, new: NodeId) {
+        for join in self.under_way.values_mut().filter(|join| join.reached == Some(old)) {
+            join.reached = Some(new);
+        }
+    }
+
+    /// Whether a join waits for this node, which was reached.
+    pub(super) fn is_through(&self, node: NodeId) -> bool {
+        self.under_way.values().any(|join| join.reached == Some(node))
+    }
+
     fn insert(&mut self, join: Join) -> ContactId {
         let id = ContactId(self.next);
         self.next = self.next.wrapping_add(1);
