@@ -2,4 +2,5 @@
 
 mod misuse;
 mod net;
+mod probes;
 mod sessions;

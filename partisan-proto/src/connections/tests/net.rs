@@ -26,7 +26,14 @@ pub(super) struct Keeper {
     pub(super) keep: Vec<Arc<NodeSpec>>,
     pub(super) turn_away: Option<Refusal>,
     pub(super) contacts: u32,
+    /// What it tells the connections at the next [`Command::UpdateMembers`].
+    pub(super) wishes: Shared<Change>,
+    /// What the connections told it of probes and round trips.
+    pub(super) told: Shared<Change>,
 }
+
+/// A list that a test holds the other end of.
+pub(super) type Shared<T> = Arc<std::sync::Mutex<Vec<T>>>;
 
 impl Keeper {
     pub(super) fn keeping(spec: NodeSpec) -> Self {
@@ -56,7 +63,12 @@ impl Manager for Keeper {
                 cx.reincarnate(Incarnation::NONE);
                 cx.change(Change::Reborn { reason: CloseReason::Left });
             }
-            Command::UpdateMembers(_) => cx.change(Change::Verify),
+            Command::UpdateMembers(_) => {
+                cx.change(Change::Verify);
+                for wish in self.wishes.lock().unwrap().drain(..) {
+                    cx.change(wish);
+                }
+            }
             _ => {}
         }
         cx.reply(ticket, Ok(Answer::Done));
@@ -65,6 +77,11 @@ impl Manager for Keeper {
     fn change(&mut self, cx: &mut Context<'_>, change: &Change) {
         if let Change::Outdated { refusal: Refusal::StaleIncarnation(known) } = change {
             cx.reincarnate(*known);
+        }
+        if let Change::ProbeFailed { .. } | Change::RoundTrip { .. } | Change::PeerUp { .. } =
+            change
+        {
+            self.told.lock().unwrap().push(change.clone());
         }
         if let Change::Knock { connection, .. } = change {
             let connection = *connection;
