@@ -34,6 +34,7 @@
 //! | dropping or rewriting single frames | [`rules`] |
 //! | whole runs with faults, sweeps, shrinking | [`run`], [`fault`], [`workload`], [`shrink`] |
 //! | what is checked | [`check`] |
+//! | what an overlay is like, in numbers | [`measure`] |
 //! | a measurement at sizes beyond a full mesh | [`sparse`] |
 
 #![forbid(unsafe_code)]
@@ -42,6 +43,7 @@ pub mod check;
 pub mod draw;
 pub mod fault;
 pub mod latency;
+pub mod measure;
 pub mod network;
 pub mod node_host;
 pub mod queue;

@@ -105,6 +105,12 @@ impl Network {
         }
     }
 
+    /// How long packets travel.
+    #[must_use]
+    pub const fn latency(&self) -> &Latency {
+        &self.options.latency
+    }
+
     /// A place for one more node, not started yet.
     pub fn add_station(&mut self) -> usize {
         self.stations.push(Station {
@@ -263,7 +269,7 @@ impl Network {
         let found = &mut self.links[link.place as usize];
         found.packets += 1;
         let number = draw(self.seed, Label::Latency, found.key, u64::from(found.packets));
-        self.options.latency.sample(from as usize, to as usize, number)
+        self.options.latency.sample(self.seed, from as usize, to as usize, number)
     }
 
     fn try_address(&mut self, now: Instant, link: LinkRef, queue: &mut Queue<Happening>) {

@@ -120,7 +120,8 @@ pub(crate) struct Cluster {
     /// How the cluster is formed; by default drawn where there are faults, else by one contact.
     #[arg(long)]
     bootstrap: Option<Bootstrap>,
-    /// `lan`, `wan`, `regions`, or a span such as `5ms`.
+    /// `lan`, `wan`, `regions`, `zones`, `plane`, a span such as `5ms`, or a range such as
+    /// `10..50ms` to draw one from for each link.
     #[arg(long, default_value = "lan", value_parser = latency)]
     latency: Latency,
     /// Whether frames are turned to bytes and back; by default in clusters of up to 200 nodes.
@@ -188,7 +189,9 @@ fn span(text: &str) -> Result<Duration, String> {
 }
 
 fn latency(text: &str) -> Result<Latency, String> {
-    Latency::parse(text).ok_or_else(|| "choose lan, wan, regions or a span such as 5ms".into())
+    let advice = "choose lan, wan, regions, zones, plane, a span such as 5ms, or one for each link \
+                  such as 10..50ms";
+    Latency::parse(text).ok_or_else(|| advice.into())
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
