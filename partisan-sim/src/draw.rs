@@ -29,6 +29,8 @@ pub enum Label {
     Graph,
     /// Where nodes stand, and how long their links are.
     Place,
+    /// What befalls a cluster in a named scenario.
+    Story,
 }
 
 /// The choice about `a` and `b` in the run of `seed`.

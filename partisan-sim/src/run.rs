@@ -11,6 +11,7 @@ use crate::check::{self, Violation, ViolationKind};
 use crate::fault::{Fault, FaultClass, draw_faults};
 use crate::latency::Latency;
 use crate::network::NetworkOptions;
+use crate::story::Story;
 use crate::trace::Trace;
 use crate::workload::{Bootstrap, Load, Work, draw_work};
 use crate::world::{Wire, World, WorldOptions};
@@ -37,6 +38,8 @@ pub struct Scenario {
     pub load: Load,
     /// How the cluster is formed; `None`: drawn.
     pub bootstrap: Option<Bootstrap>,
+    /// What certainly befalls it, besides the faults that are drawn.
+    pub story: Option<Story>,
     /// How long packets travel.
     pub latency: Latency,
     /// Whether frames are encoded.
@@ -74,6 +77,7 @@ impl Default for Scenario {
             faults: Vec::new(),
             load: Load::Traffic,
             bootstrap: Some(Bootstrap::Contact),
+            story: None,
             latency: Latency::LAN,
             wire: Wire::Encoded,
             checks: true,
@@ -146,11 +150,16 @@ impl Scenario {
         let drawn = Bootstrap::ALL[(crate::draw::mix(self.seed) % 4) as usize];
         let bootstrap = self.bootstrap.unwrap_or(drawn);
         let pause = (self.span / 4 / self.nodes.max(1) as u32).min(Duration::from_millis(100));
-        Plan {
-            faults: draw_faults(self.seed, self.nodes, self.span, &self.faults),
-            work: draw_work(self.seed, self.nodes, channels, self.span, self.load),
-            bootstrap: bootstrap.plan(self.seed, self.nodes, pause),
+        let mut faults = draw_faults(self.seed, self.nodes, self.span, &self.faults);
+        let mut work = draw_work(self.seed, self.nodes, channels, self.span, self.load);
+        if let Some(story) = self.story {
+            let story = story.plan(self.seed, self.nodes, self.span);
+            faults.extend(story.faults);
+            faults.sort_by_key(|(at, _)| *at);
+            work.extend(story.work);
+            work.sort_by_key(|(at, _)| *at);
         }
+        Plan { faults, work, bootstrap: bootstrap.plan(self.seed, self.nodes, pause) }
     }
 
     /// The configuration of every node: besides the built-in channels one of three lanes, in small
@@ -223,7 +232,8 @@ impl Scenario {
         report.planned_work = plan.work.len();
     }
 
-    fn world(&self) -> World {
+    /// The world as it is before anything happened, with all that is planned.
+    pub(crate) fn world(&self) -> World {
         let network = NetworkOptions { latency: self.latency.clone(), ..NetworkOptions::default() };
         let mut world = World::new(WorldOptions {
             seed: self.seed,

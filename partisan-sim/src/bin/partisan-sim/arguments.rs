@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use partisan_proto::Duration;
@@ -8,7 +9,7 @@ use partisan_proto::config::{ManagerConfig, duration_text};
 use partisan_sim::draw::{Label, draw};
 use partisan_sim::fault::FaultClass;
 use partisan_sim::workload::{Bootstrap, Load};
-use partisan_sim::{Latency, Scenario, Wire};
+use partisan_sim::{Latency, Scenario, Story, Wire};
 
 /// The most nodes that can be asked for.
 const MOST: usize = 1_000_000;
@@ -80,6 +81,20 @@ pub(crate) enum Command {
         #[arg(long)]
         shrink: bool,
     },
+    /// Run one seed and write a page with pictures and numbers of the overlay.
+    Report {
+        /// Which.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        #[command(flatten)]
+        cluster: Cluster,
+        /// Where to write the page; it needs nothing else.
+        #[arg(short, long, default_value = "partisan-report.html")]
+        output: PathBuf,
+        /// A folder for the pictures as files of their own as well.
+        #[arg(long)]
+        pictures: Option<PathBuf>,
+    },
     /// Measure events a second and bytes a node at several sizes.
     Bench {
         /// What the nodes do.
@@ -117,7 +132,12 @@ pub(crate) struct Cluster {
     /// What applications do; by default churn where there are faults, else traffic.
     #[arg(long)]
     load: Option<Load>,
-    /// How the cluster is formed; by default drawn where there are faults, else by one contact.
+    /// A named scenario: `contact`, `chain`, `random`, `flash-crowd`, `mass-failure=PERCENT` of the
+    /// nodes at once half-way, or `churn=PERCENT` of them replaced each minute.
+    #[arg(long)]
+    scenario: Option<Story>,
+    /// How the cluster is formed; by default as the scenario says, else drawn where there are
+    /// faults, else by one contact.
     #[arg(long)]
     bootstrap: Option<Bootstrap>,
     /// `lan`, `wan`, `regions`, `zones`, `plane`, a span such as `5ms`, or a range such as
@@ -229,6 +249,7 @@ impl Cluster {
         let spread = sizes.end - sizes.start;
         let nodes = sizes.start + (draw(seed, Label::Size, 0, 0) % spread as u64) as usize;
         let troubled = !self.faults.0.is_empty();
+        let formed = self.bootstrap.or_else(|| self.scenario.map(Story::bootstrap));
         let load = if troubled { Load::Churn } else { Load::Traffic };
         let encoded = self.wire.map_or(nodes <= SMALL, |wire| wire == WireChoice::Encoded);
         Scenario {
@@ -238,7 +259,8 @@ impl Cluster {
             span: self.span,
             faults: self.faults.0.clone(),
             load: self.load.unwrap_or(load),
-            bootstrap: self.bootstrap.or_else(|| (!troubled).then_some(Bootstrap::Contact)),
+            bootstrap: formed.or_else(|| (!troubled).then_some(Bootstrap::Contact)),
+            story: self.scenario,
             latency: self.latency.clone(),
             wire: if encoded { Wire::Encoded } else { Wire::Typed },
             checks: !self.no_checks,
@@ -250,7 +272,7 @@ impl Cluster {
     pub(crate) fn as_given() -> String {
         let mut out = String::new();
         let mut arguments = std::env::args().skip(2);
-        let mine = ["manager", "for", "faults", "load", "bootstrap", "latency", "wire"];
+        let mine = ["manager", "for", "faults", "load", "scenario", "bootstrap", "latency", "wire"];
         while let Some(argument) = arguments.next() {
             let Some(name) = argument.strip_prefix("--") else {
                 continue;

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod memory;
+mod report;
 
 use std::io::IsTerminal;
 use std::ops::Range;
@@ -34,6 +35,9 @@ fn main() -> ExitCode {
                 ..cluster.scenario(seed, &(5..6))
             };
             if shrink { shrunk(&scenario) } else { replay(&scenario) }
+        }
+        Command::Report { seed, cluster, output, pictures } => {
+            report::report(seed, &cluster, &output, pictures.as_deref())
         }
         Command::Bench { shape, sizes, seed, manager, span } => {
             bench(shape, &sizes, seed, manager, span)
