@@ -1,5 +1,7 @@
 //! How long packets travel.
 
+use std::fmt;
+
 use partisan_proto::Duration;
 use partisan_proto::config::duration_text;
 
@@ -142,6 +144,24 @@ impl Latency {
                 let least = self.least(seed, from, to).as_nanos() as u64;
                 Duration::from_nanos(least + scale(number, least / 100 + 1))
             }
+        }
+    }
+}
+
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = |nanoseconds: u64| nanoseconds as f64 / 1e6;
+        match self {
+            Self::Uniform(least, most) if least == most => write!(f, "{} ms", milliseconds(*least)),
+            Self::Uniform(least, most) => {
+                write!(f, "{} to {} ms", milliseconds(*least), milliseconds(*most))
+            }
+            Self::Regions(rows) => write!(f, "by {} regions", rows.len()),
+            Self::Links(least, most) => {
+                let (least, most) = (milliseconds(*least), milliseconds(*most));
+                write!(f, "{least} to {most} ms, one for each link")
+            }
+            Self::Plane(side) => write!(f, "by distance on a square of {} ms", milliseconds(*side)),
         }
     }
 }

@@ -48,6 +48,7 @@ pub mod latency;
 pub mod measure;
 pub mod network;
 pub mod node_host;
+pub mod paper;
 pub mod picture;
 pub mod queue;
 pub mod rules;

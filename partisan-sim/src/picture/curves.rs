@@ -98,10 +98,17 @@ impl Chart<'_> {
             .filter_map(|(number, curve)| Some((frame.at(*curve.points.last()?).1, number)))
             .collect();
         names.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut lowest = TOP - 14.0;
+        let mut free = TOP;
+        for (at, _) in &mut names {
+            *at = at.max(free);
+            free = *at + 14.0;
+        }
+        let mut free = HEIGHT - BOTTOM - 2.0;
+        for (at, _) in names.iter_mut().rev() {
+            *at = at.min(free);
+            free = *at - 14.0;
+        }
         for (at, number) in names {
-            let at = at.max(lowest + 14.0).min(HEIGHT - 20.0);
-            lowest = at;
             let class = format!("strong f{}", number % 8);
             picture.text((WIDTH - RIGHT + 8.0, at + 4.0), &class, &self.curves[number].name);
         }

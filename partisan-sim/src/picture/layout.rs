@@ -10,11 +10,12 @@ use crate::measure::Overlay;
 /// How strongly the middle attracts, as a share of the way.
 const GRAVITY: f64 = 0.02;
 
-/// A point of every node of a world, dead ones included, by number. Both coordinates are of the
-/// order of 1 around 0; [`Layout::fitted`] brings them to a square.
+/// A point of every node of a world, dead ones included, by number.
 #[derive(Clone, Debug)]
 pub struct Layout {
     points: Vec<(f64, f64)>,
+    /// Whether they are from 0 to 1 and to be left so.
+    fits: bool,
 }
 
 impl Layout {
@@ -23,13 +24,14 @@ impl Layout {
     pub fn scattered(seed: u64, nodes: usize) -> Self {
         let mut stream = Stream::new(seed, Label::Place, u64::MAX);
         let mut coordinate = || (stream.next_u64() >> 11) as f64 / (1_u64 << 52) as f64 - 1.0;
-        Self { points: (0..nodes).map(|_| (coordinate(), coordinate())).collect() }
+        let points = (0..nodes).map(|_| (coordinate(), coordinate())).collect();
+        Self { points, fits: false }
     }
 
-    /// Nodes at given points.
+    /// Nodes at given points, each coordinate from 0 to 1.
     #[must_use]
     pub const fn fixed(points: Vec<(f64, f64)>) -> Self {
-        Self { points }
+        Self { points, fits: true }
     }
 
     /// The layout of an overlay of up to `nodes` nodes, from nothing.
@@ -73,16 +75,28 @@ impl Layout {
         }
     }
 
-    /// Where each node is, each coordinate from 0 to 1.
+    /// Where each node is, each coordinate from 0 to 1, with those of the overlay filling the
+    /// square.
     #[must_use]
-    pub fn fitted(&self) -> Vec<(f64, f64)> {
-        let far = |(x, y): &(f64, f64)| x.abs().max(y.abs());
-        if self.points.iter().all(|(x, y)| (0.0..=1.0).contains(x) && (0.0..=1.0).contains(y)) {
+    pub fn fitted(&self, overlay: &Overlay) -> Vec<(f64, f64)> {
+        if self.fits {
             return self.points.clone();
         }
-        let half = self.points.iter().map(far).fold(1e-9, f64::max);
-        self.points.iter().map(|(x, y)| (0.5 + x / half / 2.0, 0.5 + y / half / 2.0)).collect()
+        let points = (0..overlay.len()).map(|place| self.points[overlay.node(place)]);
+        let (least, most) = bounds(points);
+        let size = (most.0 - least.0).max(most.1 - least.1).max(1e-9);
+        let middle = ((least.0 + most.0) / 2.0, (least.1 + most.1) / 2.0);
+        let fit = |at: f64, middle: f64| (0.5 + (at - middle) / size).clamp(0.0, 1.0);
+        self.points.iter().map(|(x, y)| (fit(*x, middle.0), fit(*y, middle.1))).collect()
     }
+}
+
+/// The corners of the box around points.
+fn bounds(points: impl Iterator<Item = (f64, f64)>) -> ((f64, f64), (f64, f64)) {
+    let start = ((f64::MAX, f64::MAX), (f64::MIN, f64::MIN));
+    points.fold(start, |(least, most), point| {
+        ((point.0.min(least.0), point.1.min(least.1)), (point.0.max(most.0), point.1.max(most.1)))
+    })
 }
 
 /// The force on each point by all others.
@@ -126,8 +140,7 @@ struct Grid {
 impl Grid {
     fn new(points: &[(f64, f64)]) -> Self {
         let side = ((points.len() as f64).sqrt() / 2.0).ceil().max(1.0) as usize;
-        let least = points.iter().fold((f64::MAX, f64::MAX), |a, b| (a.0.min(b.0), a.1.min(b.1)));
-        let most = points.iter().fold((f64::MIN, f64::MIN), |a, b| (a.0.max(b.0), a.1.max(b.1)));
+        let (least, most) = bounds(points.iter().copied());
         let size = (most.0 - least.0).max(most.1 - least.1).max(1e-9) / side as f64;
         let (cells, centers) = (vec![Vec::new(); side * side], vec![(0.0, 0.0); side * side]);
         let mut grid = Self { side, corner: least, size, cells, centers };
@@ -157,7 +170,7 @@ mod tests {
     fn neighbors_stand_nearer_than_strangers() {
         let overlay = Overlay::random(1, 60, 3);
         let layout = Layout::of(&overlay, 60, 1);
-        let points = layout.fitted();
+        let points = layout.fitted(&overlay);
         let way = |a: usize, b: usize| {
             ((points[a].0 - points[b].0).powi(2) + (points[a].1 - points[b].1).powi(2)).sqrt()
         };
@@ -166,14 +179,14 @@ mod tests {
         let far = all.map(|(a, b)| way(a, b)).sum::<f64>() / 3_600.0;
         assert!(near < 0.6 * far, "{near} and {far}");
         assert!(points.iter().all(|(x, y)| (0.0..=1.0).contains(x) && (0.0..=1.0).contains(y)));
-        assert_eq!(points, Layout::of(&overlay, 60, 1).fitted());
+        assert_eq!(points, Layout::of(&overlay, 60, 1).fitted(&overlay));
     }
 
     #[test]
     fn the_smallest_overlays_have_a_layout() {
         for nodes in 0..4 {
             let overlay = Overlay::random(1, nodes, 2);
-            let points = Layout::of(&overlay, nodes, 1).fitted();
+            let points = Layout::of(&overlay, nodes, 1).fitted(&overlay);
             assert!(points.iter().all(|(x, y)| x.is_finite() && y.is_finite()));
         }
     }

@@ -41,7 +41,7 @@ pub fn overlay(overlay: &Overlay, layout: &Layout, coloring: &Coloring) -> Pictu
     let mut picture = Picture::new(format!("The overlay of {} nodes", overlay.len()), WIDTH, WIDTH);
     let radius = (60.0 / (overlay.len() as f64).sqrt()).clamp(2.0, 7.0);
     let points: Vec<_> = layout
-        .fitted()
+        .fitted(overlay)
         .into_iter()
         .map(|(x, y)| (12.0 + x * (WIDTH - 24.0), 12.0 + y * (WIDTH - 24.0)))
         .collect();

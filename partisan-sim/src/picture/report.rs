@@ -13,6 +13,7 @@ use crate::check::Violation;
 use crate::latency::Latency;
 use crate::measure::{Flood, Histogram, Overlay, Recorder, Shape, Snapshot};
 use crate::run::Scenario;
+use crate::world::World;
 
 const TEMPLATE: &str = include_str!("report.html");
 const PAGE_STYLE: &str = include_str!("report.css");
@@ -50,7 +51,10 @@ impl Recording {
     /// Runs the first part of a scenario, bootstrap and work and faults, and records it; tells
     /// `progress` the simulated time now and then.
     pub fn of(scenario: &Scenario, progress: &mut dyn FnMut(Instant)) -> Self {
-        let mut world = scenario.world();
+        Self::watch(scenario, scenario.world(), progress)
+    }
+
+    fn watch(scenario: &Scenario, mut world: World, progress: &mut dyn FnMut(Instant)) -> Self {
         let every = (scenario.span / SAMPLES).max(Duration::from_millis(1));
         let mut recorder = Recorder::new(every, true);
         recorder.run(&mut world, Instant::ZERO + scenario.span, progress);
@@ -60,8 +64,8 @@ impl Recording {
         let flood = (!overlay.is_empty()).then(|| (overlay.flood(0), overlay));
         Self {
             scenario: scenario.clone(),
+            wanted: wanted(&recorder),
             recorder,
-            wanted: shape.degrees.mean().round().max(1.0) as usize,
             shape,
             ideal,
             flood,
@@ -258,8 +262,8 @@ impl Recording {
         let note = "a flood from the first node, hop by hop: solid who has it from whom, dotted \
                     the links that bring it again";
         *out += &card("", "A broadcast", note, &picture.inline());
-        *out += &stack(&cards[..2]);
-        *out += &cards[2..].concat();
+        *out += &stack(&cards[..3]);
+        *out += &cards[3..].concat();
     }
 
     fn degree_bars(&self) -> Picture {
@@ -421,7 +425,7 @@ impl Recording {
     fn snapshot(&self, snapshot: &Snapshot, layout: &Layout) -> Value {
         let graph = &snapshot.overlay;
         let points: Vec<u32> = layout
-            .fitted()
+            .fitted(graph)
             .into_iter()
             .flat_map(|(x, y)| [(x * 1000.0).round() as u32, (y * 1000.0).round() as u32])
             .collect();
@@ -446,6 +450,12 @@ impl Recording {
             "sample": sample,
         })
     }
+}
+
+/// How many neighbours a node should have: the most that it had on average at any time.
+fn wanted(recorder: &Recorder) -> usize {
+    let means = recorder.samples.iter().map(|sample| sample.degrees.1);
+    means.fold(1.0, f64::max).round() as usize
 }
 
 /// A page around these parts, which are HTML already but for the title.
@@ -530,14 +540,14 @@ fn manager_name(scenario: &Scenario) -> String {
 fn parameter_card(scenario: &Scenario) -> String {
     let mut rows = vec![
         ("nodes".to_owned(), scenario.nodes.to_string()),
-        ("latency".to_owned(), format!("{:?}", scenario.latency)),
+        ("latency".to_owned(), scenario.latency.to_string()),
         (
             "scenario".to_owned(),
             scenario.story.map_or_else(|| "none".into(), |story| story.to_string()),
         ),
-        ("bootstrap".to_owned(), format!("{:?}", scenario.bootstrap)),
-        ("load".to_owned(), format!("{:?}", scenario.load)),
-        ("faults".to_owned(), format!("{:?}", scenario.faults)),
+        ("bootstrap".to_owned(), named(scenario.bootstrap.as_slice())),
+        ("load".to_owned(), named(&[scenario.load])),
+        ("faults".to_owned(), named(&scenario.faults)),
     ];
     let config = serde_json::to_value(&*scenario.config()).unwrap_or_default();
     flatten("", &config, &mut rows);
@@ -549,6 +559,13 @@ fn parameter_card(scenario: &Scenario) -> String {
         .collect();
     let body = format!("<div class=\"parameters\">{rows}</div>");
     card("wide", "Parameters", "of the run, and of every node", &body)
+}
+
+/// Choices as they are written on the command line.
+fn named<V: clap::ValueEnum>(choices: &[V]) -> String {
+    let names = choices.iter().filter_map(clap::ValueEnum::to_possible_value);
+    let names: Vec<_> = names.map(|value| value.get_name().to_owned()).collect();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
 fn flatten(path: &str, value: &Value, rows: &mut Vec<(String, String)>) {
@@ -567,6 +584,7 @@ fn flatten(path: &str, value: &Value, rows: &mut Vec<(String, String)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Death, Sparse};
 
     fn recorded() -> Recording {
         let scenario = Scenario { seed: 3, nodes: 12, ..Scenario::default() };
@@ -612,5 +630,20 @@ mod tests {
             let text = picture.standalone();
             assert!(text.starts_with("<svg") && text.contains("<style"), "{name}");
         }
+    }
+
+    #[test]
+    fn partial_views_are_drawn_with_what_is_wrong_with_them() {
+        let scenario = Scenario { seed: 1, nodes: 200, ..Scenario::default() };
+        let sparse = Sparse { seed: 1, nodes: 200, span: scenario.span, memory: None };
+        let mut world = sparse.world();
+        for node in 0..40 {
+            let fault = crate::fault::Fault::Crash { node, death: Death::Machine, restart: None };
+            world.plan_fault(Instant::ZERO + scenario.span / 2, fault);
+        }
+        let recording = Recording::watch(&scenario, world, &mut |_| {});
+        let html = recording.html("");
+        assert!(html.contains("160</b>") || html.contains("\"live\":160"), "a sample says so");
+        assert!(html.contains("class=\"eager\""));
     }
 }

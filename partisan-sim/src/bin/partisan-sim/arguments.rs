@@ -8,6 +8,7 @@ use partisan_proto::Duration;
 use partisan_proto::config::{ManagerConfig, duration_text};
 use partisan_sim::draw::{Label, draw};
 use partisan_sim::fault::FaultClass;
+use partisan_sim::paper::Paper;
 use partisan_sim::workload::{Bootstrap, Load};
 use partisan_sim::{Latency, Scenario, Story, Wire};
 
@@ -20,7 +21,8 @@ const SMALL: usize = 200;
 /// Simulates Partisan clusters: deterministic, with faults from a seed.
 ///
 /// Exit codes: 0 all is well, 10 something happened that never must, 11 something did not happen
-/// in time, 12 a panic, 13 two runs of one seed differ, 2 bad arguments.
+/// in time, 12 a panic, 13 two runs of one seed differ, 20 a gate of a paper's experiments is
+/// missed, 2 bad arguments.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Arguments {
@@ -94,6 +96,21 @@ pub(crate) enum Command {
         /// A folder for the pictures as files of their own as well.
         #[arg(long)]
         pictures: Option<PathBuf>,
+    },
+    /// Repeat the experiments of a paper, and compare with what it says; exits with 20 where a
+    /// gate is missed.
+    Paper {
+        /// Which.
+        paper: Paper,
+        /// Smaller clusters and fewer repetitions: seconds instead of minutes.
+        #[arg(long)]
+        quick: bool,
+        /// With how many seeds, from 1.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+        seeds: u64,
+        /// Where to write a page with the table and curves.
+        #[arg(short, long)]
+        output: Option<PathBuf>,
     },
     /// Measure events a second and bytes a node at several sizes.
     Bench {

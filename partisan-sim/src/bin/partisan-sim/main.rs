@@ -2,6 +2,7 @@
 
 mod arguments;
 mod memory;
+mod paper;
 mod report;
 
 use std::io::IsTerminal;
@@ -16,6 +17,7 @@ use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use partisan_proto::Duration;
 use partisan_sim::check::{Violation, ViolationKind};
+use partisan_sim::paper::Options;
 use partisan_sim::workload::Load;
 use partisan_sim::{Report, Scenario, Sparse, Wire, shrink};
 use serde_json::{Value, json};
@@ -38,6 +40,9 @@ fn main() -> ExitCode {
         }
         Command::Report { seed, cluster, output, pictures } => {
             report::report(seed, &cluster, &output, pictures.as_deref())
+        }
+        Command::Paper { paper, quick, seeds, output } => {
+            paper::paper(paper, &Options { quick, seeds }, output.as_deref())
         }
         Command::Bench { shape, sizes, seed, manager, span } => {
             bench(shape, &sizes, seed, manager, span)
