@@ -4,6 +4,10 @@
 //! (`"10s"`, `"1500ms"`). Unknown keys are errors. [`Config::validate`] checks ranges and
 //! combinations; a [`Node`](crate::Node) refuses to start on a bad one.
 
+mod fixed;
+
+pub use fixed::{StaticConfig, StaticPeer};
+
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -62,6 +66,7 @@ impl Config {
         self.connections.validate()?;
         match &self.manager {
             ManagerConfig::Pluggable(pluggable) => pluggable.validate(),
+            ManagerConfig::Static(fixed) => fixed.validate(),
         }
     }
 }
@@ -327,6 +332,8 @@ impl KeepAliveConfig {
 pub enum ManagerConfig {
     /// Full mesh: every member connected to every other.
     Pluggable(PluggableConfig),
+    /// A fixed list of peers.
+    Static(StaticConfig),
 }
 
 impl Default for ManagerConfig {
@@ -537,7 +544,9 @@ mod tests {
         assert_eq!(keep_alive.ping_timeout, Duration::from_secs(10));
         assert_eq!(keep_alive.max_attempts, 5);
         assert_eq!(config.connections.dial_timeout, Duration::from_secs(1));
-        let ManagerConfig::Pluggable(pluggable) = config.manager;
+        let ManagerConfig::Pluggable(pluggable) = config.manager else {
+            panic!("another manager by default");
+        };
         assert_eq!(pluggable.gossip_interval, Duration::from_secs(10));
     }
 

@@ -1,8 +1,11 @@
 //! The second part of a run: heal everything, bring the cluster to a known state, and demand that
 //! it gets there in time and then rests.
 
+mod fixed;
+
 use std::collections::BTreeSet;
 
+use partisan_proto::config::ManagerConfig;
 use partisan_proto::{Duration, Instant};
 
 use super::{LARGE, Scenario};
@@ -29,11 +32,19 @@ pub(super) fn settle(scenario: &Scenario, world: &mut World) {
     if scenario.nodes > LARGE {
         return settle_large(world);
     }
+    match &scenario.manager {
+        ManagerConfig::Static(_) => fixed::settle(world, &mut stream),
+        _ => settle_mesh(world, &mut stream),
+    }
+}
+
+/// The cluster of the full strategy.
+fn settle_mesh(world: &mut World, stream: &mut Stream) {
     reunite(world);
     if !world.violations().is_empty() {
         return;
     }
-    let groups = part(world, &mut stream);
+    let groups = part(world, stream);
     // Connections that died in silence come right as well, when keep-alive has noticed.
     let good = |world: &World| !severed(world) && mesh::problem(world, &groups).is_none();
     reach(world, PARTING, good);

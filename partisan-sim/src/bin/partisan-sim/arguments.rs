@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use partisan_proto::Duration;
-use partisan_proto::config::{ManagerConfig, duration_text};
+use partisan_proto::config::{ManagerConfig, StaticConfig, duration_text};
 use partisan_sim::draw::{Label, draw};
 use partisan_sim::fault::FaultClass;
 use partisan_sim::workload::{Bootstrap, Load};
@@ -152,12 +152,15 @@ impl Shape {
 pub(crate) enum Manager {
     /// Full mesh.
     Pluggable,
+    /// Fixed lists of peers, drawn from the seed.
+    Static,
 }
 
 impl Manager {
     pub(crate) fn config(self) -> ManagerConfig {
         match self {
             Self::Pluggable => ManagerConfig::default(),
+            Self::Static => ManagerConfig::Static(StaticConfig::default()),
         }
     }
 }

@@ -300,10 +300,10 @@ impl Strategy for Full {
         &mut self,
         cx: &mut Context<'_>,
         _out: &mut Outcomes,
-        instance: Instance,
+        peer: (Instance, &Arc<NodeSpec>),
         _joining: bool,
     ) {
-        let node = instance.node;
+        let node = peer.0.node;
         let anchor = cx.routes.anchor(node);
         let dialled = anchor.is_some_and(|anchor| anchor.is_dialled());
         let session = Session { dialled, ..Session::default() };
