@@ -15,7 +15,7 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::id::{ChannelName, Incarnation, NodeId, NodeName};
+use crate::id::{ChannelName, Incarnation, NodeId, NodeName, Tag};
 use crate::spec::Address;
 use crate::wire::DecodeError;
 
@@ -156,6 +156,20 @@ pub enum ConfigError {
     /// The channels told by the spec are not the configured ones.
     #[error("the node's spec tells other channels than the configuration has; build it from them")]
     ForeignChannels,
+    /// Neither a client nor a server, or both.
+    #[error("the node's tags give it no role; give it exactly one of `{server}` and `{client}`")]
+    NoRole {
+        /// The tag of servers.
+        server: Tag,
+        /// The tag of clients.
+        client: Tag,
+    },
+    /// One tag for both roles.
+    #[error("servers and clients have the same tag `{tag}`; choose two")]
+    SameTag {
+        /// The tag.
+        tag: Tag,
+    },
     /// A configured peer twice.
     #[error("peer `{name}` is listed twice; remove one")]
     PeerTwice {

@@ -16,6 +16,7 @@ use crate::context::{Context, Me};
 use crate::error::{CommandError, ConfigError, Misbehaviour};
 use crate::event::Event;
 use crate::id::{ChannelId, Incarnation, Instance, NodeId, Ticket};
+use crate::manager::client_server::Star;
 use crate::manager::fixed::Fixed;
 use crate::manager::pluggable::Pluggable;
 use crate::manager::{Manager, Member, Views};
@@ -97,6 +98,9 @@ impl Node {
             }
             (None, ManagerConfig::Static(fixed)) => {
                 Box::new(Fixed::manager(&me, fixed, &seed, snapshot)?)
+            }
+            (None, ManagerConfig::ClientServer(star)) => {
+                Box::new(Star::manager(&me, star, &seed, snapshot)?)
             }
         };
         let mut node = Self {

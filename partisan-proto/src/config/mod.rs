@@ -4,8 +4,10 @@
 //! (`"10s"`, `"1500ms"`). Unknown keys are errors. [`Config::validate`] checks ranges and
 //! combinations; a [`Node`](crate::Node) refuses to start on a bad one.
 
+mod client_server;
 mod fixed;
 
+pub use client_server::ClientServerConfig;
 pub use fixed::{StaticConfig, StaticPeer};
 
 use alloc::collections::BTreeMap;
@@ -67,6 +69,7 @@ impl Config {
         match &self.manager {
             ManagerConfig::Pluggable(pluggable) => pluggable.validate(),
             ManagerConfig::Static(fixed) => fixed.validate(),
+            ManagerConfig::ClientServer(star) => star.validate(),
         }
     }
 }
@@ -334,6 +337,8 @@ pub enum ManagerConfig {
     Pluggable(PluggableConfig),
     /// A fixed list of peers.
     Static(StaticConfig),
+    /// Servers in a full mesh, and clients connected to servers alone.
+    ClientServer(ClientServerConfig),
 }
 
 impl Default for ManagerConfig {

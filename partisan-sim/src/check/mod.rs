@@ -10,6 +10,7 @@ mod local;
 pub mod mesh;
 mod order;
 mod removal;
+pub mod star;
 
 pub use alternation::Alternation;
 pub use commands::Commands;

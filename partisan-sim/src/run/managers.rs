@@ -36,10 +36,20 @@ pub(super) fn add_node(
             let manager = ManagerConfig::Static(StaticConfig { peers, ..fixed.clone() });
             world.add_tagged(Arc::new(Config { manager, ..Config::clone(config) }), Vec::new());
         }
+        ManagerConfig::ClientServer(star) => {
+            let server = number < servers(scenario.nodes);
+            let tag = if server { &star.server_tag } else { &star.client_tag };
+            world.add_tagged(config.clone(), vec![tag.clone()]);
+        }
         _ => {
             world.add_node();
         }
     }
+}
+
+/// How many of the nodes are servers, where there are servers: the first ones.
+pub(super) fn servers(nodes: usize) -> usize {
+    (nodes / 3).max(2)
 }
 
 /// Whom a node of the static manager lists: the next one, and some others, on which the two need

@@ -2,6 +2,7 @@
 //! it gets there in time and then rests.
 
 mod fixed;
+mod star;
 
 use std::collections::BTreeSet;
 
@@ -34,6 +35,7 @@ pub(super) fn settle(scenario: &Scenario, world: &mut World) {
     }
     match &scenario.manager {
         ManagerConfig::Static(_) => fixed::settle(world, &mut stream),
+        ManagerConfig::ClientServer(star) => star::settle(world, &mut stream, star),
         _ => settle_mesh(world, &mut stream),
     }
 }
@@ -126,6 +128,7 @@ fn agreed(world: &World) -> bool {
 
 /// The dead are removed, and perhaps a node leaves; says who should know whom after that.
 fn part(world: &mut World, stream: &mut Stream) -> Vec<Vec<usize>> {
+    // The first one is a server, where there are servers.
     let live: Vec<_> = world.live().collect();
     let contact = live[0];
     for node in world.members(contact) {

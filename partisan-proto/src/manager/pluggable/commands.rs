@@ -17,11 +17,11 @@ impl Pluggable {
         let result = match command {
             Command::Join(contact) => {
                 let strategy = &self.strategy;
-                self.joining.join(cx, contact, |node| strategy.member(node).is_some())
+                self.joining.join(cx, contact, |node| strategy.is_joined(node))
             }
             Command::SyncJoin { contact, deadline } => {
                 let strategy = &self.strategy;
-                let is_member = |node| strategy.member(node).is_some();
+                let is_member = |node| strategy.is_joined(node);
                 return self.joining.sync_join(cx, ticket, (contact, deadline), is_member);
             }
             Command::Leave => {

@@ -202,6 +202,12 @@ pub trait Strategy: fmt::Debug + Send {
         self.member(node).is_some()
     }
 
+    /// Whether joining this node would be in vain, since it is joined: by default, when it is a
+    /// member.
+    fn is_joined(&self, node: NodeId) -> bool {
+        self.member(node).is_some()
+    }
+
     /// Whether both sides of a connection want it, so that one may give the other the time to dial
     /// first; they do, by default.
     fn is_mutual(&self) -> bool {
