@@ -1,11 +1,15 @@
 //! Servers and clients: the servers become a mesh, and every client finds its servers.
 
+use partisan_proto::Duration;
 use partisan_proto::config::ClientServerConfig;
 
 use super::{PARTING, REST, REUNION, ROUND, part, reach, severed};
 use crate::check::{Violation, ViolationKind, mesh, star};
 use crate::draw::Stream;
 use crate::world::{Restart, World};
+
+/// How long a join may take whose contact can be reached: the longest wait between dials, and more.
+const JOINS: Duration = Duration::from_secs(60);
 
 /// Brings all together, parts with some, and demands that the others notice.
 pub(super) fn settle(world: &mut World, stream: &mut Stream, config: &ClientServerConfig) {
@@ -28,6 +32,8 @@ pub(super) fn settle(world: &mut World, stream: &mut Stream, config: &ClientServ
         let kind = ViolationKind::Membership;
         return world.report(Violation::new(kind, world.now(), None, text));
     }
+    // A join that is under way would bring back who leaves now.
+    world.run_for(JOINS);
     let groups = part(world, stream);
     let good = |world: &World| !severed(world) && star::problem(world, &groups, config).is_none();
     reach(world, PARTING, good);
