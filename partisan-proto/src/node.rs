@@ -16,6 +16,8 @@ use crate::context::{Context, Me};
 use crate::error::{CommandError, ConfigError, Misbehaviour};
 use crate::event::Event;
 use crate::id::{ChannelId, Incarnation, Instance, NodeId, Ticket};
+use crate::manager::client_server::Star;
+use crate::manager::fixed::Fixed;
 use crate::manager::pluggable::Pluggable;
 use crate::manager::{Manager, Member, Views};
 use crate::neighbors::Neighbors;
@@ -93,6 +95,12 @@ impl Node {
             (Some(own), _) => own,
             (None, ManagerConfig::Pluggable(pluggable)) => {
                 Box::new(Pluggable::new(&me, pluggable.clone(), &seed, snapshot)?)
+            }
+            (None, ManagerConfig::Static(fixed)) => {
+                Box::new(Fixed::manager(&me, fixed, &seed, snapshot)?)
+            }
+            (None, ManagerConfig::ClientServer(star)) => {
+                Box::new(Star::manager(&me, star, &seed, snapshot)?)
             }
         };
         let mut node = Self {
@@ -374,7 +382,11 @@ impl Parts<'_> {
             | Timer::EndGoodbye(_) => {
                 self.connections.fire(cx, timer);
             }
-            Timer::Gossip | Timer::News | Timer::EndJoin(_) | Timer::Custom(_) => {
+            Timer::Gossip
+            | Timer::News
+            | Timer::EndJoin(_)
+            | Timer::Custom(_)
+            | Timer::Strategy => {
                 self.manager.fire(cx, timer);
             }
         }

@@ -30,6 +30,8 @@ pub enum Timer {
     EndJoin(Ticket),
     /// A timer of a user's own manager.
     Custom(u64),
+    /// The membership strategy's own timer.
+    Strategy,
 }
 
 /// Up to so many timers are found by looking at each: no slower, and the table is spared, which

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use partisan_proto::{
     Address, Answer, CommandError, Config, Delivery, Event, Incarnation, Instant, Manager, Node,
-    NodeName, Notification, Ticket,
+    NodeName, Notification, Tag, Ticket,
 };
 
 /// Makes the manager of a node anew at each of its starts.
@@ -31,6 +31,7 @@ pub struct NodeHost {
     pub(crate) name: NodeName,
     pub(crate) config: Arc<Config>,
     pub(crate) manager: Option<ManagerMaker>,
+    pub(crate) tags: Vec<Tag>,
     pub(crate) births: u32,
     /// The newest incarnation it is known to have had.
     pub(crate) incarnation: Incarnation,
@@ -53,6 +54,7 @@ impl NodeHost {
             name,
             config,
             manager,
+            tags: Vec::new(),
             births: 0,
             incarnation: Incarnation::NONE,
             disk: None,

@@ -7,7 +7,7 @@ use std::time;
 use partisan_proto::config::ManagerConfig;
 use partisan_proto::{ChannelName, ChannelOptions, Channels, Config, Duration, Instant};
 
-use crate::check::{self, Violation, ViolationKind};
+use crate::check::{Violation, ViolationKind};
 use crate::fault::{Fault, FaultClass, draw_faults};
 use crate::latency::Latency;
 use crate::network::NetworkOptions;
@@ -16,6 +16,7 @@ use crate::trace::Trace;
 use crate::workload::{Bootstrap, Load, Work, draw_work};
 use crate::world::{Wire, World, WorldOptions};
 
+mod managers;
 mod settle;
 
 /// Clusters above this size are checked by samples only: whole-mesh checks are quadratic.
@@ -244,9 +245,12 @@ impl Scenario {
         });
         world.trace = self.trace.map(|(lines, node)| Trace::new(lines, node));
         if self.checks {
-            check::watch(&mut world);
+            managers::watch(&self.manager, &mut world);
         }
-        world.add_nodes(self.nodes);
+        let config = self.config();
+        for number in 0..self.nodes {
+            managers::add_node(self, &mut world, &config, number);
+        }
         let plan = self.plan();
         for (at, work) in plan.bootstrap {
             world.plan_work(at, work);

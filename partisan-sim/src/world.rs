@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use partisan_proto::{Config, Event, Instant, NodeId, NodeName, Outbox, Ticket};
+use partisan_proto::{Config, Event, Instant, NodeId, NodeName, Outbox, Tag, Ticket};
 
 use crate::check::{Checker, Violation, ViolationKind};
 use crate::fault::Fault;
@@ -150,10 +150,23 @@ impl World {
     /// # Panics
     /// When the configuration is not valid.
     pub fn add_node_with(&mut self, config: Arc<Config>, manager: Option<ManagerMaker>) -> usize {
+        self.add(config, manager, Vec::new())
+    }
+
+    /// Adds a node with a configuration of its own that tells others these tags.
+    ///
+    /// # Panics
+    /// When the configuration is not valid, or there are too many tags.
+    pub fn add_tagged(&mut self, config: Arc<Config>, tags: Vec<Tag>) -> usize {
+        self.add(config, None, tags)
+    }
+
+    fn add(&mut self, config: Arc<Config>, manager: Option<ManagerMaker>, tags: Vec<Tag>) -> usize {
         let number = self.network.add_station();
         let name = NodeName::new(&format!("n{number}@sim")).expect("a short plain name is good");
         self.numbers.insert(name.id(), number as u32);
-        self.hosts.push(NodeHost::new(name, config, manager));
+        let host = NodeHost::new(name, config, manager);
+        self.hosts.push(NodeHost { tags, ..host });
         self.start(number, false);
         number
     }

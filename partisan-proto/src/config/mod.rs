@@ -4,6 +4,12 @@
 //! (`"10s"`, `"1500ms"`). Unknown keys are errors. [`Config::validate`] checks ranges and
 //! combinations; a [`Node`](crate::Node) refuses to start on a bad one.
 
+mod client_server;
+mod fixed;
+
+pub use client_server::ClientServerConfig;
+pub use fixed::{StaticConfig, StaticPeer};
+
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -62,6 +68,8 @@ impl Config {
         self.connections.validate()?;
         match &self.manager {
             ManagerConfig::Pluggable(pluggable) => pluggable.validate(),
+            ManagerConfig::Static(fixed) => fixed.validate(),
+            ManagerConfig::ClientServer(star) => star.validate(),
         }
     }
 }
@@ -327,6 +335,10 @@ impl KeepAliveConfig {
 pub enum ManagerConfig {
     /// Full mesh: every member connected to every other.
     Pluggable(PluggableConfig),
+    /// A fixed list of peers.
+    Static(StaticConfig),
+    /// Servers in a full mesh, and clients connected to servers alone.
+    ClientServer(ClientServerConfig),
 }
 
 impl Default for ManagerConfig {
@@ -537,7 +549,9 @@ mod tests {
         assert_eq!(keep_alive.ping_timeout, Duration::from_secs(10));
         assert_eq!(keep_alive.max_attempts, 5);
         assert_eq!(config.connections.dial_timeout, Duration::from_secs(1));
-        let ManagerConfig::Pluggable(pluggable) = config.manager;
+        let ManagerConfig::Pluggable(pluggable) = config.manager else {
+            panic!("another manager by default");
+        };
         assert_eq!(pluggable.gossip_interval, Duration::from_secs(10));
     }
 

@@ -49,7 +49,7 @@ pub use plumtree::PlumtreeMessage;
 pub use refuse::Refuse;
 pub use relay::RelayMessage;
 pub use scamp::ScampMessage;
-pub use star::StarMessage;
+pub use star::{StarMessage, StarPiece};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

@@ -34,7 +34,8 @@ impl World {
         let clock = FIRST_MILLISECOND + self.now.as_nanos() / 1_000_000;
         let stored = snapshot.as_ref().map(|snapshot| snapshot.incarnation.next());
         let addresses = vec![self.network.address(number)];
-        let spec = NodeSpec::new(host.name.clone(), addresses, &host.config.channels, Vec::new());
+        let spec =
+            NodeSpec::new(host.name.clone(), addresses, &host.config.channels, host.tags.clone());
         let birth = Birth {
             spec: spec.expect("one dialable address is not too many"),
             incarnation: stored.unwrap_or(Incarnation(clock)),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use partisan_proto::Duration;
-use partisan_proto::config::{ManagerConfig, duration_text};
+use partisan_proto::config::{ClientServerConfig, ManagerConfig, StaticConfig, duration_text};
 use partisan_sim::draw::{Label, draw};
 use partisan_sim::fault::FaultClass;
 use partisan_sim::paper::Paper;
@@ -190,12 +190,18 @@ impl Shape {
 pub(crate) enum Manager {
     /// Full mesh.
     Pluggable,
+    /// Fixed lists of peers, drawn from the seed.
+    Static,
+    /// The first third of the nodes, and two at least, are servers; the others are clients.
+    ClientServer,
 }
 
 impl Manager {
     pub(crate) fn config(self) -> ManagerConfig {
         match self {
             Self::Pluggable => ManagerConfig::default(),
+            Self::ClientServer => ManagerConfig::ClientServer(ClientServerConfig::default()),
+            Self::Static => ManagerConfig::Static(StaticConfig::default()),
         }
     }
 }
