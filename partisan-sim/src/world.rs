@@ -79,6 +79,8 @@ pub enum Happening {
     Work(u32),
 }
 
+const _: () = assert!(size_of::<Happening>() <= 32);
+
 /// A simulated cluster. See the [crate's documentation](crate) for an example.
 #[derive(Debug)]
 pub struct World {
