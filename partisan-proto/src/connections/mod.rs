@@ -26,7 +26,7 @@ mod shake;
 mod tests;
 
 pub use info::{ConnectionInfo, Counters, PeerInfo};
-pub use routes::{PeerRoutes, Routes};
+pub use routes::{Lanes, PeerRoutes, Routes};
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
