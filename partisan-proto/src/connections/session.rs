@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use super::keep_alive::KeepAlive;
 use super::{
-    ConnectionInfo, Connections, Lanes, OpenConnection, Origin, Peer, PeerRoutes, Slot, Stage,
+    Connection, ConnectionInfo, Connections, Lanes, OpenConnection, Origin, Peer, PeerRoutes, Slot,
+    Stage,
 };
 use crate::action::Action;
 use crate::change::Change;
@@ -139,7 +140,7 @@ impl Connections {
         spec: Arc<NodeSpec>,
         epoch: Epoch,
     ) {
-        let Some(origin) = self.table.get(&id).map(|connection| connection.origin) else {
+        let Some(origin) = self.table.get(&id).and_then(Connection::origin) else {
             return;
         };
         let instance = theirs.instance();
