@@ -39,7 +39,9 @@ struct Key {
     slot: u32,
 }
 
+/// Aligned so that an event that waits for long lies in one cache line.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Slot<T> {
     at: u64,
     order: u64,

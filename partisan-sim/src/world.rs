@@ -79,6 +79,8 @@ pub enum Happening {
     Work(u32),
 }
 
+const _: () = assert!(size_of::<Happening>() <= 32);
+
 /// A simulated cluster. See the [crate's documentation](crate) for an example.
 #[derive(Debug)]
 pub struct World {
@@ -165,8 +167,9 @@ impl World {
         let number = self.network.add_station();
         let name = NodeName::new(&format!("n{number}@sim")).expect("a short plain name is good");
         self.numbers.insert(name.id(), number as u32);
-        let host = NodeHost::new(name, config, manager);
-        self.hosts.push(NodeHost { tags, ..host });
+        let mut host = NodeHost::new(name, config, manager);
+        host.rest.tags = tags;
+        self.hosts.push(host);
         self.start(number, false);
         number
     }

@@ -30,12 +30,13 @@ impl Checker for NoStrangers {
 /// Whether a node was configured with another, or told to join it in any life.
 fn may_list(world: &World, node: usize, peer: &NodeSpec) -> bool {
     let host = &world.hosts()[node];
-    let ManagerConfig::Static(config) = &host.config.manager else {
+    let ManagerConfig::Static(config) = &host.rest.config.manager else {
         return false;
     };
     // A node may move to another port, and stays on its machine.
     let is_at = |contact: &Address| peer.addresses().iter().any(|own| own.host == contact.host);
-    config.peers.iter().any(|listed| listed.name == *peer.name()) || host.contacts.iter().any(is_at)
+    config.peers.iter().any(|listed| listed.name == *peer.name())
+        || host.rest.contacts.iter().any(is_at)
 }
 
 /// The nodes whom a live node should be connected to: those it lists and those who list it.

@@ -31,6 +31,38 @@ impl Side {
     }
 }
 
+/// The place of a frame that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parcel(u32);
+
+/// The frames that are under way.
+///
+/// Few at any moment, and their places are used again at once: that keeps them in the cache, and
+/// the queue's events, most of which wait for long, small.
+#[derive(Debug, Default)]
+pub(super) struct Parcels {
+    frames: Vec<Option<Frame>>,
+    free: Vec<u32>,
+}
+
+impl Parcels {
+    pub(super) fn put(&mut self, frame: Frame) -> Parcel {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.frames.push(None);
+            (self.frames.len() - 1) as u32
+        });
+        self.frames[place as usize] = Some(frame);
+        Parcel(place)
+    }
+
+    /// Once for each frame that was put.
+    pub(super) fn take(&mut self, parcel: Parcel) -> Option<Frame> {
+        let frame = self.frames[parcel.0 as usize].take()?;
+        self.free.push(parcel.0);
+        Some(frame)
+    }
+}
+
 /// What the network will do next with a connection.
 #[derive(Debug)]
 pub enum Signal {
@@ -51,7 +83,7 @@ pub enum Signal {
         /// Its length in bytes.
         size: u32,
         /// What it says.
-        frame: Frame,
+        frame: Parcel,
     },
     /// The end that is not `from` learns that the connection is over.
     Notice {

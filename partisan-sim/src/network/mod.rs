@@ -9,7 +9,7 @@ mod obstacles;
 mod transit;
 mod trouble;
 
-pub use link::{LinkRef, Side, Signal};
+pub use link::{LinkRef, Parcel, Side, Signal};
 pub use trouble::{Cut, Death};
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -20,7 +20,7 @@ use partisan_proto::{
     Address, CloseReason, ConnectionId, Duration, Event, Host, Instant, OpenError,
 };
 
-use self::link::{Dial, End, EndState, Link, Way};
+use self::link::{Dial, End, EndState, Link, Parcels, Way};
 use self::obstacles::Obstacles;
 use crate::draw::{Label, draw};
 use crate::latency::Latency;
@@ -85,6 +85,7 @@ pub struct Network {
     links: Vec<Link>,
     free: Vec<u32>,
     stations: Vec<Station>,
+    parcels: Parcels,
     obstacles: Obstacles,
     /// The rules every frame passes.
     pub rules: Rules,
@@ -100,6 +101,7 @@ impl Network {
             links: Vec::new(),
             free: Vec::new(),
             stations: Vec::new(),
+            parcels: Parcels::default(),
             obstacles: Obstacles::default(),
             rules: Rules::default(),
         }
@@ -380,6 +382,7 @@ impl Network {
             Signal::Answer(link) => self.answer(link),
             Signal::NextAddress(link, error) => self.next_address(now, link, error, queue),
             Signal::Arrive { link, from, number, size, frame } => {
+                let frame = self.parcels.take(frame)?;
                 self.arrive(now, link, from, number, size, frame, queue)
             }
             Signal::Notice { link, from, reason } => self.notice(now, link, from, reason, queue),

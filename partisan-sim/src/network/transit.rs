@@ -89,6 +89,7 @@ impl Network {
             queue.push(now, Happening::Net(Signal::Congested(link, side)));
         }
         let control = !matches!(frame, Frame::App { .. });
+        let frame = self.parcels.put(frame);
         queue.push(at, Happening::Net(Signal::Arrive { link, from: side, number, size, frame }));
         if control && in_flight > capacity.saturating_mul(4) {
             // As a driver without room for control frames must: close, and say why.
