@@ -10,6 +10,7 @@ mod histogram;
 mod layout;
 mod overlay;
 pub mod report;
+mod space_time;
 mod tree;
 
 pub use curves::{Chart, Curve};
@@ -17,6 +18,7 @@ pub use heat::heat_map;
 pub use histogram::Bars;
 pub use layout::Layout;
 pub use overlay::{Coloring, MOST_NODES, overlay};
+pub use space_time::{Message, Seen, SpaceTime};
 pub use tree::{Edge, Tree};
 
 use svg::Document;

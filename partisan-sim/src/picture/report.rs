@@ -6,8 +6,8 @@ use partisan_proto::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{
-    Bars, Chart, Coloring, Curve, Layout, MOST_NODES, Picture, STYLE, Tree, heat_map, number,
-    overlay,
+    Bars, Chart, Coloring, Curve, Layout, MOST_NODES, Picture, STYLE, Seen, SpaceTime, Tree,
+    heat_map, number, overlay,
 };
 use crate::check::Violation;
 use crate::latency::Latency;
@@ -32,6 +32,11 @@ const MOST_POINTS: usize = 30_000;
 /// The most links with which a broadcast is drawn, and more than which nobody could tell apart.
 const MOST_LINKS: usize = 12_000;
 
+/// In clusters of up to so many nodes every message is shown.
+const MOST_LANES: usize = 16;
+/// The most messages that are shown.
+const MOST_MESSAGES: usize = 600;
+
 /// A run with what was seen of it.
 #[derive(Debug)]
 pub struct Recording {
@@ -41,6 +46,7 @@ pub struct Recording {
     ideal: Shape,
     flood: Option<(Flood, Overlay)>,
     wanted: usize,
+    seen: Option<Seen>,
     hash: u64,
     events: u64,
     frames: u64,
@@ -55,6 +61,10 @@ impl Recording {
     }
 
     fn watch(scenario: &Scenario, mut world: World, progress: &mut dyn FnMut(Instant)) -> Self {
+        let (watch, seen) = SpaceTime::new(MOST_MESSAGES);
+        if scenario.nodes <= MOST_LANES {
+            world.check(watch);
+        }
         let every = (scenario.span / SAMPLES).max(Duration::from_millis(1));
         let mut recorder = Recorder::new(every, true);
         recorder.run(&mut world, Instant::ZERO + scenario.span, progress);
@@ -69,6 +79,7 @@ impl Recording {
             shape,
             ideal,
             flood,
+            seen: (scenario.nodes <= MOST_LANES).then(|| seen.take()),
             hash: world.hash(),
             events: world.events(),
             frames: world.frames(),
@@ -107,6 +118,8 @@ impl Recording {
                 pictures.push(("overlay", heat_map(graph)));
             }
         }
+        pictures
+            .extend(self.seen.iter().map(|seen| ("messages", seen.picture(self.scenario.nodes))));
         pictures.extend(self.tree_picture().map(|picture| ("broadcast", picture)));
         pictures
     }
@@ -139,6 +152,11 @@ impl Recording {
         self.violation_card(&mut cards);
         self.overlay_cards(&mut cards, player);
         self.curve_cards(&mut cards);
+        if let Some(seen) = &self.seen {
+            let note = "the first messages, by the time of their sending; point at one to read it";
+            let picture = seen.picture(scenario.nodes);
+            cards += &card("wide", &picture.title, note, &picture.inline());
+        }
         cards += &parameter_card(scenario);
         let scripts = if player { self.scripts() } else { String::new() };
         page(&title, &escape(&subtitle), &self.numbers(), &cards, &footer, &scripts)
