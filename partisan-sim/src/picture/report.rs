@@ -35,7 +35,7 @@ const MOST_LINKS: usize = 12_000;
 /// In clusters of up to so many nodes every message is shown.
 const MOST_LANES: usize = 16;
 /// The most messages that are shown.
-const MOST_MESSAGES: usize = 600;
+const MOST_MESSAGES: usize = 150;
 
 /// A run with what was seen of it.
 #[derive(Debug)]
@@ -170,7 +170,9 @@ impl Recording {
         let (shape, ideal) = (&self.shape, &self.ideal);
         let percent = |share: f64| format!("{} %", number((share * 1e4).round() / 100.0));
         let good = |good: bool| if good { "good" } else { "bad" };
-        let rest = self.recorder.samples.last().map_or(0.0, |sample| sample.frames);
+        let last = self.recorder.samples.iter().rev().take(10);
+        let rest =
+            last.clone().map(|sample| sample.frames).sum::<f64>() / last.count().max(1) as f64;
         let whole = shape.components == 1;
         let pieces = if whole {
             "nobody is cut off".into()

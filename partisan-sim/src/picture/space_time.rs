@@ -8,7 +8,7 @@ use partisan_proto::wire::Frame;
 use partisan_proto::{Action, ConnectionId, Instant};
 use svg::node::element::{Circle, Group, Polygon};
 
-use super::{Picture, hint, line, number, short, ticks};
+use super::{Picture, hint, line, number, short};
 use crate::check::{Checker, Violation};
 use crate::world::{Happened, Step, World};
 
@@ -17,8 +17,8 @@ const LEFT: f64 = 48.0;
 const LANE: f64 = 34.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 40.0;
-/// How far the stroke of a message goes that never arrives, in milliseconds.
-const STUB: f64 = 0.2;
+/// How far the stroke of a message goes that never arrives.
+const STUB: f64 = 6.0;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,19 +142,20 @@ impl Seen {
     pub fn picture(&self, nodes: usize) -> Picture {
         let height = TOP + BOTTOM + LANE * nodes.saturating_sub(1) as f64;
         let mut picture = Picture::new("Who tells whom", WIDTH, height);
+        let axis = Axis::of(self);
         let milliseconds = |at: Instant| at.as_nanos() as f64 / 1e6;
-        let times = self
-            .messages
-            .iter()
-            .map(|message| milliseconds(message.arrived.map_or(message.sent, |(_, at)| at)));
-        let end = times.fold(1.0, f64::max);
-        let x = |at: f64| LEFT + at / end * (WIDTH - LEFT - 12.0);
+        let x = |at: f64| LEFT + axis.place(at) * (WIDTH - LEFT - 12.0);
         let y = |node: usize| TOP + node as f64 * LANE;
-        for tick in ticks(0.0, end, 10).into_iter().filter(|tick| *tick <= end) {
-            picture.line((x(tick), TOP - 8.0), (x(tick), height - BOTTOM + 8.0), "rule");
-            picture.text((x(tick), height - 16.0), "label middle", &number(tick));
+        for (tick, place) in axis.ticks() {
+            let at = LEFT + place * (WIDTH - LEFT - 12.0);
+            picture.line((at, TOP - 8.0), (at, height - BOTTOM + 8.0), "rule");
+            picture.text((at, height - 16.0), "label middle", &number(tick));
         }
-        picture.text((WIDTH - 8.0, height - 3.0), "label end", "milliseconds");
+        picture.text(
+            (WIDTH - 8.0, height - 3.0),
+            "label end",
+            "milliseconds; pauses are shortened",
+        );
         for node in 0..nodes {
             picture.line((LEFT, y(node)), (WIDTH - 12.0, y(node)), "axis");
             picture.text((LEFT - 8.0, y(node) + 4.0), "label end", &format!("n{node}"));
@@ -170,7 +171,7 @@ impl Seen {
                 }
                 None => {
                     let text = format!("n{} in vain: {}", message.from, message.name);
-                    ((x(sent + STUB), from.1 + LANE / 3.0), "arrow lost mark".to_owned(), text)
+                    ((from.0 + STUB, from.1 + LANE / 3.0), "arrow lost mark".to_owned(), text)
                 }
             };
             let stroke = line(from, to, &class);
@@ -188,6 +189,55 @@ impl Seen {
             picture.add(dot.set("r", 4).set("class", class).add(hint(text)));
         }
         picture
+    }
+}
+
+/// Where moments are drawn: in proportion, but for pauses, which are shortened.
+struct Axis {
+    /// Moments in milliseconds, and where they are, from 0 to 1.
+    places: Vec<(f64, f64)>,
+}
+
+impl Axis {
+    fn of(seen: &Seen) -> Self {
+        let arrivals = seen.messages.iter().filter_map(|message| message.arrived);
+        let sent = seen.messages.iter().map(|message| message.sent);
+        let mut times: Vec<f64> = sent
+            .chain(arrivals.map(|(_, at)| at))
+            .chain(seen.lives.iter().map(|(_, at, _)| *at))
+            .map(|at| at.as_nanos() as f64 / 1e6)
+            .chain([0.0])
+            .collect();
+        times.sort_by(f64::total_cmp);
+        times.dedup();
+        let gaps = || times.windows(2).map(|pair| pair[1] - pair[0]);
+        let mut sorted: Vec<f64> = gaps().collect();
+        sorted.sort_by(f64::total_cmp);
+        let longest = sorted.get(sorted.len() / 2).map_or(1.0, |median| median * 4.0);
+        let mut at = 0.0;
+        let mut places = vec![(0.0, 0.0)];
+        for (time, gap) in times.iter().skip(1).zip(gaps()) {
+            at += gap.min(longest);
+            places.push((*time, at));
+        }
+        places.iter_mut().for_each(|place| place.1 /= f64::max(at, 1e-9));
+        Self { places }
+    }
+
+    fn place(&self, time: f64) -> f64 {
+        let next = self.places.partition_point(|place| place.0 < time - 1e-9);
+        self.places.get(next).or_else(|| self.places.last()).map_or(0.0, |place| place.1)
+    }
+
+    /// Moments to name, and where they are.
+    fn ticks(&self) -> Vec<(f64, f64)> {
+        let mut ticks: Vec<(f64, f64)> = Vec::new();
+        for place in &self.places {
+            if ticks.last().is_none_or(|last| place.1 - last.1 > 0.08) {
+                ticks.push(*place);
+            }
+        }
+        ticks
     }
 }
 
