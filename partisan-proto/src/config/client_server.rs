@@ -111,6 +111,7 @@ impl ClientServerConfig {
             max_members: self.max_members,
             max_removals: self.max_removals,
             max_joins: self.max_joins,
+            ..PluggableConfig::default()
         }
     }
 }

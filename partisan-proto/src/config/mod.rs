@@ -6,9 +6,11 @@
 
 mod client_server;
 mod fixed;
+mod scamp;
 
 pub use client_server::ClientServerConfig;
 pub use fixed::{StaticConfig, StaticPeer};
+pub use scamp::{ScampConfig, StrategyConfig};
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -333,7 +335,8 @@ impl KeepAliveConfig {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ManagerConfig {
-    /// Full mesh: every member connected to every other.
+    /// A membership strategy of choice; by default a full mesh: every member connected to every
+    /// other.
     Pluggable(PluggableConfig),
     /// A fixed list of peers.
     Static(StaticConfig),
@@ -347,11 +350,13 @@ impl Default for ManagerConfig {
     }
 }
 
-/// The pluggable manager with the full strategy (`partisan_pluggable_peer_service_manager`,
-/// `partisan_full_membership_strategy`).
+/// The pluggable manager (`partisan_pluggable_peer_service_manager`); by default with the full
+/// strategy (`partisan_full_membership_strategy`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluggableConfig {
+    /// By which rules news of members spreads. Default: the full strategy.
+    pub strategy: StrategyConfig,
     /// The period of the gossip round: digests to some peers, and every connection verified.
     /// Default 10 s (Partisan's `periodic_interval`).
     #[serde(with = "duration_text")]
@@ -380,6 +385,7 @@ pub struct PluggableConfig {
 impl Default for PluggableConfig {
     fn default() -> Self {
         Self {
+            strategy: StrategyConfig::default(),
             gossip_interval: Duration::from_secs(10),
             fanout: 3,
             news_interval: Duration::from_millis(100),
@@ -397,6 +403,7 @@ impl PluggableConfig {
         positive("manager.pluggable.gossip_interval", self.gossip_interval)?;
         positive("manager.pluggable.news_interval", self.news_interval)?;
         positive("manager.pluggable.removal_spread", self.removal_spread)?;
+        self.strategy.validate()?;
         within("manager.pluggable.fanout", self.fanout as u64, 1, 1_000)?;
         within("manager.pluggable.max_members", self.max_members as u64, 1, 1 << 20)?;
         within("manager.pluggable.max_removals", self.max_removals as u64, 1, 1 << 20)?;

@@ -48,7 +48,7 @@ pub use partition::PartitionMessage;
 pub use plumtree::PlumtreeMessage;
 pub use refuse::Refuse;
 pub use relay::RelayMessage;
-pub use scamp::ScampMessage;
+pub use scamp::{Introduction, ScampMessage};
 pub use star::{StarMessage, StarPiece};
 
 use serde::{Deserialize, Serialize};

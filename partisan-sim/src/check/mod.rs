@@ -10,6 +10,7 @@ mod local;
 pub mod mesh;
 mod order;
 mod removal;
+pub mod scamp;
 pub mod star;
 
 pub use alternation::Alternation;

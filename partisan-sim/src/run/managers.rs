@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use partisan_proto::Config;
-use partisan_proto::config::{ManagerConfig, StaticConfig, StaticPeer};
+use partisan_proto::config::{ManagerConfig, StaticConfig, StaticPeer, StrategyConfig};
 
 use super::Scenario;
 use crate::check::{self, fixed};
@@ -18,6 +18,10 @@ pub(super) fn watch(manager: &ManagerConfig, world: &mut World) {
         ManagerConfig::Static(_) => {
             check::watch_always(world);
             world.check(fixed::NoStrangers::default());
+        }
+        // Whoever was lost, and not removed, may come back.
+        ManagerConfig::Pluggable(pluggable) if pluggable.strategy != StrategyConfig::Full => {
+            check::watch_always(world);
         }
         _ => check::watch(world),
     }

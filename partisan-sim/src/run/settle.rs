@@ -2,11 +2,12 @@
 //! it gets there in time and then rests.
 
 mod fixed;
+mod scamp;
 mod star;
 
 use std::collections::BTreeSet;
 
-use partisan_proto::config::ManagerConfig;
+use partisan_proto::config::{ManagerConfig, StrategyConfig};
 use partisan_proto::{Duration, Instant};
 
 use super::{LARGE, Scenario};
@@ -30,12 +31,19 @@ pub(super) fn settle(scenario: &Scenario, world: &mut World) {
     world.heal_all();
     world.forget_plans();
     restart_most(world, &mut stream);
-    if scenario.nodes > LARGE {
+    let full = match &scenario.manager {
+        ManagerConfig::Pluggable(pluggable) => pluggable.strategy == StrategyConfig::Full,
+        _ => false,
+    };
+    if full && scenario.nodes > LARGE {
         return settle_large(world);
     }
     match &scenario.manager {
         ManagerConfig::Static(_) => fixed::settle(world, &mut stream),
         ManagerConfig::ClientServer(star) => star::settle(world, &mut stream, star),
+        ManagerConfig::Pluggable(pluggable) if pluggable.strategy != StrategyConfig::Full => {
+            scamp::settle(world, &mut stream);
+        }
         _ => settle_mesh(world, &mut stream),
     }
 }

@@ -67,6 +67,8 @@ pub struct Star {
     servers: BTreeSet<NodeId>,
     /// On a server: the clients of each connected server.
     elsewhere: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    /// On a server: the clients whose sessions ended since the last round.
+    lost: BTreeSet<NodeId>,
 }
 
 /// A connected peer.
@@ -111,6 +113,7 @@ impl Star {
                 attempts: Attempts::default(),
                 servers: BTreeSet::new(),
                 elsewhere: BTreeMap::new(),
+                lost: BTreeSet::new(),
             })
         })
     }
@@ -324,7 +327,11 @@ impl Strategy for Star {
                 self.elsewhere.remove(&node);
                 self.within_full(cx, out, |full, cx, out| full.peer_down(cx, out, instance));
             }
-            (Role::Server, _) if peer.synced => self.announce_clients(cx, &[node], false),
+            (Role::Server, _) if peer.synced => {
+                out.push(Outcome::Release { node, reason: CloseReason::NotWanted });
+                self.announce_clients(cx, &[node], false);
+                self.lost.insert(node);
+            }
             (Role::Client, Role::Server) => {
                 out.push(Outcome::Release { node, reason: CloseReason::NotWanted });
                 self.lost_server(cx, node);
@@ -350,6 +357,7 @@ impl Strategy for Star {
 
     fn round(&mut self, cx: &mut Context<'_>, out: &mut Outcomes) {
         self.within_full(cx, out, |full, cx, out| full.round(cx, out));
+        self.look_for_clients(cx);
     }
 
     fn remove(&mut self, cx: &mut Context<'_>, out: &mut Outcomes, nodes: &[NodeId]) {
@@ -387,6 +395,7 @@ impl Strategy for Star {
         self.attempts = Attempts::default();
         self.servers.clear();
         self.elsewhere.clear();
+        self.lost.clear();
     }
 
     fn announce(&mut self, cx: &mut Context<'_>, out: &mut Outcomes) {
@@ -475,5 +484,6 @@ impl Strategy for Star {
         self.kept.hash(hasher);
         self.attempts.hash(hasher);
         self.elsewhere.hash(hasher);
+        self.lost.hash(hasher);
     }
 }

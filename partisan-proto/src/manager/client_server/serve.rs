@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::{Role, Star};
+use crate::change::Change;
 use crate::context::Context;
 use crate::id::{Instance, NodeId};
 use crate::manager::pluggable::strategy::{Outcome, Outcomes, Strategy};
@@ -39,6 +40,11 @@ impl Star {
         Self::send_entries(cx, from, entries, StarMessage::Servers);
         if let Some(peer) = self.peers.get_mut(&from).filter(|peer| !peer.synced) {
             peer.synced = true;
+            let (instance, spec) = (peer.instance, peer.spec.clone());
+            if cx.routes.anchor(from).is_some_and(|anchor| anchor.is_dialled()) {
+                // The lanes are for whoever dialled. Not beyond this session: clients dial.
+                out.push(Outcome::Keep { instance, spec });
+            }
             self.announce_clients(cx, &[from], true);
             out.push(Outcome::Synced { node: from });
         }
@@ -105,6 +111,21 @@ impl Star {
                 clients.remove(node);
             } else if clients.len() < self.config.max_members {
                 clients.insert(*node);
+            }
+        }
+    }
+
+    /// Asks the clients that were lost lately whether they are members still: one that left and
+    /// whose last words were lost says so when it is dialled, and nobody else would dial it.
+    pub(super) fn look_for_clients(&mut self, cx: &mut Context<'_>) {
+        for node in core::mem::take(&mut self.lost) {
+            let mut with = self.elsewhere.values();
+            if self.peers.contains_key(&node) || with.any(|clients| clients.contains(&node)) {
+                continue;
+            }
+            if let Some(known) = self.full.set().presence(node) {
+                let (incarnation, spec) = (known.incarnation, known.spec.clone());
+                cx.change(Change::Probe { instance: Instance { node, incarnation }, spec });
             }
         }
     }

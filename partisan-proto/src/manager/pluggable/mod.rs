@@ -6,6 +6,7 @@
 
 pub mod full;
 pub mod member_set;
+pub mod scamp;
 pub mod strategy;
 
 mod commands;
@@ -23,7 +24,7 @@ use super::{Manager, Member, MembershipCounters, Views};
 use crate::action::Action;
 use crate::change::{Change, ContactId};
 use crate::command::Command;
-use crate::config::PluggableConfig;
+use crate::config::{PluggableConfig, StrategyConfig};
 use crate::context::{Context, Me};
 use crate::error::{CloseReason, CommandError, ConfigError, JoinError, Refusal, SnapshotError};
 use crate::id::{ConnectionId, Incarnation, Instance, NodeId, Ticket};
@@ -34,6 +35,7 @@ use crate::spec::NodeSpec;
 use crate::timers::Timer;
 use crate::wire::{ControlMessage, StableHasher};
 use full::Full;
+use scamp::{Scamp, Version};
 use strategy::{Outcome, Outcomes, Saved, Strategy};
 
 /// The pluggable manager.
@@ -54,7 +56,7 @@ pub struct Pluggable {
 }
 
 impl Pluggable {
-    /// The manager with the full-mesh strategy.
+    /// The manager with the configured strategy.
     ///
     /// # Errors
     /// [`ConfigError::Snapshot`] when the snapshot is another node's.
@@ -64,10 +66,15 @@ impl Pluggable {
         seed: &Seed,
         snapshot: Option<Snapshot>,
     ) -> Result<Self, ConfigError> {
-        let full = config.clone();
-        let node = me.instance.node;
-        Self::with_strategy(me, config, seed, snapshot, |saved| {
-            Box::new(Full::new(node, &full, seed, saved))
+        let own = config.clone();
+        Self::with_strategy(me, config, seed, snapshot, |saved| match &own.strategy {
+            StrategyConfig::Full => Box::new(Full::new(me.instance.node, &own, seed, saved)),
+            StrategyConfig::ScampV1(scamp) => {
+                Box::new(Scamp::new(me, Version::V1, (&own, scamp), seed, saved))
+            }
+            StrategyConfig::ScampV2(scamp) => {
+                Box::new(Scamp::new(me, Version::V2, (&own, scamp), seed, saved))
+            }
         })
     }
 

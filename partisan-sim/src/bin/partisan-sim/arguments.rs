@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use partisan_proto::Duration;
-use partisan_proto::config::{ClientServerConfig, ManagerConfig, StaticConfig, duration_text};
+use partisan_proto::config::{
+    ClientServerConfig, ManagerConfig, PluggableConfig, ScampConfig, StaticConfig, StrategyConfig,
+    duration_text,
+};
 use partisan_sim::draw::{Label, draw};
 use partisan_sim::fault::FaultClass;
 use partisan_sim::paper::Paper;
@@ -192,6 +195,10 @@ pub(crate) enum Manager {
     Pluggable,
     /// Fixed lists of peers, drawn from the seed.
     Static,
+    /// Partial views by SCAMP, version 1.
+    ScampV1,
+    /// Partial views by SCAMP, version 2.
+    ScampV2,
     /// The first third of the nodes, and two at least, are servers; the others are clients.
     ClientServer,
 }
@@ -200,10 +207,16 @@ impl Manager {
     pub(crate) fn config(self) -> ManagerConfig {
         match self {
             Self::Pluggable => ManagerConfig::default(),
+            Self::ScampV1 => strategy(StrategyConfig::ScampV1(ScampConfig::default())),
+            Self::ScampV2 => strategy(StrategyConfig::ScampV2(ScampConfig::default())),
             Self::ClientServer => ManagerConfig::ClientServer(ClientServerConfig::default()),
             Self::Static => ManagerConfig::Static(StaticConfig::default()),
         }
     }
+}
+
+fn strategy(strategy: StrategyConfig) -> ManagerConfig {
+    ManagerConfig::Pluggable(PluggableConfig { strategy, ..PluggableConfig::default() })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -15,25 +15,13 @@ const JOINS: Duration = Duration::from_secs(60);
 pub(super) fn settle(world: &mut World, stream: &mut Stream, config: &ClientServerConfig) {
     // Without a server there is no cluster. The first node is one.
     world.restart(0, Restart { keep_state: true, new_address: false });
-    let end = world.now() + REUNION;
-    while world.now() < end && world.violations().is_empty() && !agreed(world, config) {
-        let contact = world.live().next().unwrap_or(0);
-        for node in strangers(world, config, contact) {
-            world.join(node, contact);
-        }
-        world.run_for(ROUND);
-    }
+    reunite(world, config);
+    // A join that is under way would bring back who leaves now.
+    world.run_for(JOINS);
+    reunite(world, config);
     if !world.violations().is_empty() {
         return;
     }
-    if !agreed(world, config) {
-        let sets: Vec<_> = world.live().map(|node| (node, world.members(node))).collect();
-        let text = format!("not reunited {REUNION:?} after healing: {sets:?}");
-        let kind = ViolationKind::Membership;
-        return world.report(Violation::new(kind, world.now(), None, text));
-    }
-    // A join that is under way would bring back who leaves now.
-    world.run_for(JOINS);
     let groups = part(world, stream);
     let good = |world: &World| !severed(world) && star::problem(world, &groups, config).is_none();
     reach(world, PARTING, good);
@@ -50,6 +38,24 @@ pub(super) fn settle(world: &mut World, stream: &mut Stream, config: &ClientServ
     if sent > most {
         let text = format!("{sent} frames in {REST:?} at rest; {most} would do");
         world.report(Violation::new(ViolationKind::Restless, world.now(), None, text));
+    }
+}
+
+/// Joins whoever is not in to a server, again and again as an operator would.
+fn reunite(world: &mut World, config: &ClientServerConfig) {
+    let end = world.now() + REUNION;
+    while world.now() < end && world.violations().is_empty() && !agreed(world, config) {
+        let contact = world.live().next().unwrap_or(0);
+        for node in strangers(world, config, contact) {
+            world.join(node, contact);
+        }
+        world.run_for(ROUND);
+    }
+    if world.violations().is_empty() && !agreed(world, config) {
+        let sets: Vec<_> = world.live().map(|node| (node, world.members(node))).collect();
+        let text = format!("not reunited {REUNION:?} after healing: {sets:?}");
+        let kind = ViolationKind::Membership;
+        world.report(Violation::new(kind, world.now(), None, text));
     }
 }
 
