@@ -29,6 +29,16 @@ impl FromIterator<usize> for Histogram {
 }
 
 impl Histogram {
+    /// Counts what another has counted as well.
+    pub fn merge(&mut self, other: &Self) {
+        if self.counts.len() < other.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
+        }
+    }
+
     /// How many numbers there are.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -236,6 +246,9 @@ mod tests {
         assert!((degrees.mean() - 0.8).abs() < 1e-9);
         assert!((degrees.share_from(1) - 0.2).abs() < 1e-9);
         assert!((Histogram::default().share_from(3) - 1.0).abs() < 1e-9);
+        let mut both = star.degrees();
+        both.merge(&star.in_degrees());
+        assert_eq!(both.counts, [5, 4, 0, 0, 1]);
     }
 
     #[test]

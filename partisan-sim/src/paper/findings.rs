@@ -16,6 +16,8 @@ pub enum Gate {
     AtMost(f64),
     /// No less than this.
     AtLeast(f64),
+    /// No less than the first and no more than the second.
+    Between(f64, f64),
 }
 
 impl Gate {
@@ -25,6 +27,7 @@ impl Gate {
         match self {
             Self::AtMost(most) => value <= most + 1e-12,
             Self::AtLeast(least) => value >= least - 1e-12,
+            Self::Between(least, most) => value >= least - 1e-12 && value <= most + 1e-12,
         }
     }
 }
@@ -34,6 +37,7 @@ impl fmt::Display for Gate {
         match self {
             Self::AtMost(most) => write!(f, "≤ {}", number(*most)),
             Self::AtLeast(least) => write!(f, "≥ {}", number(*least)),
+            Self::Between(least, most) => write!(f, "{} to {}", number(*least), number(*most)),
         }
     }
 }
@@ -268,6 +272,11 @@ mod tests {
         assert!(findings.missed());
         assert!(!Gate::AtMost(1.0).admits(f64::NAN) && !Gate::AtLeast(1.0).admits(f64::NAN));
         assert!(Gate::AtMost(1.0).admits(1.0) && Gate::AtLeast(1.0).admits(1.0));
+        let between = Gate::Between(0.9, 1.1);
+        assert_eq!(
+            [0.8, 0.9, 1.1, 1.2].map(|value| between.admits(value)),
+            [false, true, true, false]
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod config;
 mod findings;
 mod hyparview;
 mod lab;
+mod scamp;
 
 pub use findings::{Figure, Findings, Gate, Row};
 
@@ -18,6 +19,8 @@ use std::ops::Range;
 pub enum Paper {
     /// HyParView: overlays, failures, healing.
     Hyparview,
+    /// SCAMP: the sizes of views.
+    Scamp,
 }
 
 /// How experiments are run.
@@ -53,6 +56,7 @@ impl Paper {
         let mut findings = Findings::default();
         match self {
             Self::Hyparview => hyparview::run(options, &mut findings, progress),
+            Self::Scamp => scamp::run(options, &mut findings, progress),
         }
         findings
     }
@@ -62,6 +66,7 @@ impl Paper {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Hyparview => "HyParView",
+            Self::Scamp => "SCAMP",
         }
     }
 }
