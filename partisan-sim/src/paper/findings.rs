@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::picture::report::{card, escape, page};
+use crate::picture::page::{card, escape, page};
 use crate::picture::{Chart, Picture, number};
 
 /// What is demanded of a measure.

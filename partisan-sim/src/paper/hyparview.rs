@@ -25,7 +25,7 @@ const MESSAGES: usize = 1_000;
 const MOST_CYCLES: u32 = 20;
 
 /// The percentages of Figure 2, its reliability, and what is demanded here.
-const FAILURES: [(usize, &str, f64); 10] = [
+pub const FAILURES: [(usize, &str, f64); 10] = [
     (10, "≈ 1", 0.999),
     (20, "≈ 1", 0.999),
     (30, "≈ 1", 0.999),
@@ -39,7 +39,7 @@ const FAILURES: [(usize, &str, f64); 10] = [
 ];
 
 /// The percentages of Figure 4, and the cycles until broadcasts reach everybody again.
-const HEALINGS: [(usize, &str, f64); 3] = [(60, "1", 1.0), (80, "2", 2.0), (90, "4", 4.0)];
+pub const HEALINGS: [(usize, &str, f64); 3] = [(60, "1", 1.0), (80, "2", 2.0), (90, "4", 4.0)];
 
 /// What a random graph allows, scaled from what is demanded at 10,000 nodes to other sizes.
 struct Gates {
@@ -70,16 +70,15 @@ pub(super) fn run(options: &Options, findings: &mut Findings, progress: &mut dyn
         tell("flash crowd");
         flash_crowd(seed, nodes, findings);
         let mut curves = Vec::new();
-        for (percent, paper, least) in options.some(&FAILURES, &[1, 4, 7, 8, 9]) {
+        for (percent, ..) in options.some(&FAILURES, &[1, 4, 7, 8, 9]) {
             tell(&format!("{percent} % killed"));
-            let wanted = (*percent, *paper, *least);
-            curves.push(failure(seed, nodes, cycles, wanted, findings));
+            curves.push(failure(seed, nodes, cycles, *percent, findings));
         }
         reliability_chart(curves, findings);
         let mut curves = Vec::new();
-        for (percent, paper, most) in HEALINGS {
+        for (percent, ..) in HEALINGS {
             tell(&format!("healing from {percent} %"));
-            curves.push(healing(seed, nodes, cycles, (percent, paper, most), findings));
+            curves.push(healing(seed, nodes, cycles, percent, findings));
         }
         healing_chart(curves, findings);
     }
@@ -94,8 +93,8 @@ fn lab(seed: u64, nodes: usize) -> Lab {
     Lab::new(seed, nodes, config::hyparview(ACTIVE), Latency::LAN, cycle)
 }
 
-/// Table 1 and Figure 5.
-fn stable(seed: u64, nodes: usize, cycles: u32, findings: &mut Findings) {
+/// Table 1 and Figure 5: the overlay of nodes that joined one by one, after so many cycles.
+pub fn stable(seed: u64, nodes: usize, cycles: u32, findings: &mut Findings) {
     let mut lab = lab(seed, nodes);
     lab.join(Bootstrap::Contact, JOIN_PAUSE);
     lab.cycles(cycles);
@@ -137,7 +136,8 @@ fn stable(seed: u64, nodes: usize, cycles: u32, findings: &mut Findings) {
     findings.figure("pairs so many hops apart; orange a random regular graph", bars.picture());
 }
 
-fn flash_crowd(seed: u64, nodes: usize, findings: &mut Findings) {
+/// The overlay of nodes that all joined one contact at once, over ten cycles.
+pub fn flash_crowd(seed: u64, nodes: usize, findings: &mut Findings) {
     let mut lab = lab(seed, nodes);
     lab.join(Bootstrap::AtOnce, Duration::ZERO);
     let name = &format!("{nodes} nodes join one contact at once");
@@ -174,14 +174,17 @@ fn flash_crowd(seed: u64, nodes: usize, findings: &mut Findings) {
     findings.chart("everybody joins one contact at once", &chart);
 }
 
-/// Figures 2 and 3: messages after a failure, before any cyclic operation.
-fn failure(
+/// Figures 2 and 3: messages after this percentage of the nodes died, before any cyclic operation;
+/// one of [`FAILURES`].
+pub fn failure(
     seed: u64,
     nodes: usize,
     cycles: u32,
-    (percent, paper, least): (usize, &str, f64),
+    percent: usize,
     findings: &mut Findings,
 ) -> Curve {
+    let known = FAILURES.iter().find(|failure| failure.0 == percent);
+    let (_, paper, least) = known.copied().unwrap_or((percent, "–", 0.0));
     let mut lab = lab(seed, nodes);
     lab.join(Bootstrap::Contact, JOIN_PAUSE);
     lab.cycles(cycles);
@@ -221,14 +224,17 @@ fn reliability_chart(mut curves: Vec<Curve>, findings: &mut Findings) {
     findings.chart("the first hundred messages, 10 ms apart, no shuffles (Figure 3)", &chart);
 }
 
-/// Figure 4: cycles until 10 broadcasts reach as many as before the failure.
-fn healing(
+/// Figure 4: cycles until 10 broadcasts reach as many as before this percentage of the nodes died;
+/// one of [`HEALINGS`].
+pub fn healing(
     seed: u64,
     nodes: usize,
     cycles: u32,
-    (percent, paper, most): (usize, &str, f64),
+    percent: usize,
     findings: &mut Findings,
 ) -> Curve {
+    let known = HEALINGS.iter().find(|healing| healing.0 == percent);
+    let (_, paper, most) = known.copied().unwrap_or((percent, "–", 20.0));
     let mut lab = lab(seed, nodes);
     lab.join(Bootstrap::Contact, JOIN_PAUSE);
     lab.cycles(cycles);

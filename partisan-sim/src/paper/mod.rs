@@ -6,9 +6,9 @@
 
 mod config;
 mod findings;
-mod hyparview;
+pub mod hyparview;
 mod lab;
-mod scamp;
+pub mod scamp;
 
 pub use findings::{Figure, Findings, Gate, Row};
 

@@ -31,15 +31,17 @@ pub(super) fn run(options: &Options, findings: &mut Findings, progress: &mut dyn
     for seed in options.seeds() {
         for nodes in sizes {
             for (version, copies) in [(1, 0), (1, 4), (2, 4)] {
-                let what = format!("{nodes} nodes, version {version}, c = {copies}");
-                progress(&format!("seed {seed}: {what}"));
-                views(seed, *nodes, version, copies, &what, findings);
+                progress(&format!("seed {seed}: {nodes} nodes, version {version}, c = {copies}"));
+                views(seed, *nodes, version, copies, findings);
             }
         }
     }
 }
 
-fn views(seed: u64, nodes: usize, version: u8, copies: usize, name: &str, findings: &mut Findings) {
+/// The views of `nodes` nodes that join at random ones, with so many extra copies: their mean
+/// against the formula of the paper and against its algorithm without a network.
+pub fn views(seed: u64, nodes: usize, version: u8, copies: usize, findings: &mut Findings) {
+    let name = &format!("{nodes} nodes, version {version}, c = {copies}");
     let mut all = Histogram::default();
     let (mut components, mut violations) = (0, 0);
     let clusters = if copies == 0 { CLUSTERS.0 } else { CLUSTERS.1 };

@@ -76,7 +76,8 @@ impl Pair {
     }
 }
 
-fn plane(seed: u64, nodes: usize, looks: usize, findings: &mut Findings) {
+/// Nodes at random on a plane: how much cheaper links become, and what paths pay for it.
+pub fn plane(seed: u64, nodes: usize, looks: usize, findings: &mut Findings) {
     let pair = Pair::run(seed, nodes, looks, &Latency::PLANE);
     let name = &format!("{nodes} nodes on a plane");
     let last = |costs: &[(f64, f64)]| costs.last().map_or(0.0, |point| point.1);
@@ -105,7 +106,8 @@ fn plane(seed: u64, nodes: usize, looks: usize, findings: &mut Findings) {
     }
 }
 
-fn zones(seed: u64, nodes: usize, looks: usize, findings: &mut Findings) {
+/// Nodes in three zones, 1 ms inside and 80 ms across: how many links stay inside.
+pub fn zones(seed: u64, nodes: usize, looks: usize, findings: &mut Findings) {
     let latency = Latency::zones();
     let pair = Pair::run(seed, nodes, looks, &latency);
     let name = &format!("{nodes} nodes in three zones");

@@ -9,6 +9,7 @@ mod heat;
 mod histogram;
 mod layout;
 mod overlay;
+pub(crate) mod page;
 pub mod report;
 mod space_time;
 mod tree;

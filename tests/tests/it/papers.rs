@@ -1,0 +1,17 @@
+//! What the papers claim, one test each, in clusters small enough for seconds. The full sizes are
+//! run by `partisan-sim paper`.
+
+use partisan_sim::paper::{Findings, scamp};
+
+fn judge(findings: &Findings) {
+    assert!(!findings.rows.is_empty());
+    assert!(!findings.missed(), "\n{}", findings.table());
+}
+
+#[test]
+fn scamp_views_grow_with_the_logarithm_of_the_cluster() {
+    let mut findings = Findings::default();
+    scamp::views(1, 150, 1, 0, &mut findings);
+    scamp::views(1, 150, 2, 4, &mut findings);
+    judge(&findings);
+}
