@@ -12,6 +12,7 @@ use crate::latency::Latency;
 use crate::measure::{Flood, Overlay, Shape};
 use crate::network::{Death, NetworkOptions};
 use crate::rules::Verdict;
+use crate::sparse::Sparse;
 use crate::workload::Bootstrap;
 use crate::world::{Wire, World, WorldOptions};
 
@@ -38,6 +39,17 @@ impl Lab {
         Self::with_record(seed, nodes, config, latency, cycle, false)
     }
 
+    /// A cluster whose nodes have fixed random peers, and put nobody in the place of one that dies.
+    pub(super) fn fixed(seed: u64, nodes: usize, cycle: Duration) -> Self {
+        let sparse = Sparse { seed, nodes, span: Duration::ZERO, memory: None };
+        Self::of(seed, sparse.world(), cycle)
+    }
+
+    fn of(seed: u64, world: World, cycle: Duration) -> Self {
+        let stream = Stream::new(seed, Label::Story, 1);
+        Self { world, seed, cycle, stream, cyclic: Rc::new(Cell::new(true)) }
+    }
+
     /// As [`Lab::new`], perhaps keeping what nodes deliver.
     pub(super) fn with_record(
         seed: u64,
@@ -55,8 +67,7 @@ impl Lab {
             record,
         });
         world.add_nodes(nodes);
-        let stream = Stream::new(seed, Label::Story, 1);
-        Self { world, seed, cycle, stream, cyclic: Rc::new(Cell::new(true)) }
+        Self::of(seed, world, cycle)
     }
 
     /// Forms the cluster; the joins follow each other after `pause`.

@@ -4,6 +4,7 @@
 //! prints a table; it fails when a gate is missed. With `--quick` the clusters are a tenth as
 //! large and the gates scaled to what a random graph of that size allows.
 
+pub mod baseline;
 mod config;
 mod findings;
 pub mod hyparview;
@@ -17,6 +18,8 @@ use std::ops::Range;
 /// A paper whose experiments are repeated here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Paper {
+    /// No paper: fixed random neighbours, whom nobody replaces. What any overlay has to beat.
+    Baseline,
     /// HyParView: overlays, failures, healing.
     Hyparview,
     /// SCAMP: the sizes of views.
@@ -55,6 +58,7 @@ impl Paper {
     pub fn run(self, options: &Options, progress: &mut dyn FnMut(&str)) -> Findings {
         let mut findings = Findings::default();
         match self {
+            Self::Baseline => baseline::run(options, &mut findings, progress),
             Self::Hyparview => hyparview::run(options, &mut findings, progress),
             Self::Scamp => scamp::run(options, &mut findings, progress),
         }
@@ -65,6 +69,7 @@ impl Paper {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Baseline => "Baseline",
             Self::Hyparview => "HyParView",
             Self::Scamp => "SCAMP",
         }
