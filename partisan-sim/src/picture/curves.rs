@@ -2,7 +2,7 @@
 
 use svg::node::element::{Path, Rectangle};
 
-use super::{Picture, WIDTH, hint, number, short, ticks};
+use super::{Picture, WIDTH, brief, hint, number, short, ticks};
 
 const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 52.0;
@@ -68,11 +68,11 @@ impl Chart<'_> {
         for level in levels {
             let (left, at) = frame.at((x.0, level));
             picture.line((left, at), (WIDTH - RIGHT, at), "rule");
-            picture.text((LEFT - 8.0, at + 4.0), "label end", &number(level));
+            picture.text((LEFT - 8.0, at + 4.0), "label end", &brief(level));
         }
         for tick in ticks(x.0, x.1, 6).into_iter().filter(|tick| (x.0..=x.1).contains(tick)) {
             let (at, bottom) = frame.at((tick, y.0));
-            picture.text((at, bottom + 16.0), "label middle", &number(tick));
+            picture.text((at, bottom + 16.0), "label middle", &brief(tick));
         }
         picture.text((WIDTH - RIGHT, HEIGHT - 6.0), "label end", self.axis);
         picture.line(frame.at((x.0, y.0)), frame.at((x.1, y.0)), "axis");

@@ -2,7 +2,7 @@
 
 use svg::node::element::Rectangle;
 
-use super::{Picture, WIDTH, hint, number, short, ticks};
+use super::{Picture, WIDTH, brief, hint, number, short, ticks};
 use crate::measure::Histogram;
 
 const HEIGHT: f64 = 220.0;
@@ -55,7 +55,7 @@ impl Bars<'_> {
         let y = |count: f64| HEIGHT - BOTTOM - count / top * (HEIGHT - BOTTOM - TOP);
         for tick in &ticks {
             picture.line((LEFT, y(*tick)), (WIDTH - 8.0, y(*tick)), "rule");
-            picture.text((LEFT - 8.0, y(*tick) + 4.0), "label end", &number(*tick));
+            picture.text((LEFT - 8.0, y(*tick) + 4.0), "label end", &brief(*tick));
         }
         let width = ((WIDTH - 8.0 - LEFT) / bars as f64).min(WIDEST);
         for bar in 0..bars {

@@ -124,6 +124,15 @@ pub fn number(value: f64) -> String {
     out + rest
 }
 
+/// A number at an axis, where there is little room.
+fn brief(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1e6 => number(value / 1e6) + " M",
+        size if size >= 1e4 => number(value / 1e3) + " k",
+        _ => number(value),
+    }
+}
+
 /// Round numbers from 0 or `least` to at least `most`, about `count` of them.
 fn ticks(least: f64, most: f64, count: usize) -> Vec<f64> {
     let span = if most > least { most - least } else { 1.0 };
@@ -154,6 +163,12 @@ mod tests {
         for (value, text) in pairs {
             assert_eq!(number(value), text);
         }
+    }
+
+    #[test]
+    fn numbers_at_axes_are_brief() {
+        let values = [0.0, 7_500.0, 20_000.0, 60_000_000.0, -1_500_000.0];
+        assert_eq!(values.map(brief), ["0", "7500", "20 k", "60 M", "-1.50 M"]);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) fn paper(paper: Paper, options: &Options, output: Option<&Path>) -> (
         let quick = if options.quick { " --quick" } else { "" };
         let name = paper.name().to_lowercase();
         let command = format!("partisan-sim paper {name}{quick} --seeds {}", options.seeds);
-        let title = format!("The experiments of {}", paper.name());
+        let title = format!("{}: the experiments", paper.name());
         if let Err(error) = fs::write(path, findings.html(&title, &command)) {
             eprintln!("cannot write the page: {error}");
             return (1, object);
