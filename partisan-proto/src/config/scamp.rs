@@ -46,8 +46,10 @@ pub struct ScampConfig {
     /// period before. Zero: for ever. Default zero.
     #[serde(with = "duration_text")]
     pub lease: Duration,
-    /// Over how many random members a contact passes a new subscription on before it is run, so that
-    /// one contact for all is as good as a random one (the paper's indirection). Default 0: off.
+    /// Over how many random members a contact passes a new subscription on before it is run (the
+    /// paper's indirection). Without it a cluster that is joined through one contact for all has
+    /// views several times as large as it needs; with it they are somewhat smaller where contacts
+    /// are random. Default 3.
     pub indirection: u16,
     /// The most members of the view; a subscription beyond them is passed on. Default 1,000.
     pub max_view: usize,
@@ -61,7 +63,7 @@ impl Default for ScampConfig {
             window: 10,
             dead_after: Duration::from_secs(75),
             lease: Duration::ZERO,
-            indirection: 0,
+            indirection: 3,
             max_view: 1_000,
         }
     }

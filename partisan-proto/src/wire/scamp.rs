@@ -21,6 +21,9 @@ pub enum ScampMessage {
         node: Introduction,
         /// How many more random members it is passed on over before it is run.
         hops: u16,
+        /// Whether it takes the place of one whose lease runs out: no extra copies then, or views
+        /// would grow with every lease.
+        renewed: bool,
     },
     /// The contact has taken the sender's subscription.
     Subscribed,

@@ -1,5 +1,7 @@
 //! The messages of the client-server manager.
 
+use alloc::boxed::Box;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Bounded, Entry, MAX_DELTA, MAX_SUMMARY};
@@ -22,14 +24,14 @@ use crate::id::NodeId;
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum StarMessage {
     /// A client introduces itself to a server, and tells what it knows of servers.
-    Attach(StarPiece),
+    Attach(Box<StarPiece>),
     /// A server tells a client of servers: all of them in answer to [`StarMessage::Attach`], later
     /// what changes.
-    Servers(StarPiece),
+    Servers(Box<StarPiece>),
     /// A client tells another, which it refuses, of the servers to join instead.
-    Refer(StarPiece),
+    Refer(Box<StarPiece>),
     /// A client tells a server what it knows first: that it leaves, that it removes somebody.
-    News(StarPiece),
+    News(Box<StarPiece>),
     /// A server tells another which clients came to it, or went from it.
     Clients {
         /// Which.

@@ -161,22 +161,22 @@ impl Star {
         cx: &mut Context<'_>,
         peer: NodeId,
         entries: impl Iterator<Item = Entry>,
-        message: fn(StarPiece) -> StarMessage,
+        message: fn(Box<StarPiece>) -> StarMessage,
     ) {
         let mut pieces = pieces(entries).into_iter().map(|delta| delta.entries).peekable();
         if pieces.peek().is_none() {
-            let piece = StarPiece { last: true, ..StarPiece::default() };
+            let piece = Box::new(StarPiece { last: true, ..StarPiece::default() });
             cx.send(peer, ControlMessage::Star(message(piece)));
         }
         while let Some(entries) = pieces.next() {
-            let piece = StarPiece { entries, last: pieces.peek().is_none() };
+            let piece = Box::new(StarPiece { entries, last: pieces.peek().is_none() });
             cx.send(peer, ControlMessage::Star(message(piece)));
         }
     }
 
     /// Tells peers that are not told by the full strategy what is known of some nodes.
     fn tell(&self, cx: &mut Context<'_>, nodes: &[NodeId]) {
-        let (role, message): (_, fn(StarPiece) -> StarMessage) = match self.role {
+        let (role, message): (_, fn(Box<StarPiece>) -> StarMessage) = match self.role {
             Role::Server => (Role::Client, StarMessage::Servers),
             Role::Client | Role::Other => (Role::Server, StarMessage::News),
         };

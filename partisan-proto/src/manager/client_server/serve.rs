@@ -32,7 +32,7 @@ impl Star {
             // What it knows wrongly is corrected even if it is not taken in.
             let correction = StarPiece { entries: Bounded::from_first(gone), last: false };
             if !correction.entries.is_empty() {
-                cx.send(from, ControlMessage::Star(StarMessage::Servers(correction)));
+                cx.send(from, ControlMessage::Star(StarMessage::Servers(Box::new(correction))));
             }
             return;
         }

@@ -288,7 +288,8 @@ impl Pluggable {
         if let Some(contact) = contact {
             self.joining.reached(contact, instance.node);
         }
-        let joining = contact.is_some();
+        // A join whose contact dialled first was told of that before this.
+        let joining = self.joining.is_through(instance.node);
         if self.strategy.is_neighbor(instance.node) {
             cx.neighbor_up(instance);
         }

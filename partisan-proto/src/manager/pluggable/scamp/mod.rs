@@ -339,7 +339,7 @@ impl Strategy for Scamp {
             return out.push(Outcome::Release { node, reason: CloseReason::NotWanted });
         }
         if joining || again {
-            self.subscribe(cx, node);
+            self.subscribe(cx, node, false);
         }
     }
 
@@ -350,7 +350,7 @@ impl Strategy for Scamp {
         let peer =
             Introduction { incarnation: session.instance.incarnation, spec: session.spec.clone() };
         if self.hold(cx, out, &peer) {
-            self.subscribe(cx, node);
+            self.subscribe(cx, node, false);
         } else {
             out.push(Outcome::Unwanted { node });
         }
@@ -380,8 +380,8 @@ impl Strategy for Scamp {
         }
         match message {
             ScampMessage::Holds(holds) => self.on_holds(cx, out, from.node, holds),
-            ScampMessage::Subscribe { node, hops } => {
-                self.on_subscribe(cx, out, from.node, node, hops);
+            ScampMessage::Subscribe { node, hops, renewed } => {
+                self.on_subscribe(cx, out, from.node, node, (hops, renewed));
             }
             ScampMessage::Subscribed => self.on_subscribed(out, from.node),
             ScampMessage::Forward { node, hops } => self.on_forward(cx, out, node, hops),

@@ -72,7 +72,7 @@ impl Scamp {
             };
             if !others.is_empty() {
                 let contact = others[self.random.below(others.len())];
-                self.subscribe(cx, contact);
+                self.subscribe(cx, contact, !isolated);
             }
         }
     }

@@ -13,10 +13,10 @@ const GRACE: u16 = 16;
 
 impl Scamp {
     /// Asks a connected peer to run this node's subscription.
-    pub(super) fn subscribe(&mut self, cx: &mut Context<'_>, contact: NodeId) {
+    pub(super) fn subscribe(&mut self, cx: &mut Context<'_>, contact: NodeId, renewed: bool) {
         self.subscribed = cx.now;
         let (node, hops) = (self.own(), self.config.indirection);
-        Self::send(cx, contact, ScampMessage::Subscribe { node, hops });
+        Self::send(cx, contact, ScampMessage::Subscribe { node, hops, renewed });
     }
 
     pub(super) fn on_subscribed(&mut self, out: &mut Outcomes, from: NodeId) {
@@ -33,7 +33,7 @@ impl Scamp {
         out: &mut Outcomes,
         from: NodeId,
         node: Introduction,
-        hops: u16,
+        (hops, renewed): (u16, bool),
     ) {
         let subscriber = node.spec.id();
         if from == subscriber {
@@ -50,14 +50,15 @@ impl Scamp {
             && !others.is_empty()
         {
             let next = others[self.random.below(others.len())];
-            return Self::send(cx, next, ScampMessage::Subscribe { node, hops });
+            return Self::send(cx, next, ScampMessage::Subscribe { node, hops, renewed });
         }
         if others.is_empty() {
             self.hold(cx, out, &node);
             return;
         }
+        let copies = if renewed { 0 } else { self.config.copies };
         let extra: Vec<NodeId> =
-            (0..self.config.copies).map(|_| others[self.random.below(others.len())]).collect();
+            (0..copies).map(|_| others[self.random.below(others.len())]).collect();
         for other in others.into_iter().chain(extra) {
             let node = node.clone();
             Self::send(cx, other, ScampMessage::Forward { node, hops: 0 });
