@@ -20,7 +20,7 @@ use partisan_proto::{
     Address, CloseReason, ConnectionId, Duration, Event, Host, Instant, OpenError,
 };
 
-use self::link::{Dial, End, EndState, Link, Parcels, Way};
+use self::link::{Dial, End, EndState, Link, Parcels, Rare, Way};
 use self::obstacles::Obstacles;
 use crate::draw::{Label, draw};
 use crate::latency::Latency;
@@ -182,12 +182,12 @@ impl Network {
         let dialler = End { node: node as u32, id, state: EndState::Dialling };
         let nobody = End { node: u32::MAX, id: ConnectionId::accepted(0), state: EndState::Closed };
         let dial = Dial { addresses, timeout, attempt: 0, began: now };
-        let link = self.insert(key, [dialler, nobody], Box::new(dial));
+        let link = self.insert(key, [dialler, nobody], dial);
         self.remember(node, id, link.place);
         self.try_address(now, link, queue);
     }
 
-    fn insert(&mut self, key: u64, ends: [End; 2], dial: Box<Dial>) -> LinkRef {
+    fn insert(&mut self, key: u64, ends: [End; 2], dial: Dial) -> LinkRef {
         let place = self.free.pop();
         let generation = place.map_or(0, |place| self.links[place as usize].generation + 1);
         let link = Link {
@@ -196,7 +196,7 @@ impl Network {
             packets: 0,
             ends,
             ways: [Way::default(), Way::default()],
-            dial: Some(dial),
+            rare: Some(Box::new(Rare::of(dial))),
         };
         let place = match place {
             Some(place) => {
@@ -218,6 +218,10 @@ impl Network {
 
     fn remember(&mut self, node: usize, id: ConnectionId, place: u32) {
         let links = &mut self.stations[node].links;
+        if links.len() == links.capacity() {
+            // Doubling would be a good part of a quiet node.
+            links.reserve_exact(4);
+        }
         let at = links.partition_point(|(other, _)| *other < id);
         links.insert(at, (id, place));
     }
@@ -249,10 +253,7 @@ impl Network {
         end.state = EndState::Closed;
         let (node, id) = (end.node as usize, end.id);
         if found.is_over() {
-            for way in &mut found.ways {
-                way.held = None;
-            }
-            found.dial = None;
+            found.rare = None;
             self.free.push(link.place);
         }
         let links = &mut self.stations[node].links;
@@ -273,7 +274,7 @@ impl Network {
             return;
         };
         let from = found.end(Side::Dialler).node;
-        let Some(dial) = found.dial.as_mut() else {
+        let Some(dial) = found.dial_mut() else {
             return;
         };
         dial.began = now;
@@ -303,7 +304,7 @@ impl Network {
     ) -> Option<(usize, Event)> {
         let found = self.link(link)?;
         let from = found.end(Side::Dialler).node;
-        let dial = found.dial.as_ref()?;
+        let dial = found.dial()?;
         let (began, timeout) = (dial.began, dial.timeout);
         let address = dial.addresses.get(dial.attempt)?.clone();
         let (to, listens) = self.resolve(&address)?;
@@ -340,7 +341,7 @@ impl Network {
         }
         end.state = EndState::Open;
         let (node, connection) = (end.node as usize, end.id);
-        self.links[link.place as usize].dial = None;
+        self.links[link.place as usize].end_dial();
         Some((node, Event::Opened { connection }))
     }
 
@@ -352,7 +353,7 @@ impl Network {
         queue: &mut Queue<Happening>,
     ) -> Option<(usize, Event)> {
         let found = self.link(link)?;
-        let dial = found.dial.as_mut()?;
+        let dial = found.dial_mut()?;
         dial.attempt += 1;
         if dial.attempt < dial.addresses.len() {
             self.try_address(now, link, queue);
