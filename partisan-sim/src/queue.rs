@@ -82,6 +82,13 @@ impl<T> Queue<T> {
         self.len == 0
     }
 
+    /// Some of the events that come out next, up to `most`, as far as their order is known by now;
+    /// others may still come before them.
+    pub fn upcoming(&self, most: usize) -> impl Iterator<Item = &T> {
+        let keys = self.current.iter().rev().take(most);
+        keys.filter_map(|key| self.slots[key.slot as usize].item.as_ref())
+    }
+
     /// Adds an event; one for the past comes out next.
     pub fn push(&mut self, at: Instant, item: T) {
         let key = self.store(at.as_nanos(), item);

@@ -365,6 +365,22 @@ impl Network {
         Some((node, Event::OpenFailed { connection, error }))
     }
 
+    /// The number of the node that will most likely experience this; `u32::MAX` where there is none.
+    #[must_use]
+    pub fn concerned(&self, signal: &Signal) -> u32 {
+        let (link, side) = match signal {
+            Signal::Arrive { link, from, .. }
+            | Signal::Notice { link, from, .. }
+            | Signal::Release(link, from) => (link, from.other()),
+            Signal::Knock(link) => (link, Side::Listener),
+            Signal::Answer(link) | Signal::NextAddress(link, _) => (link, Side::Dialler),
+            Signal::GiveUp(link, side)
+            | Signal::Congested(link, side)
+            | Signal::Drained(link, side) => (link, *side),
+        };
+        self.links[link.place as usize].end(side).node
+    }
+
     /// Does what is due; says what the node concerned experiences, if any.
     pub fn signal(
         &mut self,
