@@ -16,6 +16,9 @@ const MOST: usize = 1_000_000;
 /// Clusters of up to so many nodes encode their frames unless told otherwise.
 const SMALL: usize = 200;
 
+/// Clusters of more than so many nodes ask for huge pages.
+const LARGE: usize = 1_000;
+
 /// Simulates Partisan clusters: deterministic, with faults from a seed.
 ///
 /// Exit codes: 0 all is well, 10 something happened that never must, 11 something did not happen
@@ -98,6 +101,20 @@ pub(crate) enum Command {
         #[arg(long = "for", default_value = "60s", value_parser = span)]
         span: Duration,
     },
+}
+
+impl Command {
+    /// Whether so many nodes are asked for that it matters how their memory is had.
+    pub(crate) fn is_large(&self) -> bool {
+        match self {
+            Self::Run { cluster, .. }
+            | Self::Sweep { cluster, .. }
+            | Self::Replay { cluster, .. } => {
+                cluster.nodes.as_ref().is_some_and(|sizes| sizes.end > LARGE)
+            }
+            Self::Bench { .. } => true,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

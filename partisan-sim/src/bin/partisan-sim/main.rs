@@ -23,6 +23,9 @@ use arguments::{Arguments, Cluster, Command, Manager, Shape};
 
 fn main() -> ExitCode {
     let Arguments { command, json } = Arguments::parse();
+    if command.is_large() {
+        memory::ask_for_huge_pages();
+    }
     let (code, object) = match command {
         Command::Run { seed, cluster } => run(seed, &cluster),
         Command::Sweep { seeds, cluster, jobs, twice } => sweep(seeds, &cluster, jobs, twice),
