@@ -129,6 +129,7 @@ impl<T> Queue<T> {
         let filled = Slot { at, order, next: NIL, item: Some(item) };
         let slot = match self.free {
             NIL => {
+                reserve_some(&mut self.slots);
                 self.slots.push(filled);
                 (self.slots.len() - 1) as u32
             }
@@ -209,6 +210,14 @@ impl<T> Queue<T> {
             mask = !0;
         }
         None
+    }
+}
+
+/// Makes room for a quarter more when there is none: doubling would be a good part of the memory of
+/// a large cluster.
+pub(crate) fn reserve_some<T>(items: &mut Vec<T>) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(items.len() / 4 + 16);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::check::{Checker, Violation, ViolationKind};
 use crate::fault::Fault;
 use crate::network::{Network, NetworkOptions, Signal};
 use crate::node_host::{ManagerMaker, NodeHost};
-use crate::queue::Queue;
+use crate::queue::{Queue, reserve_some};
 use crate::trace::Trace;
 use crate::workload::Work;
 
@@ -161,6 +161,7 @@ impl World {
         let number = self.network.add_station();
         let name = NodeName::new(&format!("n{number}@sim")).expect("a short plain name is good");
         self.numbers.insert(name.id(), number as u32);
+        reserve_some(&mut self.hosts);
         self.hosts.push(NodeHost::new(name, config, manager));
         self.start(number, false);
         number

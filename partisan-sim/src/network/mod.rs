@@ -24,7 +24,7 @@ use self::link::{Dial, End, EndState, Link, Parcels, Rare, Way};
 use self::obstacles::Obstacles;
 use crate::draw::{Label, draw};
 use crate::latency::Latency;
-use crate::queue::Queue;
+use crate::queue::{Queue, reserve_some};
 use crate::rules::Rules;
 use crate::world::Happening;
 
@@ -109,6 +109,7 @@ impl Network {
 
     /// A place for one more node, not started yet.
     pub fn add_station(&mut self) -> usize {
+        reserve_some(&mut self.stations);
         self.stations.push(Station {
             alive: false,
             births: 0,
@@ -204,6 +205,7 @@ impl Network {
                 place
             }
             None => {
+                reserve_some(&mut self.links);
                 self.links.push(link);
                 (self.links.len() - 1) as u32
             }
