@@ -17,7 +17,7 @@ const MOST: usize = 1_000_000;
 const SMALL: usize = 200;
 
 /// Clusters of more than so many nodes ask for huge pages.
-const LARGE: usize = 1_000;
+pub(crate) const LARGE: usize = 1_000;
 
 /// Simulates Partisan clusters: deterministic, with faults from a seed.
 ///
@@ -85,16 +85,16 @@ pub(crate) enum Command {
     },
     /// Measure events a second and bytes a node at several sizes.
     Bench {
-        /// What the nodes do.
-        #[arg(long, default_value = "mesh")]
-        shape: Shape,
-        /// The sizes; by default 10,30,100,300 for `mesh` and 1000,10000,100000 for `sparse`.
+        /// What the nodes do; by default what suits the manager.
+        #[arg(long)]
+        shape: Option<Shape>,
+        /// The sizes; by default 10,30,100,300 for `mesh` and 1000,10000,100000 for the others.
         #[arg(long, value_delimiter = ',')]
         sizes: Vec<usize>,
         /// The seed.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// The manager, for `mesh`.
+        /// The manager, for `mesh` and `view`.
         #[arg(long, default_value = "pluggable")]
         manager: Manager,
         /// How long, in simulated time.
@@ -152,6 +152,8 @@ pub(crate) struct Cluster {
 pub(crate) enum Shape {
     /// A cluster forms and rests.
     Mesh,
+    /// As `mesh`, at the sizes of partial views.
+    View,
     /// Each node has five fixed random peers and sends one small message a second.
     Sparse,
 }
@@ -160,7 +162,7 @@ impl Shape {
     pub(crate) const fn sizes(self) -> &'static [usize] {
         match self {
             Self::Mesh => &[10, 30, 100, 300],
-            Self::Sparse => &[1_000, 10_000, 100_000],
+            Self::View | Self::Sparse => &[1_000, 10_000, 100_000],
         }
     }
 }
@@ -172,6 +174,11 @@ pub(crate) enum Manager {
 }
 
 impl Manager {
+    /// At what sizes it is measured.
+    pub(crate) const fn shape(self) -> Shape {
+        if matches!(self, Self::Pluggable) { Shape::Mesh } else { Shape::View }
+    }
+
     pub(crate) fn config(self) -> ManagerConfig {
         match self {
             Self::Pluggable => ManagerConfig::default(),
