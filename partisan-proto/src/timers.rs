@@ -41,8 +41,9 @@ const _: () = assert!(size_of::<(Instant, Timer)>() <= 32);
 /// would be half of a quiet node's timers.
 const FEW: usize = 32;
 
-/// Room that is not given back: it will soon be used again.
-const ROOM: usize = 8;
+/// Room is made for so many more at a time while they are few, and not given back: doubling would be
+/// half of a quiet node's timers.
+const ROOM: usize = 4;
 
 /// The timers that are set, in the order of (deadline, order of setting).
 #[derive(Clone, Debug, Default)]
@@ -71,6 +72,9 @@ impl Timers {
             true => self.queue.len(),
             false => self.queue.partition_point(|(due, _)| *due <= at),
         };
+        if self.queue.len() == self.queue.capacity() && self.index.is_none() {
+            self.queue.reserve_exact(ROOM);
+        }
         self.queue.insert(place, (at, timer));
         if let Some(index) = &mut self.index {
             index.insert(timer, at);
@@ -99,7 +103,8 @@ impl Timers {
                 self.index = None;
             }
         }
-        if self.queue.capacity() > 2 * (self.queue.len() + ROOM) {
+        let (few, room) = (self.index.is_none(), self.queue.capacity() - self.queue.len());
+        if few && room > 2 * ROOM {
             self.queue.shrink_to(self.queue.len() + ROOM);
         }
     }

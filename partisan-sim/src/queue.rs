@@ -82,6 +82,13 @@ impl<T> Queue<T> {
         self.len == 0
     }
 
+    /// Some of the events that come out next, up to `most`, as far as their order is known by now;
+    /// others may still come before them.
+    pub fn upcoming(&self, most: usize) -> impl Iterator<Item = &T> {
+        let keys = self.current.iter().rev().take(most);
+        keys.filter_map(|key| self.slots[key.slot as usize].item.as_ref())
+    }
+
     /// Adds an event; one for the past comes out next.
     pub fn push(&mut self, at: Instant, item: T) {
         let key = self.store(at.as_nanos(), item);
@@ -122,6 +129,7 @@ impl<T> Queue<T> {
         let filled = Slot { at, order, next: NIL, item: Some(item) };
         let slot = match self.free {
             NIL => {
+                reserve_some(&mut self.slots);
                 self.slots.push(filled);
                 (self.slots.len() - 1) as u32
             }
@@ -202,6 +210,14 @@ impl<T> Queue<T> {
             mask = !0;
         }
         None
+    }
+}
+
+/// Makes room for a quarter more when there is none: doubling would be a good part of the memory of
+/// a large cluster.
+pub(crate) fn reserve_some<T>(items: &mut Vec<T>) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(items.len() / 4 + 16);
     }
 }
 

@@ -103,6 +103,9 @@ pub struct Report {
     pub simulated: Duration,
     /// Real time, in seconds.
     pub wall_seconds: f64,
+    /// Real seconds until every node had a neighbour, looked at each simulated second; `None` when
+    /// that never was.
+    pub formed_seconds: Option<f64>,
     /// The most memory in use, where it is counted.
     pub peak_bytes: usize,
     /// Memory in use at the end of the first part, by node, where it is counted.
@@ -182,8 +185,8 @@ impl Scenario {
         self.run_watched(&mut |_| {})
     }
 
-    /// As [`Scenario::run`], telling `progress` the simulated time now and then.
-    pub fn run_watched(&self, progress: &mut dyn FnMut(Instant)) -> Report {
+    /// As [`Scenario::run`], showing `progress` the world now and then.
+    pub fn run_watched(&self, progress: &mut dyn FnMut(&World)) -> Report {
         let began = time::Instant::now();
         let mut report = Report::default();
         let mut trace = None;
@@ -193,7 +196,8 @@ impl Scenario {
                 (memory.in_use)()
             });
             let mut world = self.world();
-            self.first_part(&mut world, progress);
+            let formed = || report.formed_seconds = Some(began.elapsed().as_secs_f64());
+            self.first_part(&mut world, progress, formed);
             if let Some(memory) = self.memory {
                 let used = (memory.in_use)().saturating_sub(before);
                 report.bytes_per_node = used / self.nodes.max(1);
@@ -268,14 +272,28 @@ impl Scenario {
         world
     }
 
-    /// Bootstrap, work and faults; stops at the first violation.
-    fn first_part(&self, world: &mut World, progress: &mut dyn FnMut(Instant)) {
+    /// Bootstrap, work and faults; stops at the first violation. Says when the cluster has formed.
+    fn first_part(
+        &self,
+        world: &mut World,
+        progress: &mut dyn FnMut(&World),
+        formed: impl FnOnce(),
+    ) {
         let end = Instant::ZERO + self.span;
-        let mut count = 0_u32;
+        let (mut count, mut formed, mut look) = (0_u32, Some(formed), Instant::ZERO);
         while world.violations().is_empty() && world.advance(end) {
             count = count.wrapping_add(1);
             if count.is_multiple_of(100_000) {
-                progress(world.now());
+                progress(world);
+            }
+            if world.now() >= look {
+                look = world.now() + Duration::from_secs(1);
+                if formed.is_some()
+                    && has_formed(world)
+                    && let Some(formed) = formed.take()
+                {
+                    formed();
+                }
             }
         }
     }
@@ -297,5 +315,24 @@ impl Scenario {
             list("faults", &self.without_faults),
             list("work", &self.without_work),
         )
+    }
+}
+
+/// Whether every live node has a neighbour.
+fn has_formed(world: &World) -> bool {
+    let hosts = || world.live().filter_map(|number| world.hosts()[number].node());
+    hosts().nth(1).is_some() && hosts().all(|node| !node.neighbors().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_has_formed_when_nobody_is_alone() {
+        let run = |nodes| Scenario { nodes, load: Load::None, ..Scenario::default() }.run();
+        let five = run(5);
+        assert!(five.formed_seconds.is_some_and(|seconds| seconds < five.wall_seconds));
+        assert_eq!(run(1).formed_seconds, None);
     }
 }

@@ -51,16 +51,18 @@ use crate::timers::Timer;
 use crate::wire::{ControlMessage, Frame};
 
 /// All connections of a node.
+// In this order in memory: each frame needs the table alone.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Connections {
-    random: Random,
-    nonces: Nonces,
-    /// How many connections this node asked for so far.
-    dialled: u64,
     table: Table,
+    peers: BTreeMap<NodeId, Box<Peer>>,
     /// The accepted connections whose handshake is not over.
     pending: BTreeSet<ConnectionId>,
-    peers: BTreeMap<NodeId, Box<Peer>>,
+    random: Random,
+    /// How many connections this node asked for so far.
+    dialled: u64,
+    nonces: Nonces,
     contacts: BTreeMap<ContactId, ContactDial>,
     counters: Counters,
 }

@@ -12,6 +12,11 @@ use core::ops::Index;
 use crate::error::CommandError;
 use crate::id::{ChannelId, ConnectionId, Epoch, Instance, NodeId};
 
+/// Up to so many peers, room is made for a few more at a time: in a partial view, doubling would be
+/// half of the memory.
+const FEW: usize = 32;
+const ROOM: usize = 2;
+
 /// The lanes to every peer. Cloning copies one pointer a peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routes {
@@ -202,7 +207,12 @@ impl Routes {
         self.version += 1;
         match self.place(node) {
             Ok(place) => self.peers[place].1 = route,
-            Err(place) => self.peers.insert(place, (node, route)),
+            Err(place) => {
+                if self.peers.len() == self.peers.capacity() && self.peers.len() < FEW {
+                    self.peers.reserve_exact(ROOM);
+                }
+                self.peers.insert(place, (node, route));
+            }
         }
     }
 

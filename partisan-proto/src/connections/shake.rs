@@ -209,7 +209,7 @@ impl Connections {
         first: &Hello,
         second: &Hello,
         confirm: Confirm,
-    ) -> Result<Option<(Option<Proof>, Arc<NodeSpec>)>, Stop> {
+    ) -> Result<Option<Knocking>, Stop> {
         let secret = cx.config.secret.as_ref();
         check_proof(proof(secret, Role::Connector, first, second), confirm.proof)?;
         let slot = slot_of(cx.config, first)?;
@@ -474,6 +474,9 @@ impl Opening {
         Self { channel, lane: 0, epoch: Epoch(0), expected: None }
     }
 }
+
+/// What is kept while the manager judges a knock: our proof, and the peer's spec.
+type Knocking = (Option<Proof>, Arc<NodeSpec>);
 
 /// Why a handshake goes no further.
 enum Stop {

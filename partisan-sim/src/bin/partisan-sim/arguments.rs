@@ -21,6 +21,9 @@ const MOST: usize = 1_000_000;
 /// Clusters of up to so many nodes encode their frames unless told otherwise.
 const SMALL: usize = 200;
 
+/// Clusters of more than so many nodes ask for huge pages.
+pub(crate) const LARGE: usize = 1_000;
+
 /// Simulates Partisan clusters: deterministic, with faults from a seed.
 ///
 /// Exit codes: 0 all is well, 10 something happened that never must, 11 something did not happen
@@ -117,22 +120,38 @@ pub(crate) enum Command {
     },
     /// Measure events a second and bytes a node at several sizes.
     Bench {
-        /// What the nodes do.
-        #[arg(long, default_value = "mesh")]
-        shape: Shape,
-        /// The sizes; by default 10,30,100,300 for `mesh` and 1000,10000,100000 for `sparse`.
+        /// What the nodes do; by default what suits the manager.
+        #[arg(long)]
+        shape: Option<Shape>,
+        /// The sizes; by default 10,30,100,300 for `mesh` and 1000,10000,100000 for the others.
         #[arg(long, value_delimiter = ',')]
         sizes: Vec<usize>,
         /// The seed.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// The manager, for `mesh`.
+        /// The manager, for `mesh` and `view`.
         #[arg(long, default_value = "pluggable")]
         manager: Manager,
         /// How long, in simulated time.
         #[arg(long = "for", default_value = "60s", value_parser = span)]
         span: Duration,
     },
+}
+
+impl Command {
+    /// Whether so many nodes are asked for that it matters how their memory is had.
+    pub(crate) fn is_large(&self) -> bool {
+        match self {
+            Self::Run { cluster, .. }
+            | Self::Sweep { cluster, .. }
+            | Self::Replay { cluster, .. }
+            | Self::Report { cluster, .. } => {
+                cluster.nodes.as_ref().is_some_and(|sizes| sizes.end > LARGE)
+            }
+            Self::Paper { quick, .. } => !quick,
+            Self::Bench { .. } => true,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -176,6 +195,8 @@ pub(crate) struct Cluster {
 pub(crate) enum Shape {
     /// A cluster forms and rests.
     Mesh,
+    /// As `mesh`, at the sizes of partial views.
+    View,
     /// Each node has five fixed random peers and sends one small message a second.
     Sparse,
 }
@@ -184,7 +205,7 @@ impl Shape {
     pub(crate) const fn sizes(self) -> &'static [usize] {
         match self {
             Self::Mesh => &[10, 30, 100, 300],
-            Self::Sparse => &[1_000, 10_000, 100_000],
+            Self::View | Self::Sparse => &[1_000, 10_000, 100_000],
         }
     }
 }
@@ -204,6 +225,11 @@ pub(crate) enum Manager {
 }
 
 impl Manager {
+    /// At what sizes it is measured.
+    pub(crate) const fn shape(self) -> Shape {
+        if matches!(self, Self::Pluggable) { Shape::Mesh } else { Shape::View }
+    }
+
     pub(crate) fn config(self) -> ManagerConfig {
         match self {
             Self::Pluggable => ManagerConfig::default(),
