@@ -4,16 +4,12 @@ use partisan_proto::config::{ManagerConfig, PluggableConfig, ScampConfig, Strate
 use partisan_proto::{Config, Duration};
 
 /// A cycle of the papers: a shuffle period.
-pub(super) const CYCLE: Duration = Duration::from_secs(10);
+pub const CYCLE: Duration = Duration::from_secs(10);
 
-/// HyParView with the paper's parameters.
-pub(super) fn hyparview(_active: usize) -> Config {
-    Config::default()
-}
-
-/// SCAMP, version 1 or 2, with so many extra copies of a subscription.
-pub(super) fn scamp(version: u8, copies: usize) -> Config {
-    let scamp = ScampConfig { copies, ..ScampConfig::default() };
+/// SCAMP, version 1 or 2, with so many extra copies of a subscription, and contacts that run subscriptions themselves.
+#[must_use]
+pub fn scamp(version: u8, copies: usize) -> Config {
+    let scamp = ScampConfig { copies, indirection: 0, ..ScampConfig::default() };
     let strategy = match version {
         1 => StrategyConfig::ScampV1(scamp),
         _ => StrategyConfig::ScampV2(scamp),

@@ -1,22 +1,25 @@
 //! HyParView (Leitão, Pereira, Rodrigues: HyParView: a membership protocol for reliable gossip-based
 //! broadcast, DSN 2007): its Table 1 and Figures 2 to 5, and flash crowds, of which it says nothing.
 //!
+//! The experiments are those of the paper and look at any manager that keeps neighbours, a
+//! [`Subject`]; the gates are those of HyParView.
+//!
 //! Active views of 5, passive views of 30, walks of 6 and 3, as there. A cycle is a shuffle period.
 
-use partisan_proto::Duration;
+use partisan_proto::wire::ControlMessage;
+use partisan_proto::{Config, Duration};
 
 use super::findings::{Findings, Gate};
 use super::lab::Lab;
-use super::{Options, config};
 use crate::latency::Latency;
 use crate::measure::{Histogram, Overlay, Shape};
 use crate::picture::{Bars, Chart, Curve};
 use crate::workload::Bootstrap;
 
 /// The active views' size.
-pub(super) const ACTIVE: usize = 5;
+pub const ACTIVE: usize = 5;
 /// Between two joins.
-pub(super) const JOIN_PAUSE: Duration = Duration::from_millis(10);
+pub const JOIN_PAUSE: Duration = Duration::from_millis(10);
 /// Between two messages after a failure: a flood takes less.
 const MESSAGE_PAUSE: Duration = Duration::from_millis(10);
 /// How many messages are sent after a failure.
@@ -60,42 +63,27 @@ impl Gates {
     }
 }
 
-/// Runs all of it.
-pub(super) fn run(options: &Options, findings: &mut Findings, progress: &mut dyn FnMut(&str)) {
-    let (nodes, cycles) = options.scale((10_000, 50), (1_000, 20));
-    for seed in options.seeds() {
-        let mut tell = |what: &str| progress(&format!("seed {seed}: {what}"));
-        tell("one by one");
-        stable(seed, nodes, cycles, findings);
-        tell("flash crowd");
-        flash_crowd(seed, nodes, findings);
-        let mut curves = Vec::new();
-        for (percent, ..) in options.some(&FAILURES, &[1, 4, 7, 8, 9]) {
-            tell(&format!("{percent} % killed"));
-            curves.push(failure(seed, nodes, cycles, *percent, findings));
-        }
-        reliability_chart(curves, findings);
-        let mut curves = Vec::new();
-        for (percent, ..) in HEALINGS {
-            tell(&format!("healing from {percent} %"));
-            curves.push(healing(seed, nodes, cycles, percent, findings));
-        }
-        healing_chart(curves, findings);
-    }
-    findings.note(
-        "Each message after a failure floods the live overlay as it is at its moment, 10 ms after \
-         the one before; failure detection and repair go on in between, and shuffles are dropped.",
-    );
+/// Whose overlay the experiments look at: any manager that keeps neighbours.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The configuration of every node; its active views are to hold [`ACTIVE`] for the gates to
+    /// make sense.
+    pub config: Config,
+    /// How long a cycle is.
+    pub cycle: Duration,
+    /// Which messages are cyclic: none of them travels while a failure is looked at.
+    pub cyclic: fn(&ControlMessage) -> bool,
 }
 
-fn lab(seed: u64, nodes: usize) -> Lab {
-    let cycle = config::CYCLE;
-    Lab::new(seed, nodes, config::hyparview(ACTIVE), Latency::LAN, cycle)
+impl Subject {
+    fn lab(&self, seed: u64, nodes: usize) -> Lab {
+        Lab::new(seed, nodes, self.config.clone(), Latency::LAN, self.cycle)
+    }
 }
 
 /// Table 1 and Figure 5: the overlay of nodes that joined one by one, after so many cycles.
-pub fn stable(seed: u64, nodes: usize, cycles: u32, findings: &mut Findings) {
-    let mut lab = lab(seed, nodes);
+pub fn stable(subject: &Subject, seed: u64, nodes: usize, cycles: u32, findings: &mut Findings) {
+    let mut lab = subject.lab(seed, nodes);
     lab.join(Bootstrap::Contact, JOIN_PAUSE);
     lab.cycles(cycles);
     let shape = lab.shape();
@@ -137,8 +125,8 @@ pub fn stable(seed: u64, nodes: usize, cycles: u32, findings: &mut Findings) {
 }
 
 /// The overlay of nodes that all joined one contact at once, over ten cycles.
-pub fn flash_crowd(seed: u64, nodes: usize, findings: &mut Findings) {
-    let mut lab = lab(seed, nodes);
+pub fn flash_crowd(subject: &Subject, seed: u64, nodes: usize, findings: &mut Findings) {
+    let mut lab = subject.lab(seed, nodes);
     lab.join(Bootstrap::AtOnce, Duration::ZERO);
     let name = &format!("{nodes} nodes join one contact at once");
     let ideal = Shape::of(&Overlay::random(seed, nodes, ACTIVE), seed);
@@ -177,6 +165,7 @@ pub fn flash_crowd(seed: u64, nodes: usize, findings: &mut Findings) {
 /// Figures 2 and 3: messages after this percentage of the nodes died, before any cyclic operation;
 /// one of [`FAILURES`].
 pub fn failure(
+    subject: &Subject,
     seed: u64,
     nodes: usize,
     cycles: u32,
@@ -185,11 +174,16 @@ pub fn failure(
 ) -> Curve {
     let known = FAILURES.iter().find(|failure| failure.0 == percent);
     let (_, paper, least) = known.copied().unwrap_or((percent, "–", 0.0));
-    let mut lab = lab(seed, nodes);
+    let mut lab = subject.lab(seed, nodes);
     lab.join(Bootstrap::Contact, JOIN_PAUSE);
     lab.cycles(cycles);
-    lab.stop_cycles();
+    lab.drop_messages(subject.cyclic);
     lab.kill(percent);
+    findings.note(
+        "Each message after a failure floods the live overlay as it is at its moment, 10 ms after \
+         the one before; failure detection and repair go on in between, and cyclic messages are \
+         dropped.",
+    );
     let mut points = Vec::with_capacity(MESSAGES);
     for message in 0..MESSAGES {
         points.push((message as f64 + 1.0, lab.flood().reliability()));
@@ -215,7 +209,8 @@ pub fn failure(
     Curve { name: format!("{percent} %"), points }
 }
 
-fn reliability_chart(mut curves: Vec<Curve>, findings: &mut Findings) {
+/// The reliability of the first messages after each of several failures.
+pub fn reliability_chart(mut curves: Vec<Curve>, findings: &mut Findings) {
     // The first hundred tell: the rest is a plateau.
     curves.retain(|curve| ["50 %", "70 %", "80 %", "90 %", "95 %"].contains(&curve.name.as_str()));
     curves.iter_mut().for_each(|curve| curve.points.truncate(100));
@@ -227,6 +222,7 @@ fn reliability_chart(mut curves: Vec<Curve>, findings: &mut Findings) {
 /// Figure 4: cycles until 10 broadcasts reach as many as before this percentage of the nodes died;
 /// one of [`HEALINGS`].
 pub fn healing(
+    subject: &Subject,
     seed: u64,
     nodes: usize,
     cycles: u32,
@@ -235,7 +231,7 @@ pub fn healing(
 ) -> Curve {
     let known = HEALINGS.iter().find(|healing| healing.0 == percent);
     let (_, paper, most) = known.copied().unwrap_or((percent, "–", 20.0));
-    let mut lab = lab(seed, nodes);
+    let mut lab = subject.lab(seed, nodes);
     lab.join(Bootstrap::Contact, JOIN_PAUSE);
     lab.cycles(cycles);
     let (before, _) = lab.floods(10);
@@ -260,7 +256,8 @@ pub fn healing(
     Curve { name: format!("{percent} %"), points }
 }
 
-fn healing_chart(curves: Vec<Curve>, findings: &mut Findings) {
+/// The reliability by cycles after each of several failures.
+pub fn healing_chart(curves: Vec<Curve>, findings: &mut Findings) {
     let title = "Reliability by cycles after a failure";
     let chart = Chart { title, axis: "cycles", curves, range: (0.0, 1.0), marks: Vec::new() };
     findings.chart("mean of 10 broadcasts at the end of each cycle (Figure 4)", &chart);

@@ -1,7 +1,5 @@
 //! A cluster to experiment with.
 
-use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use partisan_proto::wire::{ControlMessage, Frame};
@@ -25,7 +23,6 @@ pub(super) struct Lab {
     /// How long a cycle of the papers is.
     pub(super) cycle: Duration,
     stream: Stream,
-    cyclic: Rc<Cell<bool>>,
 }
 
 impl Lab {
@@ -36,7 +33,15 @@ impl Lab {
         latency: Latency,
         cycle: Duration,
     ) -> Self {
-        Self::with_record(seed, nodes, config, latency, cycle, false)
+        let mut world = World::new(WorldOptions {
+            seed,
+            network: NetworkOptions { latency, ..NetworkOptions::default() },
+            wire: Wire::Typed,
+            config: Arc::new(config),
+            record: false,
+        });
+        world.add_nodes(nodes);
+        Self::of(seed, world, cycle)
     }
 
     /// A cluster whose nodes have fixed random peers, and put nobody in the place of one that dies.
@@ -47,27 +52,7 @@ impl Lab {
 
     fn of(seed: u64, world: World, cycle: Duration) -> Self {
         let stream = Stream::new(seed, Label::Story, 1);
-        Self { world, seed, cycle, stream, cyclic: Rc::new(Cell::new(true)) }
-    }
-
-    /// As [`Lab::new`], perhaps keeping what nodes deliver.
-    pub(super) fn with_record(
-        seed: u64,
-        nodes: usize,
-        config: Config,
-        latency: Latency,
-        cycle: Duration,
-        record: bool,
-    ) -> Self {
-        let mut world = World::new(WorldOptions {
-            seed,
-            network: NetworkOptions { latency, ..NetworkOptions::default() },
-            wire: Wire::Typed,
-            config: Arc::new(config),
-            record,
-        });
-        world.add_nodes(nodes);
-        Self::of(seed, world, cycle)
+        Self { world, seed, cycle, stream }
     }
 
     /// Forms the cluster; the joins follow each other after `pause`.
@@ -100,28 +85,12 @@ impl Lab {
         }
     }
 
-    /// From now on no shuffle leaves any node: a cycle without cyclic operations.
-    pub(super) fn stop_cycles(&mut self) {
-        self.cyclic.set(false);
-        let cyclic = self.cyclic.clone();
-        self.world.rule(move |sent| {
-            let shuffle = match sent.frame {
-                Frame::Control(message) => is_shuffle(message),
-                _ => false,
-            };
-            if shuffle && !cyclic.get() { Verdict::Drop } else { Verdict::Pass }
+    /// From now on no message of this kind arrives: no cyclic operations, where it is theirs.
+    pub(super) fn drop_messages(&mut self, kind: fn(&ControlMessage) -> bool) {
+        self.world.rule(move |sent| match sent.frame {
+            Frame::Control(message) if kind(message) => Verdict::Drop,
+            _ => Verdict::Pass,
         });
-    }
-
-    /// Shuffles travel again.
-    pub(super) fn resume_cycles(&mut self) {
-        self.cyclic.set(true);
-    }
-
-    /// A live node, drawn.
-    pub(super) fn anybody(&mut self) -> usize {
-        let live: Vec<_> = self.world.live().collect();
-        live[self.stream.below(live.len())]
     }
 
     /// A flood over the overlay as it is now, from a live node that is drawn.
@@ -147,10 +116,6 @@ impl Lab {
     pub(super) fn shape(&self) -> Shape {
         Shape::of(&Overlay::of(&self.world), self.seed)
     }
-}
-
-fn is_shuffle(_message: &ControlMessage) -> bool {
-    false
 }
 
 #[cfg(test)]

@@ -2,12 +2,11 @@
 //! unstructured overlays, SRDS 2009). The gates are those of an idealised model of it: links chosen
 //! by cost become much cheaper while paths grow a little, and nobody gains or loses a neighbour.
 
-use partisan_proto::Duration;
+use partisan_proto::{Config, Duration};
 
 use super::findings::{Findings, Gate};
 use super::hyparview::{ACTIVE, JOIN_PAUSE};
 use super::lab::Lab;
-use super::{Options, config};
 use crate::latency::Latency;
 use crate::measure::Overlay;
 use crate::picture::{Chart, Coloring, Curve, Layout, overlay};
@@ -16,15 +15,13 @@ use crate::workload::Bootstrap;
 /// How often the overlay is looked at while it is optimised.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Runs all of it.
-pub(super) fn run(options: &Options, findings: &mut Findings, progress: &mut dyn FnMut(&str)) {
-    let (nodes, looks) = options.scale((1_000, 120), (300, 60));
-    for seed in options.seeds() {
-        progress(&format!("seed {seed}: a plane"));
-        plane(seed, nodes, looks, findings);
-        progress(&format!("seed {seed}: three zones"));
-        zones(seed, nodes, looks, findings);
-    }
+/// Two configurations of every node that differ in whether links are optimised.
+#[derive(Clone, Debug)]
+pub struct Subjects {
+    /// Without.
+    pub plain: Config,
+    /// With.
+    pub optimized: Config,
 }
 
 /// The overlay with and without optimisation, from the same joins.
@@ -35,15 +32,14 @@ struct Pair {
 }
 
 impl Pair {
-    fn run(seed: u64, nodes: usize, looks: usize, latency: &Latency) -> Self {
-        let lab = |config| Lab::new(seed, nodes, config, latency.clone(), config::CYCLE);
+    fn run(subjects: &Subjects, seed: u64, nodes: usize, looks: usize, latency: &Latency) -> Self {
+        let lab = |config: &Config| Lab::new(seed, nodes, config.clone(), latency.clone(), LOOK);
         let mut pair = Self {
-            plain: lab(config::hyparview(ACTIVE)),
-            optimized: lab(config::xbot(ACTIVE)),
+            plain: lab(&subjects.plain),
+            optimized: lab(&subjects.optimized),
             costs: [Vec::new(), Vec::new()],
         };
-        for (lab, costs) in
-            [&mut pair.plain, &mut pair.optimized].into_iter().zip(&mut pair.costs)
+        for (lab, costs) in [&mut pair.plain, &mut pair.optimized].into_iter().zip(&mut pair.costs)
         {
             lab.join(Bootstrap::Contact, JOIN_PAUSE * 5);
             for _ in 0..looks {
@@ -77,8 +73,8 @@ impl Pair {
 }
 
 /// Nodes at random on a plane: how much cheaper links become, and what paths pay for it.
-pub fn plane(seed: u64, nodes: usize, looks: usize, findings: &mut Findings) {
-    let pair = Pair::run(seed, nodes, looks, &Latency::PLANE);
+pub fn plane(subjects: &Subjects, seed: u64, nodes: usize, looks: usize, findings: &mut Findings) {
+    let pair = Pair::run(subjects, seed, nodes, looks, &Latency::PLANE);
     let name = &format!("{nodes} nodes on a plane");
     let last = |costs: &[(f64, f64)]| costs.last().map_or(0.0, |point| point.1);
     let saved = 1.0 - last(&pair.costs[1]) / last(&pair.costs[0]);
@@ -99,17 +95,16 @@ pub fn plane(seed: u64, nodes: usize, looks: usize, findings: &mut Findings) {
     let points = (0..nodes).filter_map(|node| Latency::PLANE.position(seed, node)).collect();
     let layout = Layout::fixed(points);
     for (title, lab) in [("Without X-BOT", &pair.plain), ("With X-BOT", &pair.optimized)] {
-        let mut picture =
-            overlay(&Overlay::of(&lab.world), &layout, &Coloring::Degree(ACTIVE));
+        let mut picture = overlay(&Overlay::of(&lab.world), &layout, &Coloring::Degree(ACTIVE));
         picture.title = title.into();
         findings.figure("every node where it stands", picture);
     }
 }
 
 /// Nodes in three zones, 1 ms inside and 80 ms across: how many links stay inside.
-pub fn zones(seed: u64, nodes: usize, looks: usize, findings: &mut Findings) {
+pub fn zones(subjects: &Subjects, seed: u64, nodes: usize, looks: usize, findings: &mut Findings) {
     let latency = Latency::zones();
-    let pair = Pair::run(seed, nodes, looks, &latency);
+    let pair = Pair::run(subjects, seed, nodes, looks, &latency);
     let name = &format!("{nodes} nodes in three zones");
     let inside = |lab: &Lab| {
         let same = |a, b| f64::from(u8::from(latency.region(a) == latency.region(b)));
