@@ -76,10 +76,15 @@ impl Chart<'_> {
         }
         picture.text((WIDTH - RIGHT, HEIGHT - 6.0), "label end", self.axis);
         picture.line(frame.at((x.0, y.0)), frame.at((x.1, y.0)), "axis");
+        let mut named = f64::MIN;
         for (at, what) in &self.marks {
             let (at, top) = frame.at((*at, y.1));
             picture.line((at, top), (at, HEIGHT - BOTTOM), "mark");
-            picture.text((at + 4.0, top + 8.0), "label", what);
+            // Names that would cover each other are left out.
+            if at > named + 70.0 {
+                picture.text((at + 4.0, top + 8.0), "label", what);
+                named = at;
+            }
         }
         for (number, curve) in self.curves.iter().enumerate() {
             picture.add(path(curve, number, &frame));
