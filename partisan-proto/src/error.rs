@@ -15,7 +15,7 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::id::{ChannelName, Incarnation, NodeId};
+use crate::id::{ChannelName, Incarnation, NodeId, NodeName, Tag};
 use crate::spec::Address;
 use crate::wire::DecodeError;
 
@@ -156,6 +156,34 @@ pub enum ConfigError {
     /// The channels told by the spec are not the configured ones.
     #[error("the node's spec tells other channels than the configuration has; build it from them")]
     ForeignChannels,
+    /// Neither a client nor a server, or both.
+    #[error("the node's tags give it no role; give it exactly one of `{server}` and `{client}`")]
+    NoRole {
+        /// The tag of servers.
+        server: Tag,
+        /// The tag of clients.
+        client: Tag,
+    },
+    /// One tag for both roles.
+    #[error("servers and clients have the same tag `{tag}`; choose two")]
+    SameTag {
+        /// The tag.
+        tag: Tag,
+    },
+    /// A configured peer twice.
+    #[error("peer `{name}` is listed twice; remove one")]
+    PeerTwice {
+        /// Its name.
+        name: NodeName,
+    },
+    /// A configured peer that nobody could dial.
+    #[error("peer `{name}` cannot be listed like this: {error}")]
+    BadPeer {
+        /// Its name.
+        name: NodeName,
+        /// What is wrong.
+        error: SpecError,
+    },
     /// Incarnation zero.
     #[error("the incarnation is 0, which stands for none; start at 1 or at the time in ms")]
     NoIncarnation,

@@ -2,7 +2,9 @@
 
 use alloc::sync::Arc;
 use core::borrow::Borrow;
+use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -17,9 +19,13 @@ pub const NAME_LIMIT: usize = 255;
 ///
 /// One to [`NAME_LIMIT`] bytes of UTF-8 without white space or control characters; the wildcards
 /// `_` and `*` are reserved. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
-pub struct NodeName(Arc<str>);
+pub struct NodeName {
+    text: Arc<str>,
+    /// Follows from the text; a handshake asks for it a dozen times.
+    id: NodeId,
+}
 
 /// The name of a channel: a class of traffic with connections of its own.
 ///
@@ -65,13 +71,7 @@ macro_rules! name_type {
             /// [`NameError`] when the text breaks the rules above.
             pub fn new(text: &str) -> Result<Self, NameError> {
                 check_name(text)?;
-                Ok(Self(text.into()))
-            }
-
-            /// The text.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
+                Ok(Self::of(text.into()))
             }
         }
 
@@ -93,25 +93,25 @@ macro_rules! name_type {
 
         impl From<$type> for alloc::string::String {
             fn from(name: $type) -> Self {
-                name.0.as_ref().into()
+                name.as_str().into()
             }
         }
 
         impl Borrow<str> for $type {
             fn borrow(&self) -> &str {
-                &self.0
+                self.as_str()
             }
         }
 
         impl fmt::Debug for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&*self.0, f)
+                fmt::Debug::fmt(self.as_str(), f)
             }
         }
 
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
@@ -120,7 +120,7 @@ macro_rules! name_type {
             fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
                 // A small pool, so that what a fuzzer invents collides meaningfully.
                 let pool = ["a", "b", "c", "d", "default", "membership", "bulk", "ünï"];
-                Ok(Self((*u.choose(&pool)?).into()))
+                Ok(Self::of((*u.choose(&pool)?).into()))
             }
         }
     };
@@ -131,20 +131,78 @@ name_type!(ChannelName);
 name_type!(ClusterName);
 name_type!(Tag);
 
+macro_rules! plain_name {
+    ($type:ident) => {
+        impl $type {
+            const fn of(text: Arc<str>) -> Self {
+                Self(text)
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+plain_name!(ChannelName);
+plain_name!(ClusterName);
+plain_name!(Tag);
+
+// Of a name the text counts alone: its identifier follows from it.
+
+impl PartialEq for NodeName {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.text == other.text
+    }
+}
+
+impl Eq for NodeName {}
+
+impl PartialOrd for NodeName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for NodeName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text.cmp(&other.text)
+    }
+}
+
+impl Hash for NodeName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
 impl NodeName {
-    /// The identifier of the node with this name.
-    #[must_use]
-    pub fn id(&self) -> NodeId {
-        let digest = Sha256::digest(self.0.as_bytes());
+    fn of(text: Arc<str>) -> Self {
+        let digest = Sha256::digest(text.as_bytes());
         let mut first = [0; 8];
         first.copy_from_slice(&digest[..8]);
-        NodeId(u64::from_be_bytes(first))
+        Self { text, id: NodeId(u64::from_be_bytes(first)) }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The identifier of the node with this name.
+    #[must_use]
+    pub const fn id(&self) -> NodeId {
+        self.id
     }
 
     /// What stands behind the `@`, where a name has one: the host, by convention.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
-        self.0.rsplit_once('@').map(|(_, host)| host).filter(|host| !host.is_empty())
+        self.text.rsplit_once('@').map(|(_, host)| host).filter(|host| !host.is_empty())
     }
 }
 

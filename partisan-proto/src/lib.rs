@@ -110,7 +110,7 @@ pub use action::{Action, Answer, Delivery, Outbox};
 pub use change::{Change, ContactId};
 pub use command::{Command, Contact, Send};
 pub use config::{ChannelOptions, Channels, Config};
-pub use connections::{ConnectionInfo, Counters, PeerInfo, PeerRoutes, Routes};
+pub use connections::{ConnectionInfo, Counters, Lanes, PeerInfo, PeerRoutes, Routes};
 pub use context::{Context, Me};
 pub use error::{
     CloseReason, CommandError, ConfigError, JoinError, Misbehaviour, OpenError, Refusal,

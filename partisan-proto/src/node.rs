@@ -16,6 +16,8 @@ use crate::context::{Context, Me};
 use crate::error::{CommandError, ConfigError, Misbehaviour};
 use crate::event::Event;
 use crate::id::{ChannelId, Incarnation, Instance, NodeId, Ticket};
+use crate::manager::client_server::Star;
+use crate::manager::fixed::Fixed;
 use crate::manager::pluggable::Pluggable;
 use crate::manager::{Manager, Member, Views};
 use crate::neighbors::Neighbors;
@@ -50,17 +52,20 @@ pub struct Birth {
 /// A node of a cluster: one value, one mutating method.
 ///
 /// See the [crate's documentation](crate) for how to drive it.
+// In this order in memory: what each event needs comes first and so shares cache lines, which counts
+// where one process has very many nodes.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Node {
     now: Instant,
     config: Arc<Config>,
-    me: Me,
     timers: Timers,
-    routes: Routes,
-    neighbors: Neighbors,
-    questions: QuestionId,
-    pub(crate) connections: Connections,
     manager: Box<dyn Manager>,
+    routes: Routes,
+    pub(crate) connections: Connections,
+    neighbors: Neighbors,
+    me: Me,
+    questions: QuestionId,
     broadcast: Broadcast,
     relay: Relay,
     partitions: Partitions,
@@ -94,6 +99,12 @@ impl Node {
             (None, ManagerConfig::Pluggable(pluggable)) => {
                 Box::new(Pluggable::new(&me, pluggable.clone(), &seed, snapshot)?)
             }
+            (None, ManagerConfig::Static(fixed)) => {
+                Box::new(Fixed::manager(&me, fixed, &seed, snapshot)?)
+            }
+            (None, ManagerConfig::ClientServer(star)) => {
+                Box::new(Star::manager(&me, star, &seed, snapshot)?)
+            }
         };
         let mut node = Self {
             now,
@@ -110,6 +121,7 @@ impl Node {
             partitions: Partitions::default(),
         };
         node.run(out, |parts, cx| parts.manager.start(cx));
+        out.wake_at = node.timers.next();
         Ok(node)
     }
 
@@ -151,7 +163,6 @@ impl Node {
             parts.relay.change(&mut cx, &change);
             parts.partitions.change(&mut cx, &change);
         }
-        out.wake_at = self.timers.next();
     }
 
     /// This node and its present life.
@@ -374,7 +385,11 @@ impl Parts<'_> {
             | Timer::EndGoodbye(_) => {
                 self.connections.fire(cx, timer);
             }
-            Timer::Gossip | Timer::News | Timer::EndJoin(_) | Timer::Custom(_) => {
+            Timer::Gossip
+            | Timer::News
+            | Timer::EndJoin(_)
+            | Timer::Custom(_)
+            | Timer::Strategy => {
                 self.manager.fire(cx, timer);
             }
         }

@@ -140,12 +140,13 @@ pub struct ChannelSpec {
 #[serde(try_from = "UncheckedSpec")]
 pub struct NodeSpec {
     name: NodeName,
-    #[serde(skip)]
-    id: NodeId,
-    addresses: Vec<Address>,
-    channels: Vec<ChannelSpec>,
-    tags: Vec<Tag>,
+    addresses: Box<[Address]>,
+    channels: Box<[ChannelSpec]>,
+    tags: Box<[Tag]>,
 }
+
+// A node of a partial view knows dozens.
+const _: () = assert!(size_of::<NodeSpec>() <= 72);
 
 #[derive(Deserialize)]
 struct UncheckedSpec {
@@ -204,13 +205,14 @@ impl NodeSpec {
         if twice || !within || channels.len() > MAX_CHANNELS {
             return Err(SpecError::BadChannels);
         }
-        Ok(Self { id: name.id(), name, addresses, channels, tags })
+        let (addresses, channels, tags) = (addresses.into(), channels.into(), tags.into());
+        Ok(Self { name, addresses, channels, tags })
     }
 
     /// The node's identifier.
     #[must_use]
     pub const fn id(&self) -> NodeId {
-        self.id
+        self.name.id()
     }
 
     /// The node's name.

@@ -1,5 +1,6 @@
 //! All timers of a node: one ordered queue, one reason each.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use foldhash::fast::FixedState;
@@ -30,57 +31,81 @@ pub enum Timer {
     EndJoin(Ticket),
     /// A timer of a user's own manager.
     Custom(u64),
+    /// The membership strategy's own timer.
+    Strategy,
 }
+
+const _: () = assert!(size_of::<(Instant, Timer)>() <= 32);
 
 /// Up to so many timers are found by looking at each: no slower, and the table is spared, which
 /// would be half of a quiet node's timers.
 const FEW: usize = 32;
 
+/// Room is made for so many more at a time while they are few, and not given back: doubling would be
+/// half of a quiet node's timers.
+const ROOM: usize = 4;
+
 /// The timers that are set, in the order of (deadline, order of setting).
 #[derive(Clone, Debug, Default)]
 pub struct Timers {
-    /// Ascending; the next one is at the front.
-    queue: VecDeque<(Instant, u64, Timer)>,
-    /// Where to find a set timer in `queue`: all of them, or none while they are few. Looked up,
-    /// never iterated.
-    index: HashMap<Timer, (Instant, u64), FixedState>,
-    counter: u64,
+    /// Ascending, those of one deadline in the order of setting; the next one is at the front.
+    queue: VecDeque<(Instant, Timer)>,
+    /// The deadline of each set timer: of all of them, or none while they are few. Looked up, never
+    /// iterated.
+    index: Option<Box<HashMap<Timer, Instant, FixedState>>>,
+    /// Fired last and not set since: whoever sets it again need not search for it first.
+    fired: Option<Timer>,
 }
 
 impl Timers {
     /// Sets `timer` to `at`, moving it when it is set already. At [`Instant::FAR_FUTURE`] it never
     /// fires.
     pub fn set(&mut self, timer: Timer, at: Instant) {
-        self.cancel(timer);
-        self.counter += 1;
-        let key = (at, self.counter);
-        let place = self.queue.partition_point(|(due, order, _)| (*due, *order) < key);
-        self.queue.insert(place, (at, self.counter, timer));
-        if !self.index.is_empty() {
-            self.index.insert(timer, key);
+        if self.fired == Some(timer) {
+            self.fired = None;
+        } else {
+            self.cancel(timer);
+        }
+        // Behind those of the same deadline. Most are set for later than all others.
+        let last = self.queue.back().is_none_or(|(due, _)| *due <= at);
+        let place = match last {
+            true => self.queue.len(),
+            false => self.queue.partition_point(|(due, _)| *due <= at),
+        };
+        if self.queue.len() == self.queue.capacity() && self.index.is_none() {
+            self.queue.reserve_exact(ROOM);
+        }
+        self.queue.insert(place, (at, timer));
+        if let Some(index) = &mut self.index {
+            index.insert(timer, at);
         } else if self.queue.len() > FEW {
-            let all = self.queue.iter().map(|(at, order, timer)| (*timer, (*at, *order)));
-            self.index.extend(all);
+            let all = self.queue.iter().map(|(at, timer)| (*timer, *at));
+            self.index = Some(Box::new(all.collect()));
         }
     }
 
     /// Where a timer is in the queue, if it is set.
     fn place(&self, timer: Timer) -> Option<usize> {
-        if self.index.is_empty() {
-            return self.queue.iter().position(|(_, _, other)| *other == timer);
-        }
-        let key = self.index.get(&timer)?;
-        Some(self.queue.partition_point(|(due, order, _)| (*due, *order) < *key))
+        let Some(index) = &self.index else {
+            return self.queue.iter().position(|(_, other)| *other == timer);
+        };
+        let at = *index.get(&timer)?;
+        let first = self.queue.partition_point(|(due, _)| *due < at);
+        let of_deadline = self.queue.range(first..).position(|(_, other)| *other == timer);
+        of_deadline.map(|place| first + place)
     }
 
-    /// Keeps the index right after a timer has left the queue.
+    /// Keeps the index right after a timer has left the queue, and gives memory back.
     fn unset(&mut self, timer: Timer) {
-        if self.index.is_empty() {
-            return;
+        if let Some(index) = &mut self.index {
+            index.remove(&timer);
+            if self.queue.len() <= FEW / 2 {
+                self.index = None;
+            }
         }
-        self.index.remove(&timer);
-        if self.queue.len() <= FEW / 2 {
-            self.index = HashMap::default();
+        let (few, room) = (self.index.is_none(), self.queue.capacity() - self.queue.len());
+        if few && room > 2 * ROOM {
+            self.queue.shrink_to(self.queue.len() + ROOM);
         }
     }
 
@@ -103,18 +128,19 @@ impl Timers {
     /// The next timer and when it is due.
     #[must_use]
     pub fn next(&self) -> Option<(Instant, Timer)> {
-        self.queue.front().map(|(at, _, timer)| (*at, *timer))
+        self.queue.front().copied()
     }
 
     /// Takes the next timer that is due by `now`.
     pub fn pop_due(&mut self, now: Instant) -> Option<Timer> {
-        let (at, _, timer) = *self.queue.front()?;
+        let (at, timer) = *self.queue.front()?;
         // What is set for the end of time would be set for it again, and again.
         if at > now || at == Instant::FAR_FUTURE {
             return None;
         }
         self.queue.pop_front();
         self.unset(timer);
+        self.fired = Some(timer);
         Some(timer)
     }
 
@@ -132,7 +158,7 @@ impl Timers {
 
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Instant, Timer)> {
-        self.queue.iter().map(|(at, _, timer)| (*at, *timer))
+        self.queue.iter().copied()
     }
 }
 
@@ -229,8 +255,9 @@ mod tests {
                 });
                 prop_assert_eq!(told, next);
                 prop_assert_eq!(timers.len(), naive.len());
-                prop_assert!(timers.index.is_empty() || timers.index.len() == timers.len());
-                prop_assert!(timers.len() <= FEW || !timers.index.is_empty());
+                let indexed = timers.index.as_ref().map(|index| index.len());
+                prop_assert!(indexed.is_none_or(|indexed| indexed == timers.len()));
+                prop_assert!(timers.len() <= FEW || indexed.is_some());
             }
         }
     }

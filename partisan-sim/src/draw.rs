@@ -25,6 +25,12 @@ pub enum Label {
     Bootstrap,
     /// How many nodes there are, where a range is given.
     Size,
+    /// A graph to compare with, or a sample of a graph.
+    Graph,
+    /// Where nodes stand, and how long their links are.
+    Place,
+    /// What befalls a cluster in a named scenario.
+    Story,
 }
 
 /// The choice about `a` and `b` in the run of `seed`.

@@ -95,6 +95,22 @@ pub enum Cure {
 }
 
 impl Fault {
+    /// What kind it is, in a word.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Crash { .. } => "crash",
+            Self::Pause { .. } => "pause",
+            Self::Partition { .. } => "partition",
+            Self::CutConnection { .. } => "cut",
+            Self::RefuseDials { .. } => "refusal",
+            Self::BlackHole { .. } => "black hole",
+            Self::Clog { .. } => "clog",
+            Self::Slow { .. } => "slow link",
+            Self::Cure(_) => "cure",
+        }
+    }
+
     /// Lets it happen.
     pub fn strike(self, world: &mut World) {
         let now = world.now();

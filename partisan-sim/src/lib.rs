@@ -33,7 +33,10 @@
 //! | connections, latency, partitions | [`network`], [`latency`] |
 //! | dropping or rewriting single frames | [`rules`] |
 //! | whole runs with faults, sweeps, shrinking | [`run`], [`fault`], [`workload`], [`shrink`] |
+//! | named scenarios: join shapes, mass failure, churn | [`story`] |
 //! | what is checked | [`check`] |
+//! | what an overlay is like, in numbers | [`measure`] |
+//! | pictures, and the report of a run | [`picture`] |
 //! | a measurement at sizes beyond a full mesh | [`sparse`] |
 
 #![forbid(unsafe_code)]
@@ -42,13 +45,17 @@ pub mod check;
 pub mod draw;
 pub mod fault;
 pub mod latency;
+pub mod measure;
 pub mod network;
 pub mod node_host;
+pub mod paper;
+pub mod picture;
 pub mod queue;
 pub mod rules;
 pub mod run;
 pub mod shrink;
 pub mod sparse;
+pub mod story;
 pub mod trace;
 pub mod workload;
 pub mod world;
@@ -58,4 +65,5 @@ pub use network::{Cut, Death, NetworkOptions};
 pub use rules::{InFlight, Verdict};
 pub use run::{Report, Scenario};
 pub use sparse::Sparse;
+pub use story::Story;
 pub use world::{Restart, Wire, World, WorldOptions};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use partisan_proto::{
     Address, Answer, CommandError, Config, Delivery, Event, Incarnation, Instant, Manager, Node,
-    NodeName, Notification, Ticket,
+    NodeName, Notification, Tag, Ticket,
 };
 
 /// Makes the manager of a node anew at each of its starts.
@@ -26,20 +26,31 @@ pub struct Observed {
 }
 
 /// A node with what surrounds it.
+///
+/// What each event needs stands here, the rest behind a pointer: with many nodes the time goes
+/// where the memory is far away, and so two hosts share a cache line.
 pub struct NodeHost {
     pub(crate) node: Option<Box<Node>>,
+    /// When it is called next; `FAR_FUTURE` when it is not.
+    pub(crate) wake: Instant,
+    pub(crate) wake_generation: u32,
+    pub(crate) paused: bool,
+    pub(crate) rest: Box<Rest>,
+}
+
+const _: () = assert!(size_of::<NodeHost>() <= 32);
+
+/// What surrounds a node and is seldom looked at.
+pub(crate) struct Rest {
     pub(crate) name: NodeName,
     pub(crate) config: Arc<Config>,
     pub(crate) manager: Option<ManagerMaker>,
+    pub(crate) tags: Vec<Tag>,
     pub(crate) births: u32,
     /// The newest incarnation it is known to have had.
     pub(crate) incarnation: Incarnation,
     /// The last bytes that it asked to store.
     pub(crate) disk: Option<Bytes>,
-    /// When it is called next; `FAR_FUTURE` when it is not.
-    pub(crate) wake: Instant,
-    pub(crate) wake_generation: u32,
-    pub(crate) paused: bool,
     pub(crate) backlog: VecDeque<Event>,
     pub(crate) observed: Observed,
     /// Whom it was told to join.
@@ -48,20 +59,24 @@ pub struct NodeHost {
 
 impl NodeHost {
     pub(crate) fn new(name: NodeName, config: Arc<Config>, manager: Option<ManagerMaker>) -> Self {
-        Self {
-            node: None,
+        let rest = Rest {
             name,
             config,
             manager,
+            tags: Vec::new(),
             births: 0,
             incarnation: Incarnation::NONE,
             disk: None,
-            wake: Instant::FAR_FUTURE,
-            wake_generation: 0,
-            paused: false,
             backlog: VecDeque::new(),
             observed: Observed::default(),
             contacts: BTreeSet::new(),
+        };
+        Self {
+            node: None,
+            wake: Instant::FAR_FUTURE,
+            wake_generation: 0,
+            paused: false,
+            rest: Box::new(rest),
         }
     }
 
@@ -74,13 +89,13 @@ impl NodeHost {
     /// Its name.
     #[must_use]
     pub const fn name(&self) -> &NodeName {
-        &self.name
+        &self.rest.name
     }
 
     /// How often it was started.
     #[must_use]
     pub const fn births(&self) -> u32 {
-        self.births
+        self.rest.births
     }
 
     /// Whether it is alive and its time stands still.
@@ -92,15 +107,15 @@ impl NodeHost {
     /// What its application saw.
     #[must_use]
     pub const fn observed(&self) -> &Observed {
-        &self.observed
+        &self.rest.observed
     }
 }
 
 impl fmt::Debug for NodeHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NodeHost")
-            .field("name", &self.name)
-            .field("births", &self.births)
+            .field("name", &self.rest.name)
+            .field("births", &self.rest.births)
             .field("node", &self.node)
             .finish_non_exhaustive()
     }

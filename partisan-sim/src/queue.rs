@@ -24,8 +24,11 @@ pub struct Queue<T> {
     occupied: Vec<u64>,
     /// The number of the open bucket since time zero, not reduced to the size of the wheel.
     open: u64,
-    /// All of the open bucket and before it, latest first.
+    /// What the open bucket held when it was opened, latest first.
     current: Vec<Key>,
+    /// What came into the open bucket, or before it, since. Apart, since keeping one list in order
+    /// would move half of it at each push while a whole cluster starts at one moment.
+    late: BinaryHeap<Reverse<Key>>,
     /// Beyond the wheel's horizon.
     far: BinaryHeap<Reverse<Key>>,
     pushed: u64,
@@ -39,7 +42,9 @@ struct Key {
     slot: u32,
 }
 
+/// Aligned so that an event that waits for long lies in one cache line.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Slot<T> {
     at: u64,
     order: u64,
@@ -56,6 +61,7 @@ impl<T> Default for Queue<T> {
             occupied: vec![0; BUCKETS / 64],
             open: 0,
             current: Vec::new(),
+            late: BinaryHeap::new(),
             far: BinaryHeap::new(),
             pushed: 0,
             len: 0,
@@ -76,13 +82,19 @@ impl<T> Queue<T> {
         self.len == 0
     }
 
+    /// Some of the events that come out next, up to `most`, as far as their order is known by now;
+    /// others may still come before them.
+    pub fn upcoming(&self, most: usize) -> impl Iterator<Item = &T> {
+        let keys = self.current.iter().rev().take(most);
+        keys.filter_map(|key| self.slots[key.slot as usize].item.as_ref())
+    }
+
     /// Adds an event; one for the past comes out next.
     pub fn push(&mut self, at: Instant, item: T) {
         let key = self.store(at.as_nanos(), item);
         self.len += 1;
         if key.at >> BUCKET_BITS <= self.open {
-            let place = self.current.partition_point(|other| *other > key);
-            self.current.insert(place, key);
+            self.late.push(Reverse(key));
         } else {
             self.place(key);
         }
@@ -90,14 +102,20 @@ impl<T> Queue<T> {
 
     /// Takes the next event that is due by `until`.
     pub fn pop_until(&mut self, until: Instant) -> Option<(Instant, T)> {
-        if self.current.is_empty() {
+        if self.current.is_empty() && self.late.is_empty() {
             self.open_next();
         }
-        let key = *self.current.last()?;
+        let (first, late) = (self.current.last(), self.late.peek().map(|Reverse(key)| key));
+        let is_late = late.is_some_and(|late| first.is_none_or(|first| late < first));
+        let key = *if is_late { late } else { first }?;
         if key.at > until.as_nanos() {
             return None;
         }
-        self.current.pop();
+        if is_late {
+            self.late.pop();
+        } else {
+            self.current.pop();
+        }
         self.len -= 1;
         let slot = &mut self.slots[key.slot as usize];
         slot.next = self.free;
@@ -111,6 +129,7 @@ impl<T> Queue<T> {
         let filled = Slot { at, order, next: NIL, item: Some(item) };
         let slot = match self.free {
             NIL => {
+                reserve_some(&mut self.slots);
                 self.slots.push(filled);
                 (self.slots.len() - 1) as u32
             }
@@ -191,6 +210,14 @@ impl<T> Queue<T> {
             mask = !0;
         }
         None
+    }
+}
+
+/// Makes room for a quarter more when there is none: doubling would be a good part of the memory of
+/// a large cluster.
+pub(crate) fn reserve_some<T>(items: &mut Vec<T>) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(items.len() / 4 + 16);
     }
 }
 

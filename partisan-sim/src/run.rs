@@ -7,14 +7,16 @@ use std::time;
 use partisan_proto::config::ManagerConfig;
 use partisan_proto::{ChannelName, ChannelOptions, Channels, Config, Duration, Instant};
 
-use crate::check::{self, Violation, ViolationKind};
+use crate::check::{Violation, ViolationKind};
 use crate::fault::{Fault, FaultClass, draw_faults};
 use crate::latency::Latency;
 use crate::network::NetworkOptions;
+use crate::story::Story;
 use crate::trace::Trace;
 use crate::workload::{Bootstrap, Load, Work, draw_work};
 use crate::world::{Wire, World, WorldOptions};
 
+mod managers;
 mod settle;
 
 /// Clusters above this size are checked by samples only: whole-mesh checks are quadratic.
@@ -37,6 +39,8 @@ pub struct Scenario {
     pub load: Load,
     /// How the cluster is formed; `None`: drawn.
     pub bootstrap: Option<Bootstrap>,
+    /// What certainly befalls it, besides the faults that are drawn.
+    pub story: Option<Story>,
     /// How long packets travel.
     pub latency: Latency,
     /// Whether frames are encoded.
@@ -74,6 +78,7 @@ impl Default for Scenario {
             faults: Vec::new(),
             load: Load::Traffic,
             bootstrap: Some(Bootstrap::Contact),
+            story: None,
             latency: Latency::LAN,
             wire: Wire::Encoded,
             checks: true,
@@ -98,6 +103,9 @@ pub struct Report {
     pub simulated: Duration,
     /// Real time, in seconds.
     pub wall_seconds: f64,
+    /// Real seconds until every node had a neighbour, looked at each simulated second; `None` when
+    /// that never was.
+    pub formed_seconds: Option<f64>,
     /// The most memory in use, where it is counted.
     pub peak_bytes: usize,
     /// Memory in use at the end of the first part, by node, where it is counted.
@@ -146,11 +154,16 @@ impl Scenario {
         let drawn = Bootstrap::ALL[(crate::draw::mix(self.seed) % 4) as usize];
         let bootstrap = self.bootstrap.unwrap_or(drawn);
         let pause = (self.span / 4 / self.nodes.max(1) as u32).min(Duration::from_millis(100));
-        Plan {
-            faults: draw_faults(self.seed, self.nodes, self.span, &self.faults),
-            work: draw_work(self.seed, self.nodes, channels, self.span, self.load),
-            bootstrap: bootstrap.plan(self.seed, self.nodes, pause),
+        let mut faults = draw_faults(self.seed, self.nodes, self.span, &self.faults);
+        let mut work = draw_work(self.seed, self.nodes, channels, self.span, self.load);
+        if let Some(story) = self.story {
+            let story = story.plan(self.seed, self.nodes, self.span);
+            faults.extend(story.faults);
+            faults.sort_by_key(|(at, _)| *at);
+            work.extend(story.work);
+            work.sort_by_key(|(at, _)| *at);
         }
+        Plan { faults, work, bootstrap: bootstrap.plan(self.seed, self.nodes, pause) }
     }
 
     /// The configuration of every node: besides the built-in channels one of three lanes, in small
@@ -172,8 +185,8 @@ impl Scenario {
         self.run_watched(&mut |_| {})
     }
 
-    /// As [`Scenario::run`], telling `progress` the simulated time now and then.
-    pub fn run_watched(&self, progress: &mut dyn FnMut(Instant)) -> Report {
+    /// As [`Scenario::run`], showing `progress` the world now and then.
+    pub fn run_watched(&self, progress: &mut dyn FnMut(&World)) -> Report {
         let began = time::Instant::now();
         let mut report = Report::default();
         let mut trace = None;
@@ -183,7 +196,8 @@ impl Scenario {
                 (memory.in_use)()
             });
             let mut world = self.world();
-            self.first_part(&mut world, progress);
+            let formed = || report.formed_seconds = Some(began.elapsed().as_secs_f64());
+            self.first_part(&mut world, progress, formed);
             if let Some(memory) = self.memory {
                 let used = (memory.in_use)().saturating_sub(before);
                 report.bytes_per_node = used / self.nodes.max(1);
@@ -223,7 +237,8 @@ impl Scenario {
         report.planned_work = plan.work.len();
     }
 
-    fn world(&self) -> World {
+    /// The world as it is before anything happened, with all that is planned.
+    pub(crate) fn world(&self) -> World {
         let network = NetworkOptions { latency: self.latency.clone(), ..NetworkOptions::default() };
         let mut world = World::new(WorldOptions {
             seed: self.seed,
@@ -234,9 +249,12 @@ impl Scenario {
         });
         world.trace = self.trace.map(|(lines, node)| Trace::new(lines, node));
         if self.checks {
-            check::watch(&mut world);
+            managers::watch(&self.manager, &mut world);
         }
-        world.add_nodes(self.nodes);
+        let config = self.config();
+        for number in 0..self.nodes {
+            managers::add_node(self, &mut world, &config, number);
+        }
         let plan = self.plan();
         for (at, work) in plan.bootstrap {
             world.plan_work(at, work);
@@ -254,14 +272,28 @@ impl Scenario {
         world
     }
 
-    /// Bootstrap, work and faults; stops at the first violation.
-    fn first_part(&self, world: &mut World, progress: &mut dyn FnMut(Instant)) {
+    /// Bootstrap, work and faults; stops at the first violation. Says when the cluster has formed.
+    fn first_part(
+        &self,
+        world: &mut World,
+        progress: &mut dyn FnMut(&World),
+        formed: impl FnOnce(),
+    ) {
         let end = Instant::ZERO + self.span;
-        let mut count = 0_u32;
+        let (mut count, mut formed, mut look) = (0_u32, Some(formed), Instant::ZERO);
         while world.violations().is_empty() && world.advance(end) {
             count = count.wrapping_add(1);
             if count.is_multiple_of(100_000) {
-                progress(world.now());
+                progress(world);
+            }
+            if world.now() >= look {
+                look = world.now() + Duration::from_secs(1);
+                if formed.is_some()
+                    && has_formed(world)
+                    && let Some(formed) = formed.take()
+                {
+                    formed();
+                }
             }
         }
     }
@@ -283,5 +315,24 @@ impl Scenario {
             list("faults", &self.without_faults),
             list("work", &self.without_work),
         )
+    }
+}
+
+/// Whether every live node has a neighbour.
+fn has_formed(world: &World) -> bool {
+    let hosts = || world.live().filter_map(|number| world.hosts()[number].node());
+    hosts().nth(1).is_some() && hosts().all(|node| !node.neighbors().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_has_formed_when_nobody_is_alone() {
+        let run = |nodes| Scenario { nodes, load: Load::None, ..Scenario::default() }.run();
+        let five = run(5);
+        assert!(five.formed_seconds.is_some_and(|seconds| seconds < five.wall_seconds));
+        assert_eq!(run(1).formed_seconds, None);
     }
 }

@@ -65,7 +65,8 @@ impl Sparse {
         }
     }
 
-    fn world(&self) -> World {
+    /// The world before anything happened.
+    pub(crate) fn world(&self) -> World {
         let config = Arc::new(Config::default());
         let mut world = World::new(WorldOptions {
             seed: self.seed,
@@ -155,9 +156,14 @@ impl Manager for FixedPeers {
     }
 
     fn change(&mut self, cx: &mut Context<'_>, change: &Change) {
-        if let Change::Knock { connection, .. } = change {
-            let connection = *connection;
-            cx.change(Change::Admit { connection });
+        match change {
+            Change::Knock { connection, .. } => {
+                let connection = *connection;
+                cx.change(Change::Admit { connection });
+            }
+            Change::PeerUp { instance, .. } => cx.neighbor_up(*instance),
+            Change::PeerDown { instance, .. } => cx.neighbor_down(instance.node),
+            _ => {}
         }
     }
 

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use partisan_proto::{Config, Event, Instant, NodeId, NodeName, Outbox, Ticket};
+use partisan_proto::{Config, Event, Instant, NodeId, NodeName, Outbox, Tag, Ticket};
 
 use crate::check::{Checker, Violation, ViolationKind};
 use crate::fault::Fault;
 use crate::network::{Network, NetworkOptions, Signal};
 use crate::node_host::{ManagerMaker, NodeHost};
-use crate::queue::Queue;
+use crate::queue::{Queue, reserve_some};
 use crate::trace::Trace;
 use crate::workload::Work;
 
@@ -24,6 +24,9 @@ use crate::workload::Work;
 pub const FIRST_MILLISECOND: u64 = 1_700_000_000_000;
 /// The most events without any time passing; more is a loop.
 const MOST_AT_ONCE: u32 = 1_000_000;
+
+/// For how many events memory is read ahead: about as many as can be waited for at once.
+const AHEAD: usize = 16;
 
 /// Whether frames are turned to bytes and back on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +82,8 @@ pub enum Happening {
     Work(u32),
 }
 
+const _: () = assert!(size_of::<Happening>() <= 32);
+
 /// A simulated cluster. See the [crate's documentation](crate) for an example.
 #[derive(Debug)]
 pub struct World {
@@ -102,6 +107,8 @@ pub struct World {
     events: u64,
     frames: u64,
     at_once: u32,
+    /// So many events go by until the memory of the next ones is looked at ahead.
+    warm: u32,
     buffer: Vec<u8>,
 }
 
@@ -129,6 +136,7 @@ impl World {
             events: 0,
             frames: 0,
             at_once: 0,
+            warm: 0,
             buffer: Vec::new(),
         }
     }
@@ -150,10 +158,25 @@ impl World {
     /// # Panics
     /// When the configuration is not valid.
     pub fn add_node_with(&mut self, config: Arc<Config>, manager: Option<ManagerMaker>) -> usize {
+        self.add(config, manager, Vec::new())
+    }
+
+    /// Adds a node with a configuration of its own that tells others these tags.
+    ///
+    /// # Panics
+    /// When the configuration is not valid, or there are too many tags.
+    pub fn add_tagged(&mut self, config: Arc<Config>, tags: Vec<Tag>) -> usize {
+        self.add(config, None, tags)
+    }
+
+    fn add(&mut self, config: Arc<Config>, manager: Option<ManagerMaker>, tags: Vec<Tag>) -> usize {
         let number = self.network.add_station();
         let name = NodeName::new(&format!("n{number}@sim")).expect("a short plain name is good");
         self.numbers.insert(name.id(), number as u32);
-        self.hosts.push(NodeHost::new(name, config, manager));
+        let mut host = NodeHost::new(name, config, manager);
+        host.rest.tags = tags;
+        reserve_some(&mut self.hosts);
+        self.hosts.push(host);
         self.start(number, false);
         number
     }
@@ -264,6 +287,7 @@ impl World {
             self.now = self.now.max(until);
             return false;
         };
+        self.warm = self.warm.checked_sub(1).unwrap_or_else(|| self.look_ahead());
         self.at_once = if at > self.now { 0 } else { self.at_once + 1 };
         self.now = self.now.max(at);
         if self.at_once > MOST_AT_ONCE {
@@ -274,6 +298,31 @@ impl World {
         }
         self.happen(happening);
         true
+    }
+
+    /// Reads a little of what the next events will need, all of one kind together: how long that
+    /// takes is how far the memory is away, and a processor waits for many places at once as long as
+    /// it is for one. Changes nothing. Returns how many events it has read for.
+    fn look_ahead(&self) -> u32 {
+        let (mut nodes, mut count) = ([u32::MAX; AHEAD], 0);
+        for (node, happening) in nodes.iter_mut().zip(self.queue.upcoming(AHEAD)) {
+            count += 1;
+            match happening {
+                Happening::Wake { node: wakes, .. } => *node = *wakes,
+                Happening::Net(signal) => *node = self.network.concerned(signal),
+                Happening::Fault(_) | Happening::Work(_) => {}
+            }
+        }
+        let hosts = nodes.iter().filter_map(|node| self.hosts.get(*node as usize));
+        let mut read = 0_u64;
+        for node in hosts.clone().filter_map(NodeHost::node) {
+            read ^= node.instance().incarnation.0;
+        }
+        for node in hosts.filter_map(NodeHost::node) {
+            read ^= node.timers().next().map_or(0, |(at, _)| at.as_nanos());
+        }
+        std::hint::black_box(read);
+        count
     }
 
     fn happen(&mut self, happening: Happening) {

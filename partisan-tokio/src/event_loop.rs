@@ -293,7 +293,7 @@ impl EventLoop {
             return;
         }
         for peer in self.core.routes().peers() {
-            for (channel, lanes) in (0..).zip(&peer.channels) {
+            for (channel, lanes) in (0..).zip(peer.channels.iter()) {
                 for id in lanes.iter().flatten() {
                     if self.handshaking.remove(id)
                         && let Some(connection) = self.connections.get(id)

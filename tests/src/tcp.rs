@@ -385,9 +385,19 @@ fn hasten(mut config: Config) -> Config {
     connections.dial_grace = Duration::from_millis(200);
     connections.keep_alive.idle_timeout = Duration::from_millis(250);
     connections.keep_alive.ping_timeout = Duration::from_secs(1);
-    if let ManagerConfig::Pluggable(pluggable) = &mut config.manager {
-        pluggable.gossip_interval = Duration::from_millis(200);
-        pluggable.news_interval = Duration::from_millis(5);
+    match &mut config.manager {
+        ManagerConfig::Pluggable(pluggable) => {
+            pluggable.gossip_interval = Duration::from_millis(200);
+            pluggable.news_interval = Duration::from_millis(5);
+        }
+        ManagerConfig::ClientServer(star) => {
+            star.gossip_interval = Duration::from_millis(200);
+            star.news_interval = Duration::from_millis(5);
+            star.retry_least = Duration::from_millis(20);
+            star.retry_most = Duration::from_millis(200);
+        }
+        ManagerConfig::Static(fixed) => fixed.verify_interval = Duration::from_millis(200),
+        _ => {}
     }
     config
 }

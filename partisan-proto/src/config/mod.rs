@@ -4,6 +4,14 @@
 //! (`"10s"`, `"1500ms"`). Unknown keys are errors. [`Config::validate`] checks ranges and
 //! combinations; a [`Node`](crate::Node) refuses to start on a bad one.
 
+mod client_server;
+mod fixed;
+mod scamp;
+
+pub use client_server::ClientServerConfig;
+pub use fixed::{StaticConfig, StaticPeer};
+pub use scamp::{ScampConfig, StrategyConfig};
+
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -62,6 +70,8 @@ impl Config {
         self.connections.validate()?;
         match &self.manager {
             ManagerConfig::Pluggable(pluggable) => pluggable.validate(),
+            ManagerConfig::Static(fixed) => fixed.validate(),
+            ManagerConfig::ClientServer(star) => star.validate(),
         }
     }
 }
@@ -325,8 +335,13 @@ impl KeepAliveConfig {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ManagerConfig {
-    /// Full mesh: every member connected to every other.
+    /// A membership strategy of choice; by default a full mesh: every member connected to every
+    /// other.
     Pluggable(PluggableConfig),
+    /// A fixed list of peers.
+    Static(StaticConfig),
+    /// Servers in a full mesh, and clients connected to servers alone.
+    ClientServer(ClientServerConfig),
 }
 
 impl Default for ManagerConfig {
@@ -335,11 +350,13 @@ impl Default for ManagerConfig {
     }
 }
 
-/// The pluggable manager with the full strategy (`partisan_pluggable_peer_service_manager`,
-/// `partisan_full_membership_strategy`).
+/// The pluggable manager (`partisan_pluggable_peer_service_manager`); by default with the full
+/// strategy (`partisan_full_membership_strategy`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluggableConfig {
+    /// By which rules news of members spreads. Default: the full strategy.
+    pub strategy: StrategyConfig,
     /// The period of the gossip round: digests to some peers, and every connection verified.
     /// Default 10 s (Partisan's `periodic_interval`).
     #[serde(with = "duration_text")]
@@ -368,6 +385,7 @@ pub struct PluggableConfig {
 impl Default for PluggableConfig {
     fn default() -> Self {
         Self {
+            strategy: StrategyConfig::default(),
             gossip_interval: Duration::from_secs(10),
             fanout: 3,
             news_interval: Duration::from_millis(100),
@@ -385,6 +403,7 @@ impl PluggableConfig {
         positive("manager.pluggable.gossip_interval", self.gossip_interval)?;
         positive("manager.pluggable.news_interval", self.news_interval)?;
         positive("manager.pluggable.removal_spread", self.removal_spread)?;
+        self.strategy.validate()?;
         within("manager.pluggable.fanout", self.fanout as u64, 1, 1_000)?;
         within("manager.pluggable.max_members", self.max_members as u64, 1, 1 << 20)?;
         within("manager.pluggable.max_removals", self.max_removals as u64, 1, 1 << 20)?;
@@ -537,7 +556,9 @@ mod tests {
         assert_eq!(keep_alive.ping_timeout, Duration::from_secs(10));
         assert_eq!(keep_alive.max_attempts, 5);
         assert_eq!(config.connections.dial_timeout, Duration::from_secs(1));
-        let ManagerConfig::Pluggable(pluggable) = config.manager;
+        let ManagerConfig::Pluggable(pluggable) = config.manager else {
+            panic!("another manager by default");
+        };
         assert_eq!(pluggable.gossip_interval, Duration::from_secs(10));
     }
 

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::session::LaneState;
-use super::{Connection, Connections, Origin, Peer, Slot, Stage};
+use super::{Connection, Connections, Origin, Peer, Slot};
 use crate::action::Action;
 use crate::change::{Change, ContactId};
 use crate::command::Contact;
@@ -211,8 +211,7 @@ impl Connections {
         let id = ConnectionId::dialled(self.dialled);
         self.dialled += 1;
         self.counters.dialled += 1;
-        let connection = Connection { origin, stage: Stage::Opening, congested: false, sent: 0 };
-        self.table.insert(id, connection);
+        self.table.insert(id, Connection::opening(origin));
         let timeout = cx.config.connections.dial_timeout;
         cx.act(Action::Open { connection: id, addresses, timeout });
         Ok(id)

@@ -11,7 +11,8 @@ use crate::time::{Duration, Instant};
 pub(super) struct KeepAlive {
     heard: Instant,
     pinged: Instant,
-    last_ping: u64,
+    /// Begins anew after the greatest: no connection has so many pings unanswered.
+    last_ping: u32,
     attempts: u8,
     /// The accepting side waits a quarter longer before it pings.
     dialled: bool,
@@ -69,16 +70,17 @@ impl KeepAlive {
 
     fn ping(&mut self, config: &KeepAliveConfig, now: Instant) -> Due {
         self.attempts += 1;
-        self.last_ping += 1;
-        self.pinged = now;
-        Due::Ping(self.last_ping, now + config.ping_timeout)
+        Due::Ping(self.measure(now), now + config.ping_timeout)
     }
 
     /// The number of a ping that only measures: unanswered, it is no reproach.
     pub(super) const fn measure(&mut self, now: Instant) -> u64 {
-        self.last_ping += 1;
+        self.last_ping = match self.last_ping.checked_add(1) {
+            Some(next) => next,
+            None => 1,
+        };
         self.pinged = now;
-        self.last_ping
+        self.last_ping as u64
     }
 
     /// There is reason to doubt the connection: one ping, one chance. `None` when it is on its
@@ -95,8 +97,8 @@ impl KeepAlive {
     pub(super) fn pong(&self, now: Instant, id: u64) -> PongValue {
         match id {
             0 => PongValue::Stray,
-            _ if id == self.last_ping => PongValue::RoundTrip(now.since(self.pinged)),
-            _ if id < self.last_ping => PongValue::Late,
+            _ if id == u64::from(self.last_ping) => PongValue::RoundTrip(now.since(self.pinged)),
+            _ if id < u64::from(self.last_ping) => PongValue::Late,
             _ => PongValue::Stray,
         }
     }

@@ -22,24 +22,23 @@ mod keep_alive;
 mod routes;
 mod session;
 mod shake;
+mod table;
 #[cfg(test)]
 mod tests;
 
 pub use info::{ConnectionInfo, Counters, PeerInfo};
-pub use routes::{PeerRoutes, Routes};
+pub use routes::{Lanes, PeerRoutes, Routes};
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-
 use self::dial::ContactDial;
 use self::handshake::Step;
 use self::keep_alive::{Due, KeepAlive, PongValue};
 use self::session::Session;
+use self::table::Table;
 use crate::action::{Action, Delivery};
 use crate::change::{Change, ContactId};
 use crate::context::Context;
@@ -52,17 +51,18 @@ use crate::timers::Timer;
 use crate::wire::{ControlMessage, Frame};
 
 /// All connections of a node.
+// In this order in memory: each frame needs the table alone.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Connections {
-    random: Random,
-    nonces: Nonces,
-    /// How many connections this node asked for so far.
-    dialled: u64,
-    /// Looked up by number, never iterated.
-    table: HashMap<ConnectionId, Connection, FixedState>,
+    table: Table,
+    peers: BTreeMap<NodeId, Box<Peer>>,
     /// The accepted connections whose handshake is not over.
     pending: BTreeSet<ConnectionId>,
-    peers: BTreeMap<NodeId, Box<Peer>>,
+    random: Random,
+    /// How many connections this node asked for so far.
+    dialled: u64,
+    nonces: Nonces,
     contacts: BTreeMap<ContactId, ContactDial>,
     counters: Counters,
 }
@@ -91,11 +91,33 @@ impl Slot {
 
 #[derive(Debug)]
 struct Connection {
-    origin: Origin,
     stage: Stage,
     congested: bool,
     /// Application messages sent through the core since its channel's lanes last changed.
-    sent: usize,
+    sent: u32,
+}
+
+// One cache line, with the number beside it.
+const _: () = assert!(size_of::<Connection>() <= 56);
+
+impl Connection {
+    const fn opening(origin: Origin) -> Self {
+        Self { stage: Stage::Opening(origin), congested: false, sent: 0 }
+    }
+
+    fn shaking(origin: Origin, step: Step) -> Self {
+        let stage = Stage::Shaking(Box::new(Shaking { origin, step }));
+        Self { stage, congested: false, sent: 0 }
+    }
+
+    /// Why it was opened, until it is part of a session.
+    const fn origin(&self) -> Option<Origin> {
+        match &self.stage {
+            Stage::Opening(origin) => Some(*origin),
+            Stage::Shaking(shaking) => Some(shaking.origin),
+            Stage::Open(_) => None,
+        }
+    }
 }
 
 /// Why a connection was opened.
@@ -109,11 +131,17 @@ enum Origin {
 #[derive(Debug)]
 enum Stage {
     /// Asked for, not open yet.
-    Opening,
+    Opening(Origin),
     /// In its handshake.
-    Shaking(Box<Step>),
+    Shaking(Box<Shaking>),
     /// Part of a session.
     Open(OpenConnection),
+}
+
+#[derive(Debug)]
+struct Shaking {
+    origin: Origin,
+    step: Step,
 }
 
 #[derive(Debug)]
@@ -162,7 +190,7 @@ impl Connections {
             random: Random::fork(seed, "connections"),
             nonces: Nonces::new(seed),
             dialled: 0,
-            table: HashMap::with_hasher(FixedState::default()),
+            table: Table::default(),
             pending: BTreeSet::new(),
             peers: BTreeMap::new(),
             contacts: BTreeMap::new(),
@@ -184,14 +212,12 @@ impl Connections {
             return;
         }
         self.pending.insert(id);
-        let stage = Stage::Shaking(Box::new(Step::ExpectFirstHello));
-        let connection = Connection { origin: Origin::Accepted, stage, congested: false, sent: 0 };
-        self.table.insert(id, connection);
+        self.table.insert(id, Connection::shaking(Origin::Accepted, Step::ExpectFirstHello));
         cx.set_timer(Timer::EndHandshake(id), limits.handshake_timeout);
     }
 
     pub(crate) fn open_failed(&mut self, cx: &mut Context<'_>, id: ConnectionId, error: OpenError) {
-        if let Some(Stage::Opening) = self.table.get(&id).map(|connection| &connection.stage) {
+        if let Some(Stage::Opening(_)) = self.table.get(&id).map(|connection| &connection.stage) {
             self.counters.open_failed += 1;
             self.forget(cx, id, DialError::Open(error));
         }
@@ -205,7 +231,7 @@ impl Connections {
         frame: Frame,
     ) -> Option<Received> {
         match &mut self.table.get_mut(&id)?.stage {
-            Stage::Opening => self.misbehaved(cx, id, Misbehaviour::OutOfTurn),
+            Stage::Opening(_) => self.misbehaved(cx, id, Misbehaviour::OutOfTurn),
             Stage::Shaking(_) => self.shake(cx, id, frame),
             Stage::Open(open) => {
                 open.keep_alive.heard(cx.now);
@@ -253,7 +279,7 @@ impl Connections {
     fn open(&self, id: ConnectionId) -> Option<&OpenConnection> {
         match &self.table.get(&id)?.stage {
             Stage::Open(open) => Some(open),
-            Stage::Opening | Stage::Shaking(_) => None,
+            Stage::Opening(_) | Stage::Shaking(_) => None,
         }
     }
 
@@ -299,11 +325,15 @@ impl Connections {
             DialError::Closed(reason) => reason,
             DialError::Open(_) => CloseReason::Broken,
         };
-        match (connection.stage, connection.origin) {
-            (Stage::Open(open), _) => self.lane_ended(cx, open.slot, reason),
-            (_, Origin::Accepted) => {}
-            (_, Origin::For(slot)) => self.dial_failed(cx, slot, error),
-            (_, Origin::ForContact(contact)) => self.contact_failed(cx, contact, error),
+        let origin = match connection.stage {
+            Stage::Open(open) => return self.lane_ended(cx, open.slot, reason),
+            Stage::Opening(origin) => origin,
+            Stage::Shaking(shaking) => shaking.origin,
+        };
+        match origin {
+            Origin::Accepted => {}
+            Origin::For(slot) => self.dial_failed(cx, slot, error),
+            Origin::ForContact(contact) => self.contact_failed(cx, contact, error),
         }
     }
 
@@ -313,7 +343,7 @@ impl Connections {
         self.pending.remove(&id);
         let timer = match connection.stage {
             Stage::Open(_) => Timer::KeepAlive(id),
-            Stage::Opening | Stage::Shaking(_) => Timer::EndHandshake(id),
+            Stage::Opening(_) | Stage::Shaking(_) => Timer::EndHandshake(id),
         };
         cx.timers.cancel(timer);
         Some(connection)
@@ -341,7 +371,7 @@ impl Connections {
     /// How much of a channel's traffic went by this lane lately; most of all when it is congested.
     pub(crate) fn load(&self, id: ConnectionId) -> usize {
         match self.table.get(&id) {
-            Some(connection) if !connection.congested => connection.sent,
+            Some(connection) if !connection.congested => connection.sent as usize,
             Some(_) | None => usize::MAX,
         }
     }

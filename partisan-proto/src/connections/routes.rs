@@ -3,17 +3,25 @@
 //! The core writes it; a driver may keep a clone for its senders, who then need not go through the
 //! node at all.
 
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+use core::ops::Index;
 
 use crate::error::CommandError;
 use crate::id::{ChannelId, ConnectionId, Epoch, Instance, NodeId};
 
+/// Up to so many peers, room is made for a few more at a time: in a partial view, doubling would be
+/// half of the memory.
+const FEW: usize = 32;
+const ROOM: usize = 2;
+
 /// The lanes to every peer. Cloning copies one pointer a peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routes {
-    peers: BTreeMap<NodeId, Route>,
+    /// By identifier: one piece of memory, searched in halves.
+    peers: Vec<(NodeId, Route)>,
     fallback: bool,
     version: u64,
 }
@@ -24,9 +32,12 @@ enum Route {
     Awaited,
     /// Wanted, and connected before.
     Lost,
-    /// Connected.
-    Up(Arc<PeerRoutes>),
+    /// Connected; the anchor stands here too, since every control message asks for it.
+    Up(ConnectionId, Arc<PeerRoutes>),
 }
+
+const _: () = assert!(size_of::<(NodeId, Route)>() <= 32);
+const _: () = assert!(size_of::<PeerRoutes>() <= 72);
 
 /// The lanes to one peer, for the length of one session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,19 +52,105 @@ pub struct PeerRoutes {
     pub anchor: ConnectionId,
     /// By [`ChannelId`]: the lanes, in order, `None` for one that is being dialled. A channel that
     /// was not negotiated has no lanes.
-    pub channels: Vec<Vec<Option<ConnectionId>>>,
+    pub channels: Lanes,
+}
+
+/// The lanes of each channel of a session, by [`ChannelId`]: read it as a list of lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lanes {
+    /// Those of all channels, one channel's behind the other's.
+    all: Box<[Option<ConnectionId>]>,
+    /// Where each channel's end.
+    ends: Box<[u16]>,
+}
+
+impl Lanes {
+    /// So many lanes of each channel, none of them open.
+    #[must_use]
+    pub fn none_open(counts: impl IntoIterator<Item = u8>) -> Self {
+        let mut end = 0;
+        let ends = counts.into_iter().map(|count| {
+            end += u16::from(count);
+            end
+        });
+        let ends: Box<[_]> = ends.collect();
+        Self { all: (0..end).map(|_| None).collect(), ends }
+    }
+
+    /// How many channels there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no channel.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The lanes of one channel, in order.
+    #[must_use]
+    pub fn get(&self, channel: usize) -> Option<&[Option<ConnectionId>]> {
+        self.place(channel).map(|place| &self.all[place])
+    }
+
+    /// The lanes of every channel.
+    pub fn iter(&self) -> impl Iterator<Item = &[Option<ConnectionId>]> {
+        (0..self.len()).map(|channel| &self[channel])
+    }
+
+    fn place(&self, channel: usize) -> Option<core::ops::Range<usize>> {
+        let end = *self.ends.get(channel)?;
+        let start = channel.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(usize::from(start)..usize::from(end))
+    }
+
+    fn lane_mut(&mut self, channel: ChannelId, lane: u8) -> Option<&mut Option<ConnectionId>> {
+        let place = self.place(usize::from(channel.0))?;
+        self.all[place].get_mut(usize::from(lane))
+    }
+}
+
+impl From<Vec<Vec<Option<ConnectionId>>>> for Lanes {
+    fn from(channels: Vec<Vec<Option<ConnectionId>>>) -> Self {
+        // A parallelism is one byte.
+        let within = |lanes: Vec<_>| lanes.into_iter().take(usize::from(u8::MAX));
+        let count = |lanes: &Vec<_>| u8::try_from(lanes.len()).unwrap_or(u8::MAX);
+        let mut lanes = Self::none_open(channels.iter().map(count));
+        for (place, connection) in lanes.all.iter_mut().zip(channels.into_iter().flat_map(within)) {
+            *place = connection;
+        }
+        lanes
+    }
+}
+
+impl Index<usize> for Lanes {
+    type Output = [Option<ConnectionId>];
+
+    fn index(&self, channel: usize) -> &Self::Output {
+        self.get(channel).expect("no such channel in this session")
+    }
+}
+
+impl Hash for Lanes {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // As a list of lists, whatever it is kept as.
+        state.write_usize(self.len());
+        self.iter().for_each(|lanes| lanes.hash(state));
+    }
 }
 
 impl PeerRoutes {
     /// Whether every negotiated lane is open.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.channels.iter().flatten().all(Option::is_some)
+        self.channels.all.iter().all(Option::is_some)
     }
 
     /// Every open connection.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
-        self.channels.iter().flatten().copied().flatten()
+        self.channels.all.iter().copied().flatten()
     }
 }
 
@@ -63,7 +160,7 @@ impl Routes {
     /// [`ConnectionsConfig::channel_fallback`]: crate::config::ConnectionsConfig::channel_fallback
     #[must_use]
     pub const fn new(fallback: bool) -> Self {
-        Self { peers: BTreeMap::new(), fallback, version: 0 }
+        Self { peers: Vec::new(), fallback, version: 0 }
     }
 
     /// Changes whenever anything else does: a driver publishes a new clone when it has moved.
@@ -75,16 +172,16 @@ impl Routes {
     /// The lanes to a connected peer.
     #[must_use]
     pub fn peer(&self, node: NodeId) -> Option<&Arc<PeerRoutes>> {
-        match self.peers.get(&node)? {
-            Route::Up(routes) => Some(routes),
+        match self.route(node)? {
+            Route::Up(_, routes) => Some(routes),
             Route::Awaited | Route::Lost => None,
         }
     }
 
     /// All connected peers, by identifier.
     pub fn peers(&self) -> impl Iterator<Item = &Arc<PeerRoutes>> {
-        self.peers.values().filter_map(|route| match route {
-            Route::Up(routes) => Some(routes),
+        self.peers.iter().filter_map(|(_, route)| match route {
+            Route::Up(_, routes) => Some(routes),
             Route::Awaited | Route::Lost => None,
         })
     }
@@ -92,7 +189,31 @@ impl Routes {
     /// The connection of a peer's membership channel.
     #[must_use]
     pub fn anchor(&self, node: NodeId) -> Option<ConnectionId> {
-        self.peer(node).map(|routes| routes.anchor)
+        match self.route(node)? {
+            Route::Up(anchor, _) => Some(*anchor),
+            Route::Awaited | Route::Lost => None,
+        }
+    }
+
+    fn place(&self, node: NodeId) -> Result<usize, usize> {
+        self.peers.binary_search_by_key(&node, |(other, _)| *other)
+    }
+
+    fn route(&self, node: NodeId) -> Option<&Route> {
+        self.place(node).ok().map(|place| &self.peers[place].1)
+    }
+
+    fn set(&mut self, node: NodeId, route: Route) {
+        self.version += 1;
+        match self.place(node) {
+            Ok(place) => self.peers[place].1 = route,
+            Err(place) => {
+                if self.peers.len() == self.peers.capacity() && self.peers.len() < FEW {
+                    self.peers.reserve_exact(ROOM);
+                }
+                self.peers.insert(place, (node, route));
+            }
+        }
     }
 
     /// The connection for a message of `frame` bytes.
@@ -148,34 +269,33 @@ impl Routes {
     /// # Errors
     /// [`CommandError`] `UnknownNode`, `NotYetConnected` or `Disconnected`.
     pub fn check(&self, node: NodeId) -> Result<&Arc<PeerRoutes>, CommandError> {
-        match self.peers.get(&node) {
+        match self.route(node) {
             None => Err(CommandError::UnknownNode(node)),
             Some(Route::Awaited) => Err(CommandError::NotYetConnected(node)),
             Some(Route::Lost) => Err(CommandError::Disconnected(node)),
-            Some(Route::Up(routes)) => Ok(routes),
+            Some(Route::Up(_, routes)) => Ok(routes),
         }
     }
 
     pub(crate) fn await_peer(&mut self, node: NodeId) {
-        if let alloc::collections::btree_map::Entry::Vacant(vacant) = self.peers.entry(node) {
-            vacant.insert(Route::Awaited);
-            self.version += 1;
+        if self.place(node).is_err() {
+            self.set(node, Route::Awaited);
         }
     }
 
     pub(crate) fn up(&mut self, routes: PeerRoutes) {
-        self.version += 1;
-        self.peers.insert(routes.instance.node, Route::Up(Arc::new(routes)));
+        self.set(routes.instance.node, Route::Up(routes.anchor, Arc::new(routes)));
     }
 
     pub(crate) fn down(&mut self, node: NodeId) {
-        self.version += 1;
-        self.peers.insert(node, Route::Lost);
+        self.set(node, Route::Lost);
     }
 
     pub(crate) fn forget(&mut self, node: NodeId) {
         self.version += 1;
-        self.peers.remove(&node);
+        if let Ok(place) = self.place(node) {
+            self.peers.remove(place);
+        }
     }
 
     pub(crate) fn set_lane(
@@ -185,11 +305,13 @@ impl Routes {
         lane: u8,
         connection: Option<ConnectionId>,
     ) {
-        let Some(Route::Up(routes)) = self.peers.get_mut(&node) else {
+        let Ok(place) = self.place(node) else {
             return;
         };
-        let lanes = Arc::make_mut(routes).channels.get_mut(usize::from(channel.0));
-        if let Some(slot) = lanes.and_then(|lanes| lanes.get_mut(usize::from(lane))) {
+        let Route::Up(_, routes) = &mut self.peers[place].1 else {
+            return;
+        };
+        if let Some(slot) = Arc::make_mut(routes).channels.lane_mut(channel, lane) {
             *slot = connection;
             self.version += 1;
         }
@@ -240,6 +362,7 @@ mod tests {
         let instance = Instance { node: node(1), incarnation: Incarnation(1) };
         let channels =
             vec![vec![Some(connection(0))], vec![Some(connection(1))], lanes, Vec::new()];
+        let channels = channels.into();
         let (epoch, anchor) = (Epoch(1), connection(0));
         routes.up(PeerRoutes { instance, epoch, max_frame: 1024, anchor, channels });
         routes
@@ -247,6 +370,25 @@ mod tests {
 
     fn lane(routes: &Routes, key: u64) -> Result<ConnectionId, CommandError> {
         routes.lane(node(1), ChannelId(2), Some(key), 64, |_| 0)
+    }
+
+    #[test]
+    fn lanes_are_a_list_of_lists() {
+        let mut lanes = Lanes::none_open([1, 0, 2]);
+        *lanes.lane_mut(ChannelId(2), 1).unwrap() = Some(connection(7));
+        let lists: Vec<_> = lanes.iter().map(<[_]>::to_vec).collect();
+        assert_eq!(lists, [vec![None], vec![], vec![None, Some(connection(7))]]);
+        assert_eq!(Lanes::from(lists.clone()), lanes);
+        assert_eq!(lanes.get(3), None);
+        for (channel, lane) in [(0, 1), (1, 0), (2, 2), (3, 0)] {
+            assert_eq!(lanes.lane_mut(ChannelId(channel), lane), None);
+        }
+        let hash = |of: &dyn Fn(&mut crate::wire::StableHasher)| {
+            let mut hasher = crate::wire::StableHasher::default();
+            of(&mut hasher);
+            hasher.finish()
+        };
+        assert_eq!(hash(&|h| lanes.hash(h)), hash(&|h| lists.hash(h)));
     }
 
     #[test]

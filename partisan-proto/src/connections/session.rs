@@ -5,7 +5,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::keep_alive::KeepAlive;
-use super::{ConnectionInfo, Connections, OpenConnection, Origin, Peer, PeerRoutes, Slot, Stage};
+use super::{
+    Connection, ConnectionInfo, Connections, Lanes, OpenConnection, Origin, Peer, PeerRoutes, Slot,
+    Stage,
+};
 use crate::action::Action;
 use crate::change::Change;
 use crate::config::Channels;
@@ -137,7 +140,7 @@ impl Connections {
         spec: Arc<NodeSpec>,
         epoch: Epoch,
     ) {
-        let Some(origin) = self.table.get(&id).map(|connection| connection.origin) else {
+        let Some(origin) = self.table.get(&id).and_then(Connection::origin) else {
             return;
         };
         let instance = theirs.instance();
@@ -172,7 +175,7 @@ impl Connections {
             epoch,
             max_frame: theirs.max_frame.max(MIN_FRAME_LIMIT),
             anchor: id,
-            channels: counts.iter().map(|(_, count)| no_lanes(*count)).collect(),
+            channels: Lanes::none_open(counts.iter().map(|(_, count)| *count)),
         });
         self.become_open(cx, id, Slot::anchor(node), instance);
         cx.notify(Notification::NodeUp { instance, spec: spec.clone(), epoch });
@@ -414,10 +417,6 @@ fn lanes(counts: &[(ChannelId, u8)]) -> Vec<Lane> {
     let mut lanes = Vec::with_capacity(counts.iter().map(|(_, count)| usize::from(*count)).sum());
     lanes.extend(counts.iter().flat_map(missing));
     lanes
-}
-
-fn no_lanes(count: u8) -> Vec<Option<ConnectionId>> {
-    (0..count).map(|_| None).collect()
 }
 
 /// Takes a lane out of use, and tells when it was the last of its channel.

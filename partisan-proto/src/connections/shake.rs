@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use super::handshake::{
     Opening, Step, check_hello, check_life, check_proof, hello, proof, refusal_proof, slot_of,
 };
-use super::{Connections, Origin, Slot, Stage};
+use super::{Connection, Connections, Origin, Shaking, Slot, Stage};
 use crate::action::Action;
 use crate::change::Change;
 use crate::context::Context;
@@ -15,18 +15,15 @@ use crate::id::{ConnectionId, Epoch, NodeId};
 use crate::notification::Notification;
 use crate::spec::NodeSpec;
 use crate::timers::Timer;
-use crate::wire::{Accept, Confirm, ControlMessage, Frame, Hello, Refuse, Role};
+use crate::wire::{Accept, Confirm, ControlMessage, Frame, Hello, Proof, Refuse, Role};
 
 impl Connections {
     /// A dialled connection is open: say hello.
     pub(crate) fn opened(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
-        let Some(connection) = self.table.get(&id) else {
+        let Some(Stage::Opening(origin)) = self.table.get(&id).map(|found| &found.stage) else {
             return;
         };
-        if !matches!(connection.stage, Stage::Opening) {
-            return;
-        }
-        let opening = match connection.origin {
+        let opening = match *origin {
             Origin::For(slot) => self.opening(slot),
             Origin::ForContact(contact) => {
                 let name = self.contacts.get(&contact).and_then(|dial| dial.target.name.as_ref());
@@ -48,32 +45,86 @@ impl Connections {
     }
 
     fn set_step(&mut self, id: ConnectionId, step: Step) {
-        if let Some(connection) = self.table.get_mut(&id) {
-            connection.stage = Stage::Shaking(Box::new(step));
+        let Some(connection) = self.table.get_mut(&id) else {
+            return;
+        };
+        match &mut connection.stage {
+            Stage::Opening(origin) => {
+                let origin = *origin;
+                connection.stage = Stage::Shaking(Box::new(Shaking { origin, step }));
+            }
+            Stage::Shaking(shaking) => shaking.step = step,
+            Stage::Open(_) => {}
         }
+    }
+
+    /// Takes the step out, so that its hellos need no copies. Whoever takes it puts the next one in
+    /// its place, or the same: a refusal looks there for whom it refuses.
+    fn take_step(&mut self, id: ConnectionId) -> Option<Step> {
+        match &mut self.table.get_mut(&id)?.stage {
+            Stage::Shaking(shaking) => {
+                Some(core::mem::replace(&mut shaking.step, Step::ExpectFirstHello))
+            }
+            Stage::Opening(_) | Stage::Open(_) => None,
+        }
+    }
+
+    /// Goes on to the step of both hellos, or stays at that of the first.
+    fn follow(
+        &mut self,
+        id: ConnectionId,
+        result: Result<Hello, Stop>,
+        first: Hello,
+        next: fn(Hello, Hello) -> Step,
+        same: fn(Hello) -> Step,
+    ) -> Result<(), Stop> {
+        let (step, result) = match result {
+            Ok(second) => (next(first, second), Ok(())),
+            Err(stop) => (same(first), Err(stop)),
+        };
+        self.set_step(id, step);
+        result
     }
 
     /// A frame arrived during the handshake.
     pub(super) fn shake(&mut self, cx: &mut Context<'_>, id: ConnectionId, frame: Frame) {
-        let Some(Stage::Shaking(step)) = self.table.get(&id).map(|found| &found.stage) else {
+        let Some(step) = self.take_step(id) else {
             return;
         };
-        let result = match (Step::clone(step), frame) {
+        let result = match (step, frame) {
             (Step::ExpectFirstHello, Frame::Hello(theirs)) if theirs.role == Role::Connector => {
-                self.set_step(id, Step::Heard((*theirs).clone()));
-                self.first_hello(cx, id, *theirs)
+                let result = self.first_hello(cx, id, &theirs);
+                self.follow(id, result, *theirs, Step::ExpectConfirm, Step::Heard)
             }
             (Step::ExpectHello(ours), Frame::Hello(theirs)) if theirs.role == Role::Acceptor => {
-                self.second_hello(cx, id, ours, *theirs)
+                let result = self.second_hello(cx, id, &ours, &theirs).map(|()| *theirs);
+                self.follow(id, result, ours, Step::ExpectAccept, Step::ExpectHello)
             }
             (Step::ExpectConfirm(first, second), Frame::Control(ControlMessage::Confirm(it))) => {
-                self.confirmed(cx, id, first, &second, *it)
+                match self.confirmed(cx, id, &first, &second, *it) {
+                    Ok(Some((proof, spec))) => {
+                        self.set_step(id, Step::Knocking(first, proof, spec));
+                        Ok(())
+                    }
+                    Ok(None) => Ok(()),
+                    Err(stop) => {
+                        self.set_step(id, Step::ExpectConfirm(first, second));
+                        Err(stop)
+                    }
+                }
             }
             (Step::ExpectAccept(first, second), Frame::Control(ControlMessage::Accept(it))) => {
-                self.accepted_by_peer(cx, id, &first, &second, *it)
+                let result = self.accepted_by_peer(cx, id, &first, &second, *it);
+                if result.is_err() {
+                    self.set_step(id, Step::ExpectAccept(first, second));
+                }
+                result
             }
             (step, Frame::Refuse(refuse)) => return self.refused_by_peer(cx, id, &step, refuse),
-            _ => Err(Stop::Misbehaved(Misbehaviour::OutOfTurn)),
+            (step, _) => {
+                self.set_step(id, step);
+                Err(Stop::Misbehaved(Misbehaviour::OutOfTurn))
+            }
         };
         match result {
             Ok(()) => {}
@@ -83,22 +134,22 @@ impl Connections {
         }
     }
 
-    /// Acceptor, first step: who is there?
+    /// Acceptor, first step: who is there? Gives our hello, which is sent.
     fn first_hello(
         &mut self,
         cx: &mut Context<'_>,
         id: ConnectionId,
-        theirs: Hello,
-    ) -> Result<(), Stop> {
-        self.check_theirs(cx, &theirs)?;
+        theirs: &Hello,
+    ) -> Result<Hello, Stop> {
+        self.check_theirs(cx, theirs)?;
         if theirs.expected.is_some_and(|node| node != cx.me.instance.node) {
             return Err(Stop::Refuse(Refusal::UnexpectedPeer));
         }
         if cx.me.stopping {
             return Err(Stop::Refuse(Refusal::Stopping));
         }
-        let slot = slot_of(cx.config, &theirs)?;
-        match self.check_slot(slot, &theirs) {
+        let slot = slot_of(cx.config, theirs)?;
+        match self.check_slot(slot, theirs) {
             // Our hello tells it, if it has the same session; else it may first prove who it is.
             Err(Stop::Refuse(Refusal::AlreadyConnected)) => {}
             verdict => verdict?,
@@ -106,8 +157,7 @@ impl Connections {
         let opening = self.opening(slot);
         let ours = hello(cx.me, cx.config, Role::Acceptor, &opening, self.nonces.draw());
         cx.send_on(id, Frame::Hello(Box::new(ours.clone())));
-        self.set_step(id, Step::ExpectConfirm(theirs, ours));
-        Ok(())
+        Ok(ours)
     }
 
     /// Connector, second step: is it whom we dialled?
@@ -115,11 +165,11 @@ impl Connections {
         &mut self,
         cx: &mut Context<'_>,
         id: ConnectionId,
-        ours: Hello,
-        theirs: Hello,
+        ours: &Hello,
+        theirs: &Hello,
     ) -> Result<(), Stop> {
-        self.check_theirs(cx, &theirs)?;
-        let slot = self.dialled_slot(id, &theirs)?;
+        self.check_theirs(cx, theirs)?;
+        let slot = self.dialled_slot(id, theirs)?;
         if theirs.channel != ours.channel || theirs.lane != ours.lane {
             return Err(Stop::Misbehaved(Misbehaviour::OutOfTurn));
         }
@@ -137,9 +187,9 @@ impl Connections {
             (false, false) => return Err(Stop::Refuse(Refusal::NoSession)),
             (true, false) | (false, true) => {}
         }
-        let proof = proof(cx.config.secret.as_ref(), Role::Connector, &ours, &theirs);
+        let proof = proof(cx.config.secret.as_ref(), Role::Connector, ours, theirs);
         let spec = slot.is_anchor().then(|| cx.me.spec.clone());
-        let origin = self.table.get(&id).map(|connection| connection.origin);
+        let origin = self.table.get(&id).and_then(Connection::origin);
         let known = match origin {
             Some(Origin::For(_)) => known.map(|peer| peer.incarnation),
             Some(Origin::ForContact(_) | Origin::Accepted) | None => None,
@@ -147,56 +197,55 @@ impl Connections {
         let confirm = Confirm { proof, spec, known };
         let confirm = ControlMessage::Confirm(Box::new(confirm));
         cx.send_on(id, Frame::Control(confirm));
-        self.set_step(id, Step::ExpectAccept(ours, theirs));
         Ok(())
     }
 
-    /// Acceptor, third step: the peer is who it says.
+    /// Acceptor, third step: the peer is who it says. For an anchor, gives our proof and its spec:
+    /// the manager is asked.
     fn confirmed(
         &mut self,
         cx: &mut Context<'_>,
         id: ConnectionId,
-        first: Hello,
+        first: &Hello,
         second: &Hello,
         confirm: Confirm,
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<Knocking>, Stop> {
         let secret = cx.config.secret.as_ref();
-        check_proof(proof(secret, Role::Connector, &first, second), confirm.proof)?;
-        let slot = slot_of(cx.config, &first)?;
+        check_proof(proof(secret, Role::Connector, first, second), confirm.proof)?;
+        let slot = slot_of(cx.config, first)?;
         // Much may have changed since the hello.
-        let verdict = self.check_slot(slot, &first);
+        let verdict = self.check_slot(slot, first);
         if let Err(Stop::Refuse(Refusal::AlreadyConnected)) = verdict {
             self.suspect(cx, slot.node);
         }
         verdict?;
-        let proof = proof(secret, Role::Acceptor, &first, second);
+        let proof = proof(secret, Role::Acceptor, first, second);
         if !slot.is_anchor() {
             self.send_accept(cx, id, proof, None, first.epoch);
             self.begin_lane(cx, id, slot);
-            return Ok(());
+            return Ok(None);
         }
-        let spec = check_spec(confirm.spec, &first)?;
+        let spec = check_spec(confirm.spec, first)?;
         if cx.me.instance.node < slot.node && self.is_shaking_with(slot.node) {
             return Err(Stop::Refuse(Refusal::SimultaneousDial));
         }
         let instance = first.instance();
         let knock =
             Change::Knock { connection: id, instance, spec: spec.clone(), known: confirm.known };
-        self.set_step(id, Step::Knocking(first, proof, spec));
         cx.change(knock);
-        Ok(())
+        Ok(Some((proof, spec)))
     }
 
     /// The manager lets the knocking peer in.
     pub(super) fn admit(&mut self, cx: &mut Context<'_>, id: ConnectionId) {
-        let Some(Stage::Shaking(step)) = self.table.get(&id).map(|found| &found.stage) else {
-            return;
-        };
-        let Step::Knocking(theirs, proof, spec) = Step::clone(step) else {
-            return;
+        let (theirs, proof, spec) = match self.take_step(id) {
+            Some(Step::Knocking(theirs, proof, spec)) => (theirs, proof, spec),
+            Some(other) => return self.set_step(id, other),
+            None => return,
         };
         let last = self.peers.get(&spec.id()).map_or(Epoch(0), |peer| peer.last_epoch);
         let Some(epoch) = last.max(theirs.epoch).next() else {
+            self.set_step(id, Step::Knocking(theirs, proof, spec));
             return self.refuse(cx, id, Refusal::NoSession);
         };
         self.send_accept(cx, id, proof, Some(cx.me.spec.clone()), epoch);
@@ -207,7 +256,7 @@ impl Connections {
         &mut self,
         cx: &mut Context<'_>,
         id: ConnectionId,
-        proof: Option<crate::wire::Proof>,
+        proof: Option<Proof>,
         spec: Option<Arc<NodeSpec>>,
         epoch: Epoch,
     ) {
@@ -264,7 +313,7 @@ impl Connections {
     /// Which slot a dialled connection is for, now that the other side said who it is.
     fn dialled_slot(&mut self, id: ConnectionId, theirs: &Hello) -> Result<Slot, Stop> {
         let node = theirs.name.id();
-        match self.table.get(&id).map(|connection| connection.origin) {
+        match self.table.get(&id).and_then(Connection::origin) {
             Some(Origin::For(slot)) if slot.node == node => Ok(slot),
             Some(Origin::ForContact(contact)) => {
                 let Some(dial) = self.contacts.get_mut(&contact) else {
@@ -345,10 +394,10 @@ impl Connections {
         let Some(connection) = self.table.get(&id) else {
             return;
         };
-        let Stage::Shaking(step) = &connection.stage else {
+        let Stage::Shaking(shaking) = &connection.stage else {
             return;
         };
-        let (node, proof) = match &**step {
+        let (node, proof) = match &shaking.step {
             Step::Heard(theirs) | Step::ExpectConfirm(theirs, _) | Step::Knocking(theirs, ..) => {
                 let proof = refusal_proof(cx.config.secret.as_ref(), refusal, theirs);
                 (Some(theirs.name.id()), proof)
@@ -390,7 +439,7 @@ impl Connections {
             (Refusal::NotMember(upto), Step::ExpectAccept(_, theirs))
                 if upto < theirs.incarnation =>
             {
-                if let Some(Origin::For(slot)) = self.table.get(&id).map(|found| found.origin) {
+                if let Some(Origin::For(slot)) = self.table.get(&id).and_then(Connection::origin) {
                     let node = slot.node;
                     cx.change(Change::NotMember { node, upto });
                 }
@@ -406,14 +455,14 @@ impl Connections {
         };
         let reason = CloseReason::Surplus;
         cx.act(Action::Close { connection: id, reason, flush: false });
-        match connection.origin {
-            Origin::ForContact(contact) => self.contact_reached(cx, contact),
-            Origin::For(slot) => {
+        match connection.origin() {
+            Some(Origin::ForContact(contact)) => self.contact_reached(cx, contact),
+            Some(Origin::For(slot)) => {
                 if let Some(peer) = self.peers.get_mut(&slot.node) {
                     peer.dialling = peer.dialling.filter(|dial| *dial != id);
                 }
             }
-            Origin::Accepted => {}
+            Some(Origin::Accepted) | None => {}
         }
     }
 }
@@ -425,6 +474,9 @@ impl Opening {
         Self { channel, lane: 0, epoch: Epoch(0), expected: None }
     }
 }
+
+/// What is kept while the manager judges a knock: our proof, and the peer's spec.
+type Knocking = (Option<Proof>, Arc<NodeSpec>);
 
 /// Why a handshake goes no further.
 enum Stop {

@@ -4,6 +4,8 @@
 //! [`Context`]. It decides who is a member and to whom to stay connected; `connections` does the
 //! connecting and tells it who is up and who is down.
 
+pub mod client_server;
+pub mod fixed;
 pub mod joining;
 pub mod pluggable;
 #[cfg(test)]

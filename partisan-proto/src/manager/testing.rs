@@ -183,7 +183,7 @@ impl<M: Manager> Machine<M> {
             epoch: Epoch(1),
             max_frame: 1 << 20,
             anchor,
-            channels: vec![vec![Some(anchor)], vec![other]],
+            channels: vec![vec![Some(anchor)], vec![other]].into(),
         });
     }
 

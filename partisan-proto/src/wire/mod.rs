@@ -48,8 +48,8 @@ pub use partition::PartitionMessage;
 pub use plumtree::PlumtreeMessage;
 pub use refuse::Refuse;
 pub use relay::RelayMessage;
-pub use scamp::ScampMessage;
-pub use star::StarMessage;
+pub use scamp::{Introduction, ScampMessage};
+pub use star::{StarMessage, StarPiece};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

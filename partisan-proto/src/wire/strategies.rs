@@ -165,7 +165,48 @@ fn control() -> impl Strategy<Value = ControlMessage> {
         any::<u64>().prop_map(|id| ControlMessage::Pong { id }),
         goodbye().prop_map(ControlMessage::Goodbye),
         gossip().prop_map(ControlMessage::Gossip),
+        scamp().prop_map(ControlMessage::Scamp),
+        star().prop_map(ControlMessage::Star),
     ]
+}
+
+fn scamp() -> impl Strategy<Value = ScampMessage> {
+    let node = (incarnation(), spec());
+    let node = node.prop_map(|(incarnation, spec)| Introduction { incarnation, spec });
+    (0..8u8, node, any::<u16>(), any::<bool>()).prop_map(|(which, node, hops, flag)| match which {
+        0 => ScampMessage::Holds(flag),
+        1 => ScampMessage::Subscribe { node, hops, renewed: flag },
+        2 => ScampMessage::Subscribed,
+        3 => ScampMessage::Forward { node, hops },
+        4 => ScampMessage::Remove { node: node.spec.id(), upto: node.incarnation },
+        5 => ScampMessage::Replace { by: node },
+        6 => ScampMessage::Gone,
+        _ => ScampMessage::Heartbeat,
+    })
+}
+
+fn star() -> impl Strategy<Value = StarMessage> {
+    // Only so many fit into a frame with the longest names.
+    let piece = (vec(entry(), 0..4).prop_map(Bounded::from_first), any::<bool>());
+    let piece = piece.prop_map(|(entries, last)| Box::new(StarPiece { entries, last }));
+    prop_oneof![
+        4 => (0..4u8, piece).prop_map(|(which, piece)| match which {
+            0 => StarMessage::Attach(piece),
+            1 => StarMessage::Servers(piece),
+            2 => StarMessage::Refer(piece),
+            _ => StarMessage::News(piece),
+        }),
+        1 => (sized(node_id(), MAX_SUMMARY), any::<bool>())
+            .prop_map(|(nodes, attached)| StarMessage::Clients { nodes, attached }),
+    ]
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let presence = (incarnation(), incarnation(), spec());
+    let presence =
+        presence.prop_map(|(incarnation, joined, spec)| Presence { incarnation, joined, spec });
+    let news = (node_id(), incarnation(), option::of(presence));
+    news.prop_map(|(node, removed, presence)| Entry { node, removed, presence })
 }
 
 fn goodbye() -> impl Strategy<Value = GoodbyeReason> {
@@ -179,21 +220,16 @@ fn goodbye() -> impl Strategy<Value = GoodbyeReason> {
 }
 
 fn gossip() -> impl Strategy<Value = Gossip> {
-    let entry = (node_id(), any::<u64>(), incarnation(), incarnation());
-    let entry = entry.prop_map(|(node, hash, removed, present)| SummaryEntry {
+    let summary = (node_id(), any::<u64>(), incarnation(), incarnation());
+    let summary = summary.prop_map(|(node, hash, removed, present)| SummaryEntry {
         node,
         hash,
         removed,
         present,
     });
-    let summary = (node_id(), node_id(), sized(entry, MAX_SUMMARY));
-    let presence = (incarnation(), incarnation(), spec());
-    let presence =
-        presence.prop_map(|(incarnation, joined, spec)| Presence { incarnation, joined, spec });
-    let news = (node_id(), incarnation(), option::of(presence));
-    let news = news.prop_map(|(node, removed, presence)| Entry { node, removed, presence });
+    let summary = (node_id(), node_id(), sized(summary, MAX_SUMMARY));
     // Only so many fit into a frame with the longest names.
-    let delta = vec(news, 0..4).prop_map(Bounded::from_first);
+    let delta = vec(entry(), 0..4).prop_map(Bounded::from_first);
     prop_oneof![
         (any::<u32>(), any::<u64>())
             .prop_map(|(entries, hash)| Gossip::Digest(Digest { entries, hash })),

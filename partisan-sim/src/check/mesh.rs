@@ -54,7 +54,7 @@ pub fn connections(world: &World, groups: &Groups) -> Option<Violation> {
 }
 
 /// Whether two nodes have the same session, with every lane open.
-fn session(world: &World, node: usize, peer: usize) -> Result<(), String> {
+pub(super) fn session(world: &World, node: usize, peer: usize) -> Result<(), String> {
     let (here, there) = (live(world, node)?, live(world, peer)?);
     let mine = here.routes().peer(there.instance().node);
     let mine = mine.ok_or_else(|| format!("has no session with node {peer}"))?;
@@ -77,7 +77,7 @@ fn session(world: &World, node: usize, peer: usize) -> Result<(), String> {
 }
 
 /// A connection that no session uses.
-fn surplus(world: &World, node: usize) -> Option<String> {
+pub(super) fn surplus(world: &World, node: usize) -> Option<String> {
     let here = live(world, node).ok()?;
     let used: BTreeSet<ConnectionId> =
         here.routes().peers().flat_map(|routes| routes.connections()).collect();
@@ -103,7 +103,8 @@ pub fn leaks(world: &World, groups: &Groups) -> Option<Violation> {
     None
 }
 
-fn leak(world: &World, number: usize, group: &[usize]) -> Option<String> {
+/// What is left over on one node that may be connected to `group` alone.
+pub(super) fn leak(world: &World, number: usize, group: &[usize]) -> Option<String> {
     let node = live(world, number).ok()?;
     let vain = world.has_vain_join(number);
     let timer = node.timers().find(|(_, timer)| match timer {

@@ -5,10 +5,13 @@
 
 mod alternation;
 mod commands;
+pub mod fixed;
 mod local;
 pub mod mesh;
 mod order;
 mod removal;
+pub mod scamp;
+pub mod star;
 
 pub use alternation::Alternation;
 pub use commands::Commands;
@@ -129,8 +132,14 @@ impl fmt::Display for Violation {
 
 /// All safety checkers.
 pub fn watch(world: &mut World) {
-    world.check(Alternation::default());
     world.check(NoResurrection::default());
+    watch_always(world);
+}
+
+/// The safety checkers of every manager, those included in which a node may become a member again
+/// that was none.
+pub fn watch_always(world: &mut World) {
+    world.check(Alternation::default());
     world.check(Order::default());
     world.check(Commands::default());
     world.check(Local::default());

@@ -36,7 +36,7 @@ impl Checker for Order {
                 report(ViolationKind::Duplicate, format!("{stamp:?} arrived twice"));
                 continue;
             }
-            let config = world.hosts()[step.node].config.clone();
+            let config = world.hosts()[step.node].rest.config.clone();
             let lanes = config.channels.options(stamp.channel).map(|options| options.parallelism);
             if stamp.key.is_none() && lanes != Some(1) {
                 continue;

@@ -31,6 +31,38 @@ impl Side {
     }
 }
 
+/// The place of a frame that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parcel(u32);
+
+/// The frames that are under way.
+///
+/// Few at any moment, and their places are used again at once: that keeps them in the cache, and
+/// the queue's events, most of which wait for long, small.
+#[derive(Debug, Default)]
+pub(super) struct Parcels {
+    frames: Vec<Option<Frame>>,
+    free: Vec<u32>,
+}
+
+impl Parcels {
+    pub(super) fn put(&mut self, frame: Frame) -> Parcel {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.frames.push(None);
+            (self.frames.len() - 1) as u32
+        });
+        self.frames[place as usize] = Some(frame);
+        Parcel(place)
+    }
+
+    /// Once for each frame that was put.
+    pub(super) fn take(&mut self, parcel: Parcel) -> Option<Frame> {
+        let frame = self.frames[parcel.0 as usize].take()?;
+        self.free.push(parcel.0);
+        Some(frame)
+    }
+}
+
 /// What the network will do next with a connection.
 #[derive(Debug)]
 pub enum Signal {
@@ -51,7 +83,7 @@ pub enum Signal {
         /// Its length in bytes.
         size: u32,
         /// What it says.
-        frame: Frame,
+        frame: Parcel,
     },
     /// The end that is not `from` learns that the connection is over.
     Notice {
@@ -100,8 +132,6 @@ pub(super) enum Held {
 pub(super) struct Way {
     /// Nothing arrives before what was sent before it.
     pub(super) last_arrival: Instant,
-    /// When the sender's line is free again, where its speed is bounded.
-    pub(super) line_free: Instant,
     /// How many frames were sent.
     pub(super) sent: u32,
     /// How many frames arrived.
@@ -117,16 +147,12 @@ pub(super) struct Way {
     pub(super) releasing: bool,
     /// Whether a [`Signal::GiveUp`] is under way.
     pub(super) giving_up: bool,
-    /// Frames that arrived at an obstacle; none most of the time.
-    #[allow(clippy::box_collection, reason = "keeps the common case small")]
-    pub(super) held: Option<Box<VecDeque<Held>>>,
 }
 
 impl Default for Way {
     fn default() -> Self {
         Self {
             last_arrival: Instant::ZERO,
-            line_free: Instant::ZERO,
             sent: 0,
             arrived: 0,
             cut: u32::MAX,
@@ -135,18 +161,23 @@ impl Default for Way {
             void: false,
             releasing: false,
             giving_up: false,
-            held: None,
         }
     }
 }
 
-impl Way {
-    pub(super) fn is_held(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| !held.is_empty())
-    }
+/// What most connections have nothing of most of the time.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    dial: Option<Dial>,
+    /// By the side that sends: when its line is free again, where its speed is bounded.
+    line_free: [Instant; 2],
+    /// By the side that sends: frames that arrived at an obstacle.
+    held: [VecDeque<Held>; 2],
+}
 
-    pub(super) fn hold(&mut self, item: Held) {
-        self.held.get_or_insert_default().push_back(item);
+impl Rare {
+    pub(super) fn of(dial: Dial) -> Self {
+        Self { dial: Some(dial), ..Self::default() }
     }
 }
 
@@ -160,19 +191,61 @@ pub(super) struct Dial {
     pub(super) began: Instant,
 }
 
+/// Two cache lines: the first says who, the second what is under way.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Link {
     pub(super) generation: u32,
+    pub(super) packets: u32,
     /// What this connection's choices are drawn with: the same whatever else happens in the run.
     pub(super) key: u64,
-    pub(super) packets: u32,
     pub(super) ends: [End; 2],
+    pub(super) rare: Option<Box<Rare>>,
     /// By the side that sends.
     pub(super) ways: [Way; 2],
-    pub(super) dial: Option<Box<Dial>>,
 }
 
+const _: () = assert!(size_of::<Link>() <= 128);
+
 impl Link {
+    pub(super) fn dial(&self) -> Option<&Dial> {
+        self.rare.as_ref()?.dial.as_ref()
+    }
+
+    pub(super) fn dial_mut(&mut self) -> Option<&mut Dial> {
+        self.rare.as_mut()?.dial.as_mut()
+    }
+
+    /// The dial is over, one way or the other: from now on there is seldom anything rare.
+    pub(super) fn end_dial(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.dial = None;
+            let held = rare.held.iter().any(|held| !held.is_empty());
+            if !held && rare.line_free == [Instant::ZERO; 2] {
+                self.rare = None;
+            }
+        }
+    }
+
+    /// Whether frames from this side are held up.
+    pub(super) fn is_held(&self, from: Side) -> bool {
+        self.rare.as_ref().is_some_and(|rare| !rare.held[from as usize].is_empty())
+    }
+
+    pub(super) fn hold(&mut self, from: Side, item: Held) {
+        self.rare.get_or_insert_default().held[from as usize].push_back(item);
+    }
+
+    /// Takes what was held up first of what comes from this side.
+    pub(super) fn next_held(&mut self, from: Side) -> Option<Held> {
+        self.rare.as_mut()?.held[from as usize].pop_front()
+    }
+
+    /// When the sender's line is free again, where its speed is bounded.
+    pub(super) fn line_free_mut(&mut self, from: Side) -> &mut Instant {
+        &mut self.rare.get_or_insert_default().line_free[from as usize]
+    }
+
     pub(super) const fn end(&self, side: Side) -> &End {
         &self.ends[side as usize]
     }

@@ -9,7 +9,7 @@ mod obstacles;
 mod transit;
 mod trouble;
 
-pub use link::{LinkRef, Side, Signal};
+pub use link::{LinkRef, Parcel, Side, Signal};
 pub use trouble::{Cut, Death};
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -20,11 +20,11 @@ use partisan_proto::{
     Address, CloseReason, ConnectionId, Duration, Event, Host, Instant, OpenError,
 };
 
-use self::link::{Dial, End, EndState, Link, Way};
+use self::link::{Dial, End, EndState, Link, Parcels, Rare, Way};
 use self::obstacles::Obstacles;
 use crate::draw::{Label, draw};
 use crate::latency::Latency;
-use crate::queue::Queue;
+use crate::queue::{Queue, reserve_some};
 use crate::rules::Rules;
 use crate::world::Happening;
 
@@ -85,6 +85,7 @@ pub struct Network {
     links: Vec<Link>,
     free: Vec<u32>,
     stations: Vec<Station>,
+    parcels: Parcels,
     obstacles: Obstacles,
     /// The rules every frame passes.
     pub rules: Rules,
@@ -100,13 +101,21 @@ impl Network {
             links: Vec::new(),
             free: Vec::new(),
             stations: Vec::new(),
+            parcels: Parcels::default(),
             obstacles: Obstacles::default(),
             rules: Rules::default(),
         }
     }
 
+    /// How long packets travel.
+    #[must_use]
+    pub const fn latency(&self) -> &Latency {
+        &self.options.latency
+    }
+
     /// A place for one more node, not started yet.
     pub fn add_station(&mut self) -> usize {
+        reserve_some(&mut self.stations);
         self.stations.push(Station {
             alive: false,
             births: 0,
@@ -180,12 +189,12 @@ impl Network {
         let dialler = End { node: node as u32, id, state: EndState::Dialling };
         let nobody = End { node: u32::MAX, id: ConnectionId::accepted(0), state: EndState::Closed };
         let dial = Dial { addresses, timeout, attempt: 0, began: now };
-        let link = self.insert(key, [dialler, nobody], Box::new(dial));
+        let link = self.insert(key, [dialler, nobody], dial);
         self.remember(node, id, link.place);
         self.try_address(now, link, queue);
     }
 
-    fn insert(&mut self, key: u64, ends: [End; 2], dial: Box<Dial>) -> LinkRef {
+    fn insert(&mut self, key: u64, ends: [End; 2], dial: Dial) -> LinkRef {
         let place = self.free.pop();
         let generation = place.map_or(0, |place| self.links[place as usize].generation + 1);
         let link = Link {
@@ -194,7 +203,7 @@ impl Network {
             packets: 0,
             ends,
             ways: [Way::default(), Way::default()],
-            dial: Some(dial),
+            rare: Some(Box::new(Rare::of(dial))),
         };
         let place = match place {
             Some(place) => {
@@ -202,6 +211,7 @@ impl Network {
                 place
             }
             None => {
+                reserve_some(&mut self.links);
                 self.links.push(link);
                 (self.links.len() - 1) as u32
             }
@@ -216,6 +226,10 @@ impl Network {
 
     fn remember(&mut self, node: usize, id: ConnectionId, place: u32) {
         let links = &mut self.stations[node].links;
+        if links.len() == links.capacity() {
+            // Doubling would be a good part of a quiet node.
+            links.reserve_exact(4);
+        }
         let at = links.partition_point(|(other, _)| *other < id);
         links.insert(at, (id, place));
     }
@@ -247,10 +261,7 @@ impl Network {
         end.state = EndState::Closed;
         let (node, id) = (end.node as usize, end.id);
         if found.is_over() {
-            for way in &mut found.ways {
-                way.held = None;
-            }
-            found.dial = None;
+            found.rare = None;
             self.free.push(link.place);
         }
         let links = &mut self.stations[node].links;
@@ -263,7 +274,7 @@ impl Network {
         let found = &mut self.links[link.place as usize];
         found.packets += 1;
         let number = draw(self.seed, Label::Latency, found.key, u64::from(found.packets));
-        self.options.latency.sample(from as usize, to as usize, number)
+        self.options.latency.sample(self.seed, from as usize, to as usize, number)
     }
 
     fn try_address(&mut self, now: Instant, link: LinkRef, queue: &mut Queue<Happening>) {
@@ -271,7 +282,7 @@ impl Network {
             return;
         };
         let from = found.end(Side::Dialler).node;
-        let Some(dial) = found.dial.as_mut() else {
+        let Some(dial) = found.dial_mut() else {
             return;
         };
         dial.began = now;
@@ -301,7 +312,7 @@ impl Network {
     ) -> Option<(usize, Event)> {
         let found = self.link(link)?;
         let from = found.end(Side::Dialler).node;
-        let dial = found.dial.as_ref()?;
+        let dial = found.dial()?;
         let (began, timeout) = (dial.began, dial.timeout);
         let address = dial.addresses.get(dial.attempt)?.clone();
         let (to, listens) = self.resolve(&address)?;
@@ -338,7 +349,7 @@ impl Network {
         }
         end.state = EndState::Open;
         let (node, connection) = (end.node as usize, end.id);
-        self.links[link.place as usize].dial = None;
+        self.links[link.place as usize].end_dial();
         Some((node, Event::Opened { connection }))
     }
 
@@ -350,7 +361,7 @@ impl Network {
         queue: &mut Queue<Happening>,
     ) -> Option<(usize, Event)> {
         let found = self.link(link)?;
-        let dial = found.dial.as_mut()?;
+        let dial = found.dial_mut()?;
         dial.attempt += 1;
         if dial.attempt < dial.addresses.len() {
             self.try_address(now, link, queue);
@@ -360,6 +371,22 @@ impl Network {
         let (node, connection) = (end.node as usize, end.id);
         self.end(link, Side::Dialler);
         Some((node, Event::OpenFailed { connection, error }))
+    }
+
+    /// The number of the node that will most likely experience this; `u32::MAX` where there is none.
+    #[must_use]
+    pub fn concerned(&self, signal: &Signal) -> u32 {
+        let (link, side) = match signal {
+            Signal::Arrive { link, from, .. }
+            | Signal::Notice { link, from, .. }
+            | Signal::Release(link, from) => (link, from.other()),
+            Signal::Knock(link) => (link, Side::Listener),
+            Signal::Answer(link) | Signal::NextAddress(link, _) => (link, Side::Dialler),
+            Signal::GiveUp(link, side)
+            | Signal::Congested(link, side)
+            | Signal::Drained(link, side) => (link, *side),
+        };
+        self.links[link.place as usize].end(side).node
     }
 
     /// Does what is due; says what the node concerned experiences, if any.
@@ -374,6 +401,7 @@ impl Network {
             Signal::Answer(link) => self.answer(link),
             Signal::NextAddress(link, error) => self.next_address(now, link, error, queue),
             Signal::Arrive { link, from, number, size, frame } => {
+                let frame = self.parcels.take(frame)?;
                 self.arrive(now, link, from, number, size, frame, queue)
             }
             Signal::Notice { link, from, reason } => self.notice(now, link, from, reason, queue),

@@ -66,13 +66,15 @@ impl Network {
         let span = self.travel_time(link, from, to);
         let speed = self.obstacles.speed(from, to);
         let capacity = self.options.capacity;
-        let way = self.links[link.place as usize].way_mut(side);
+        let found = &mut self.links[link.place as usize];
         let mut ready = now;
         if let Some(speed) = speed {
             let line = Duration::from_nanos(u64::from(size) * 1_000_000_000 / speed);
-            way.line_free = (way.line_free.max(now) + line).min(now + SLOWEST);
-            ready = way.line_free;
+            let line_free = found.line_free_mut(side);
+            *line_free = ((*line_free).max(now) + line).min(now + SLOWEST);
+            ready = *line_free;
         }
+        let way = found.way_mut(side);
         let at = match delay {
             Some(delay) => ready + span + delay,
             None => {
@@ -89,6 +91,7 @@ impl Network {
             queue.push(now, Happening::Net(Signal::Congested(link, side)));
         }
         let control = !matches!(frame, Frame::App { .. });
+        let frame = self.parcels.put(frame);
         queue.push(at, Happening::Net(Signal::Arrive { link, from: side, number, size, frame }));
         if control && in_flight > capacity.saturating_mul(4) {
             // As a driver without room for control frames must: close, and say why.
@@ -111,16 +114,15 @@ impl Network {
     ) -> Option<(usize, Event)> {
         let found = self.link(link)?;
         let (sender, receiver) = (found.end(from).node, found.end(from.other()).node);
-        let way = found.way_mut(from);
-        let (cut, is_held) = (way.cut, way.is_held());
+        let (cut, is_held) = (found.way_mut(from).cut, found.is_held(from));
         if number >= cut {
             self.stuck(now, link, from, queue);
             return None;
         }
         let blocked = self.obstacles.blocks(sender, receiver);
         if blocked || is_held || self.obstacles.stalls(sender, receiver) {
-            let way = self.links[link.place as usize].way_mut(from);
-            way.hold(Held::Frame { number, size, frame });
+            let found = &mut self.links[link.place as usize];
+            found.hold(from, Held::Frame { number, size, frame });
             if blocked {
                 self.stuck(now, link, from, queue);
             }
@@ -205,10 +207,10 @@ impl Network {
         let end = found.end(side);
         let (sender, receiver) = (end.node, found.end(side.other()).node);
         let (node, connection, state) = (end.node as usize, end.id, end.state);
+        let held = found.is_held(side);
         let way = found.way_mut(side);
         way.giving_up = false;
         let lost = way.cut <= way.sent && way.cut != u32::MAX;
-        let held = way.is_held();
         let stuck =
             lost || other == EndState::Closed || (held && self.obstacles.blocks(sender, receiver));
         if !stuck || state != EndState::Open {
@@ -233,16 +235,15 @@ impl Network {
         if self.obstacles.blocks(sender, receiver) || self.obstacles.stalls(sender, receiver) {
             return None;
         }
-        let way = self.links[link.place as usize].way_mut(from);
-        let next = way.held.as_mut()?.pop_front()?;
-        let more = way.is_held();
+        let found = &mut self.links[link.place as usize];
+        let next = found.next_held(from)?;
+        let more = found.is_held(from);
+        let way = found.way_mut(from);
         way.releasing = more;
+        let cut = way.cut;
         if more {
             queue.push(now, Happening::Net(Signal::Release(link, from)));
-        } else {
-            way.held = None;
         }
-        let cut = way.cut;
         match next {
             Held::Frame { number, .. } if number >= cut => None,
             Held::Frame { size, frame, .. } => self.take_in(now, link, from, size, frame, queue),
@@ -338,13 +339,12 @@ impl Network {
         if found.way_mut(from).void && !local {
             return None;
         }
-        let held = found.way_mut(from).is_held();
+        let held = found.is_held(from);
         let obstacle = held
             || self.obstacles.blocks(sender, receiver)
             || self.obstacles.stalls(sender, receiver);
         if obstacle && !local {
-            let way = self.links[link.place as usize].way_mut(from);
-            way.hold(Held::Notice(reason));
+            self.links[link.place as usize].hold(from, Held::Notice(reason));
             return None;
         }
         self.learn(link, from.other(), reason)

@@ -168,9 +168,8 @@ impl Network {
             let link = LinkRef { place: place as u32, generation: found.generation };
             for side in [Side::Dialler, Side::Listener] {
                 let found = &mut self.links[place];
-                let way = found.way_mut(side);
-                if way.is_held() && !way.releasing {
-                    way.releasing = true;
+                if found.is_held(side) && !found.way_mut(side).releasing {
+                    found.way_mut(side).releasing = true;
                     let (from, to) = (found.end(side).node, found.end(side.other()).node);
                     let span = self.travel_time(link, from, to);
                     queue.push(now + span, Happening::Net(Signal::Release(link, side)));

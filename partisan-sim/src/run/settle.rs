@@ -1,8 +1,13 @@
 //! The second part of a run: heal everything, bring the cluster to a known state, and demand that
 //! it gets there in time and then rests.
 
+mod fixed;
+mod scamp;
+mod star;
+
 use std::collections::BTreeSet;
 
+use partisan_proto::config::{ManagerConfig, StrategyConfig};
 use partisan_proto::{Duration, Instant};
 
 use super::{LARGE, Scenario};
@@ -26,14 +31,30 @@ pub(super) fn settle(scenario: &Scenario, world: &mut World) {
     world.heal_all();
     world.forget_plans();
     restart_most(world, &mut stream);
-    if scenario.nodes > LARGE {
+    let full = match &scenario.manager {
+        ManagerConfig::Pluggable(pluggable) => pluggable.strategy == StrategyConfig::Full,
+        _ => false,
+    };
+    if full && scenario.nodes > LARGE {
         return settle_large(world);
     }
+    match &scenario.manager {
+        ManagerConfig::Static(_) => fixed::settle(world, &mut stream),
+        ManagerConfig::ClientServer(star) => star::settle(world, &mut stream, star),
+        ManagerConfig::Pluggable(pluggable) if pluggable.strategy != StrategyConfig::Full => {
+            scamp::settle(world, &mut stream);
+        }
+        _ => settle_mesh(world, &mut stream),
+    }
+}
+
+/// The cluster of the full strategy.
+fn settle_mesh(world: &mut World, stream: &mut Stream) {
     reunite(world);
     if !world.violations().is_empty() {
         return;
     }
-    let groups = part(world, &mut stream);
+    let groups = part(world, stream);
     // Connections that died in silence come right as well, when keep-alive has noticed.
     let good = |world: &World| !severed(world) && mesh::problem(world, &groups).is_none();
     reach(world, PARTING, good);
@@ -115,6 +136,7 @@ fn agreed(world: &World) -> bool {
 
 /// The dead are removed, and perhaps a node leaves; says who should know whom after that.
 fn part(world: &mut World, stream: &mut Stream) -> Vec<Vec<usize>> {
+    // The first one is a server, where there are servers.
     let live: Vec<_> = world.live().collect();
     let contact = live[0];
     for node in world.members(contact) {

@@ -29,24 +29,26 @@ impl World {
     pub(super) fn start(&mut self, number: usize, new_address: bool) {
         self.network.start(number, new_address);
         let host = &mut self.hosts[number];
-        host.births += 1;
-        let snapshot = host.disk.as_ref().and_then(|bytes| Snapshot::decode(bytes).ok());
+        host.rest.births += 1;
+        let snapshot = host.rest.disk.as_ref().and_then(|bytes| Snapshot::decode(bytes).ok());
         let clock = FIRST_MILLISECOND + self.now.as_nanos() / 1_000_000;
         let stored = snapshot.as_ref().map(|snapshot| snapshot.incarnation.next());
         let addresses = vec![self.network.address(number)];
-        let spec = NodeSpec::new(host.name.clone(), addresses, &host.config.channels, Vec::new());
+        let rest = &host.rest;
+        let channels = &rest.config.channels;
+        let spec = NodeSpec::new(rest.name.clone(), addresses, channels, rest.tags.clone());
         let birth = Birth {
             spec: spec.expect("one dialable address is not too many"),
             incarnation: stored.unwrap_or(Incarnation(clock)),
-            seed: node_seed(self.options.seed, number, host.births),
+            seed: node_seed(self.options.seed, number, host.rest.births),
             snapshot,
-            manager: host.manager.as_ref().map(|make| make()),
+            manager: host.rest.manager.as_ref().map(|make| make()),
         };
-        let config = host.config.clone();
+        let config = host.rest.config.clone();
         let mut out = Outbox::default();
         match Node::start(self.now, birth, config, &mut out) {
             Ok(node) => {
-                host.incarnation = node.instance().incarnation;
+                host.rest.incarnation = node.instance().incarnation;
                 host.node = Some(Box::new(node));
             }
             Err(error) => panic!("node {number} cannot start: {error}"),
@@ -89,14 +91,14 @@ impl World {
             return;
         }
         if !how.keep_state {
-            self.hosts[node].disk = None;
+            self.hosts[node].rest.disk = None;
         }
         self.start(node, how.new_address);
     }
 
     /// Gives a dead node another configuration for its next life.
     pub fn reconfigure(&mut self, node: usize, config: Arc<Config>) {
-        self.hosts[node].config = config;
+        self.hosts[node].rest.config = config;
     }
 
     /// The node's time stands still; what happens to it waits.
@@ -113,7 +115,7 @@ impl World {
             return;
         }
         // One by one: what it does not know yet is no reproach to what it does.
-        while let Some(event) = self.hosts[node].backlog.pop_front() {
+        while let Some(event) = self.hosts[node].rest.backlog.pop_front() {
             self.deliver(node, event);
         }
         self.network.pause(self.now, node, false, &mut self.queue);
@@ -173,14 +175,14 @@ impl World {
     /// A node joins another, known by its address.
     pub fn join(&mut self, node: usize, contact: usize) -> Ticket {
         let contact = Contact::at(self.network.address(contact));
-        self.hosts[node].contacts.insert(contact.addresses[0].clone());
+        self.hosts[node].rest.contacts.insert(contact.addresses[0].clone());
         self.command(node, Command::Join(contact))
     }
 
     /// As [`World::join`], answered when the node is connected and informed.
     pub fn sync_join(&mut self, node: usize, contact: usize, deadline: Duration) -> Ticket {
         let contact = Contact::at(self.network.address(contact));
-        self.hosts[node].contacts.insert(contact.addresses[0].clone());
+        self.hosts[node].rest.contacts.insert(contact.addresses[0].clone());
         self.command(node, Command::SyncJoin { contact, deadline })
     }
 
@@ -191,7 +193,7 @@ impl World {
 
     /// A node removes another from the cluster.
     pub fn remove(&mut self, node: usize, other: usize) -> Ticket {
-        let other = self.hosts[other].name.id();
+        let other = self.hosts[other].rest.name.id();
         self.command(node, Command::Remove(other))
     }
 
@@ -204,7 +206,7 @@ impl World {
         key: Option<u64>,
         payload: impl Into<Bytes>,
     ) -> Ticket {
-        let (to, destination) = (self.hosts[to].name.id(), Destination::Inbox);
+        let (to, destination) = (self.hosts[to].rest.name.id(), Destination::Inbox);
         let payload = payload.into();
         self.command(from, Command::Send(Send { to, channel, key, destination, payload }))
     }
@@ -253,14 +255,14 @@ impl World {
     /// goes on.
     #[must_use]
     pub fn has_vain_join(&self, node: usize) -> bool {
-        let mut contacts = self.hosts[node].contacts.iter();
+        let mut contacts = self.hosts[node].rest.contacts.iter();
         contacts.any(|address| !self.live().any(|other| self.network.address(other) == *address))
     }
 
     /// Whether a node is connected to another, by every lane.
     #[must_use]
     pub fn is_connected(&self, node: usize, other: usize) -> bool {
-        let other = self.hosts[other].name.id();
+        let other = self.hosts[other].rest.name.id();
         let node = self.hosts[node].node();
         node.and_then(|node| node.routes().peer(other)).is_some_and(|routes| routes.is_full())
     }
@@ -268,18 +270,18 @@ impl World {
     /// What was delivered on a node.
     #[must_use]
     pub fn deliveries(&self, node: usize) -> &[(Instant, Delivery)] {
-        &self.hosts[node].observed.deliveries
+        &self.hosts[node].rest.observed.deliveries
     }
 
     /// What a node told its application.
     #[must_use]
     pub fn notifications(&self, node: usize) -> &[(Instant, Notification)] {
-        &self.hosts[node].observed.notifications
+        &self.hosts[node].rest.observed.notifications
     }
 
     /// The answer to a command, when there is one.
     #[must_use]
     pub fn reply(&self, node: usize, ticket: Ticket) -> Option<&Result<Answer, CommandError>> {
-        self.hosts[node].observed.replies.get(&ticket)
+        self.hosts[node].rest.observed.replies.get(&ticket)
     }
 }

@@ -95,7 +95,7 @@ impl World {
     pub(super) fn deliver(&mut self, number: usize, event: Event) {
         let host = &mut self.hosts[number];
         if host.paused {
-            host.backlog.push_back(event);
+            host.rest.backlog.push_back(event);
             return;
         }
         let Some(node) = host.node.as_mut() else {
@@ -158,20 +158,20 @@ impl World {
             }
             Action::Deliver(delivery) => {
                 if self.options.record {
-                    self.hosts[number].observed.deliveries.push((now, delivery));
+                    self.hosts[number].rest.observed.deliveries.push((now, delivery));
                 }
             }
             Action::Reply { ticket, result } => {
                 if self.options.record {
-                    self.hosts[number].observed.replies.insert(ticket, result);
+                    self.hosts[number].rest.observed.replies.insert(ticket, result);
                 }
             }
             // Nobody here knows: a question without an answer has its own deadline.
             Action::Ask { .. } => {}
-            Action::Persist(bytes) => self.hosts[number].disk = Some(bytes),
+            Action::Persist(bytes) => self.hosts[number].rest.disk = Some(bytes),
             Action::Notify(notification) => {
                 if self.options.record {
-                    self.hosts[number].observed.notifications.push((now, notification));
+                    self.hosts[number].rest.observed.notifications.push((now, notification));
                 }
             }
         }
@@ -194,7 +194,7 @@ impl World {
         };
         let sent = self.network.send(self.now, number, connection, frame, size, &mut self.queue);
         let untold = |event: &Event| matches!(event, Event::Closed { connection: ended, .. } if *ended == connection);
-        if !sent && !self.hosts[number].backlog.iter().any(untold) {
+        if !sent && !self.hosts[number].rest.backlog.iter().any(untold) {
             let text = format!("sends on {connection:?}, which is not open");
             self.report(Violation::new(ViolationKind::SendOnClosed, self.now, Some(number), text));
         }

@@ -2,5 +2,6 @@
 
 mod corpora;
 mod house_rules;
+mod papers;
 mod scenarios;
 mod vectors;

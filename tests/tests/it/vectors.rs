@@ -12,8 +12,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use partisan_proto::wire::{
     Accept, Bounded, Confirm, ControlMessage, Decoded, Delta, Destination, Digest, Entry, Frame,
-    GoodbyeReason, Gossip, Hello, Presence, Refuse, Request, Role, StableHasher, Summary,
-    SummaryEntry, VersionRange, decode, encode,
+    GoodbyeReason, Gossip, Hello, Introduction, Presence, Refuse, Request, Role, ScampMessage,
+    StableHasher, StarMessage, StarPiece, Summary, SummaryEntry, VersionRange, decode, encode,
 };
 use partisan_proto::{
     ChannelName, ChannelOptions, Channels, ClusterName, Epoch, Incarnation, NodeId, NodeName,
@@ -64,6 +64,8 @@ fn vectors() -> Vec<(&'static str, &'static str, Frame)> {
     let mut vectors = handshake_vectors();
     vectors.extend(session_vectors());
     vectors.extend(gossip_vectors());
+    vectors.extend(scamp_vectors());
+    vectors.extend(star_vectors());
     vectors
 }
 
@@ -151,6 +153,52 @@ fn gossip_vectors() -> Vec<(&'static str, &'static str, Frame)> {
         ("gossip_summary", "a summary of one entry", gossip(Gossip::Summary(summary))),
         ("gossip_request", "a request for one entry", gossip(Gossip::Request(Request { nodes }))),
         ("gossip_delta", "one present, one removed", gossip(Gossip::Delta(Delta { entries }))),
+    ]
+}
+
+fn scamp_vectors() -> Vec<(&'static str, &'static str, Frame)> {
+    let scamp = |message| control(ControlMessage::Scamp(message));
+    let node = || Introduction { incarnation: Incarnation(3), spec: spec() };
+    let subscribe = ScampMessage::Subscribe { node: node(), hops: 300, renewed: true };
+    let forward = ScampMessage::Forward { node: node(), hops: 7 };
+    let remove = ScampMessage::Remove { node: spec().id(), upto: Incarnation(9) };
+    vec![
+        ("scamp_holds", "you are in my view", scamp(ScampMessage::Holds(true))),
+        ("scamp_subscribe", "a renewed subscription with 300 hops to go", scamp(subscribe)),
+        ("scamp_subscribed", "the subscription is in hand", scamp(ScampMessage::Subscribed)),
+        ("scamp_forward", "a copy of a subscription after 7 hops", scamp(forward)),
+        ("scamp_remove", "removed up to incarnation 9", scamp(remove)),
+        ("scamp_replace", "take another in my place", scamp(ScampMessage::Replace { by: node() })),
+        ("scamp_gone", "the sender leaves", scamp(ScampMessage::Gone)),
+        ("scamp_heartbeat", "the sender is alive", scamp(ScampMessage::Heartbeat)),
+    ]
+}
+
+fn star_vectors() -> Vec<(&'static str, &'static str, Frame)> {
+    let star = |message| control(ControlMessage::Star(message));
+    let presence = Presence { incarnation: Incarnation(3), joined: Incarnation(2), spec: spec() };
+    let present = Entry { node: spec().id(), removed: Incarnation(1), presence: Some(presence) };
+    let gone = Entry { node: NodeId::from_u64(1), removed: Incarnation(9), presence: None };
+    let piece = |entry: &Entry, last| {
+        let entries = Bounded::from_first([entry.clone()]);
+        Box::new(StarPiece { entries, last })
+    };
+    let nodes = Bounded::from_first([spec().id()]);
+    let clients = StarMessage::Clients { nodes, attached: true };
+    vec![
+        (
+            "star_attach",
+            "a client introduces itself",
+            star(StarMessage::Attach(piece(&present, true))),
+        ),
+        (
+            "star_servers",
+            "a server, and more to come",
+            star(StarMessage::Servers(piece(&present, false))),
+        ),
+        ("star_refer", "a server to join instead", star(StarMessage::Refer(piece(&present, true)))),
+        ("star_news", "a removal", star(StarMessage::News(piece(&gone, true)))),
+        ("star_clients", "a client came to the sender", star(clients)),
     ]
 }
 

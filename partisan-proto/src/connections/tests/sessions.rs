@@ -76,7 +76,7 @@ fn a_message_arrives_once_with_its_proven_sender_and_channel() {
 #[test]
 fn messages_without_a_key_use_all_lanes() {
     let mut net = pair(&config(&[("bulk", 3)]));
-    let lanes = net.node(0).routes().peer(net.id(1)).unwrap().channels[2].clone();
+    let lanes = net.node(0).routes().peer(net.id(1)).unwrap().channels[2].to_vec();
     let mut used = vec![0; 3];
     for _ in 0..30 {
         let load = |id| net.node(0).connections.load(id);

@@ -164,6 +164,12 @@ impl Joining {
         self.through(cx, node);
     }
 
+    /// `contact` is not the one to join through: joins through it wait for another node, under the
+    /// name of `instead`, until [`Joining::through_other`].
+    pub fn refer(&mut self, contact: NodeId, instead: NodeId) {
+        self.joins.pass_on(contact, instead);
+    }
+
     /// A dial failed ([`Change::ContactFailed`]); ends the join when dialling again is vain.
     pub fn failed(&mut self, cx: &mut Context<'_>, contact: ContactId, error: DialError) {
         if let Some(join) = self.joins.failed(contact, error) {

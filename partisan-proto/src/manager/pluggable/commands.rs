@@ -17,11 +17,11 @@ impl Pluggable {
         let result = match command {
             Command::Join(contact) => {
                 let strategy = &self.strategy;
-                self.joining.join(cx, contact, |node| strategy.member(node).is_some())
+                self.joining.join(cx, contact, |node| strategy.is_joined(node))
             }
             Command::SyncJoin { contact, deadline } => {
                 let strategy = &self.strategy;
-                let is_member = |node| strategy.member(node).is_some();
+                let is_member = |node| strategy.is_joined(node);
                 return self.joining.sync_join(cx, ticket, (contact, deadline), is_member);
             }
             Command::Leave => {
@@ -52,6 +52,8 @@ impl Pluggable {
             self.join_through(cx, node);
         } else if !cx.is_connected(node) {
             self.joining.lost(cx, node);
+        } else {
+            self.step(cx, |strategy, cx, out| strategy.join(cx, out, node));
         }
     }
 
@@ -61,6 +63,12 @@ impl Pluggable {
             // At once: a node that was told that it joined finds its cluster after a crash.
             self.save(cx);
             self.joining.through(cx, node);
+        }
+        let me = cx.me.instance.node;
+        if self.joining.is_through(me) {
+            // A referral has led here.
+            self.save(cx);
+            self.joining.through_other(cx, me, node);
         }
     }
 
@@ -88,7 +96,8 @@ impl Pluggable {
         cx: &mut Context<'_>,
         specs: Vec<NodeSpec>,
     ) -> Result<(), CommandError> {
-        if specs.is_empty() {
+        let partial = !self.strategy.knows_all();
+        if specs.is_empty() || (partial && self.strategy.members().len() > 1) {
             return Ok(());
         }
         let own = cx.me.instance.node;

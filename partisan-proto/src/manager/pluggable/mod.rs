@@ -6,6 +6,7 @@
 
 pub mod full;
 pub mod member_set;
+pub mod scamp;
 pub mod strategy;
 
 mod commands;
@@ -14,15 +15,16 @@ mod commands;
 mod tests;
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use super::joining::Joining;
-use super::{Manager, Member, MembershipCounters};
+use super::{Manager, Member, MembershipCounters, Views};
 use crate::action::Action;
 use crate::change::{Change, ContactId};
 use crate::command::Command;
-use crate::config::PluggableConfig;
+use crate::config::{PluggableConfig, StrategyConfig};
 use crate::context::{Context, Me};
 use crate::error::{CloseReason, CommandError, ConfigError, JoinError, Refusal, SnapshotError};
 use crate::id::{ConnectionId, Incarnation, Instance, NodeId, Ticket};
@@ -33,6 +35,7 @@ use crate::spec::NodeSpec;
 use crate::timers::Timer;
 use crate::wire::{ControlMessage, StableHasher};
 use full::Full;
+use scamp::{Scamp, Version};
 use strategy::{Outcome, Outcomes, Saved, Strategy};
 
 /// The pluggable manager.
@@ -53,7 +56,7 @@ pub struct Pluggable {
 }
 
 impl Pluggable {
-    /// The manager with the full-mesh strategy.
+    /// The manager with the configured strategy.
     ///
     /// # Errors
     /// [`ConfigError::Snapshot`] when the snapshot is another node's.
@@ -63,10 +66,15 @@ impl Pluggable {
         seed: &Seed,
         snapshot: Option<Snapshot>,
     ) -> Result<Self, ConfigError> {
-        let full = config.clone();
-        let node = me.instance.node;
-        Self::with_strategy(me, config, seed, snapshot, |saved| {
-            Box::new(Full::new(node, &full, seed, saved))
+        let own = config.clone();
+        Self::with_strategy(me, config, seed, snapshot, |saved| match &own.strategy {
+            StrategyConfig::Full => Box::new(Full::new(me.instance.node, &own, seed, saved)),
+            StrategyConfig::ScampV1(scamp) => {
+                Box::new(Scamp::new(me, Version::V1, (&own, scamp), seed, saved))
+            }
+            StrategyConfig::ScampV2(scamp) => {
+                Box::new(Scamp::new(me, Version::V2, (&own, scamp), seed, saved))
+            }
         })
     }
 
@@ -121,14 +129,22 @@ impl Pluggable {
                 Outcome::Left { node } => {
                     changed = true;
                     cx.notify(Notification::MemberLeft { node });
-                    cx.neighbor_down(node);
+                    if !self.strategy.is_neighbor(node) {
+                        cx.neighbor_down(node);
+                    }
                 }
                 Outcome::Keep { instance, spec } => {
-                    let patient = !self.starting && cx.me.instance.node > instance.node;
+                    let later = cx.me.instance.node > instance.node;
+                    let patient = !self.starting && later && self.strategy.is_mutual();
                     cx.change(Change::Keep { instance, spec, patient });
                 }
                 Outcome::Release { node, reason } => cx.change(Change::Release { node, reason }),
                 Outcome::Synced { node } => self.join_through(cx, node),
+                Outcome::Referred { by } => self.joining.refer(by, cx.me.instance.node),
+                Outcome::Unwanted { node } => {
+                    let refusal = JoinError::Refused(Refusal::NotWanted);
+                    self.joining.cancel(cx, node, &CommandError::Join(refusal));
+                }
                 // Last, whatever else was learned with it: it is not this life's any more.
                 Outcome::Removed { upto } => removed = removed.max(Some(upto)),
                 Outcome::DuplicateName { spec } => self.tell_duplicate(cx, Some(&spec)),
@@ -262,17 +278,22 @@ impl Pluggable {
         });
     }
 
-    fn peer_up(&mut self, cx: &mut Context<'_>, instance: Instance, contact: Option<ContactId>) {
+    fn peer_up(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer: (Instance, &Arc<NodeSpec>),
+        contact: Option<ContactId>,
+    ) {
+        let instance = peer.0;
         if let Some(contact) = contact {
             self.joining.reached(contact, instance.node);
         }
-        let joining = contact.is_some();
-        if self.strategy.member(instance.node).is_some() {
+        // A join whose contact dialled first was told of that before this.
+        let joining = self.joining.is_through(instance.node);
+        if self.strategy.is_neighbor(instance.node) {
             cx.neighbor_up(instance);
         }
-        self.step(cx, |strategy, cx, out| {
-            strategy.peer_up(cx, out, instance, joining);
-        });
+        self.step(cx, |strategy, cx, out| strategy.peer_up(cx, out, peer, joining));
     }
 
     fn peer_down(&mut self, cx: &mut Context<'_>, instance: Instance) {
@@ -285,6 +306,7 @@ impl Pluggable {
     fn stop(&mut self, cx: &mut Context<'_>) {
         cx.timers.cancel(Timer::Gossip);
         cx.timers.cancel(Timer::News);
+        cx.timers.cancel(Timer::Strategy);
         self.joining.cancel_all(cx, &CommandError::Stopping);
         self.save(cx);
     }
@@ -312,7 +334,9 @@ impl Manager for Pluggable {
             Change::Knock { connection, instance, spec, known } => {
                 self.knock(cx, *connection, (*instance, spec, *known))
             }
-            Change::PeerUp { instance, contact, .. } => self.peer_up(cx, *instance, *contact),
+            Change::PeerUp { instance, spec, contact, .. } => {
+                self.peer_up(cx, (*instance, spec), *contact);
+            }
             Change::PeerDown { instance, .. } => self.peer_down(cx, *instance),
             Change::FullyConnected { node } => self.joining.fully_connected(cx, *node),
             Change::ContactFailed { contact, error } => {
@@ -327,7 +351,11 @@ impl Manager for Pluggable {
             }
             Change::Outdated { refusal } => self.outdated(cx, *refusal),
             Change::Stopping => return self.stop(cx),
-            Change::ProbeFailed { .. } | Change::RoundTrip { .. } => return,
+            Change::ProbeFailed { node, error } => {
+                let (node, error) = (*node, *error);
+                self.step(cx, |strategy, cx, out| strategy.probe_failed(cx, out, node, error));
+            }
+            Change::RoundTrip { .. } => return,
             // The manager's own.
             Change::Admit { .. }
             | Change::TurnAway { .. }
@@ -368,6 +396,7 @@ impl Manager for Pluggable {
                 cx.set_timer(Timer::Gossip, self.config.gossip_interval);
             }
             Timer::EndJoin(ticket) => self.joining.expire(cx, ticket),
+            Timer::Strategy => self.step(cx, |strategy, cx, out| strategy.fire(cx, out)),
             // Whatever was collected is sent below.
             _ => {}
         }
@@ -382,6 +411,14 @@ impl Manager for Pluggable {
 
     fn member(&self, node: NodeId) -> Option<Member> {
         self.strategy.member(node)
+    }
+
+    fn views(&self) -> Views {
+        self.strategy.views()
+    }
+
+    fn next_hop(&self, to: NodeId) -> Option<NodeId> {
+        self.strategy.next_hop(to)
     }
 
     fn counters(&self) -> MembershipCounters {

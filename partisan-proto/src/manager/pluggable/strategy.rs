@@ -13,7 +13,8 @@ use alloc::boxed::Box;
 use crate::context::Context;
 use crate::error::{CloseReason, Refusal};
 use crate::id::{Incarnation, Instance, NodeId};
-use crate::manager::{Member, MembershipCounters};
+use crate::manager::{Member, MembershipCounters, Views};
+use crate::notification::DialError;
 use crate::spec::NodeSpec;
 use crate::wire::{ControlMessage, Entry, StableHasher};
 
@@ -56,6 +57,18 @@ pub enum Outcome {
     Removed {
         /// Up to which.
         upto: Incarnation,
+    },
+    /// This connected node, through which a join was under way, cannot become a member here: there
+    /// is no room, or no place for it. The join ends.
+    Unwanted {
+        /// Which.
+        node: NodeId,
+    },
+    /// This connected node is not the one to join through, and has said which are: joins through it
+    /// wait for the next [`Outcome::Synced`].
+    Referred {
+        /// Which.
+        by: NodeId,
     },
     /// Another node with this node's name is alive.
     DuplicateName {
@@ -112,9 +125,28 @@ pub trait Strategy: fmt::Debug + Send {
         &mut self,
         cx: &mut Context<'_>,
         out: &mut Outcomes,
-        instance: Instance,
+        peer: (Instance, &Arc<NodeSpec>),
         joining: bool,
     );
+
+    /// A node that the application joins turned out to be connected already, and is not synced.
+    /// Nothing, by default: an exchange is under way.
+    fn join(&mut self, _cx: &mut Context<'_>, _out: &mut Outcomes, _node: NodeId) {}
+
+    /// A session that was asked for with [`Change::Probe`](crate::Change::Probe) did not come
+    /// about. Ignored, by default.
+    fn probe_failed(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _out: &mut Outcomes,
+        _node: NodeId,
+        _error: DialError,
+    ) {
+    }
+
+    /// [`Timer::Strategy`](crate::Timer::Strategy), which the strategy set, is due. Ignored, by
+    /// default.
+    fn fire(&mut self, _cx: &mut Context<'_>, _out: &mut Outcomes) {}
 
     /// A session is over.
     fn peer_down(&mut self, cx: &mut Context<'_>, out: &mut Outcomes, instance: Instance);
@@ -164,6 +196,41 @@ pub trait Strategy: fmt::Debug + Send {
 
     /// One member, if it is one.
     fn member(&self, node: NodeId) -> Option<Member>;
+
+    /// Whether a connected node is next to this one in the overlay: by default, when it is a member.
+    fn is_neighbor(&self, node: NodeId) -> bool {
+        self.member(node).is_some()
+    }
+
+    /// Whether joining this node would be in vain, since it is joined: by default, when it is a
+    /// member.
+    fn is_joined(&self, node: NodeId) -> bool {
+        self.member(node).is_some()
+    }
+
+    /// Whether both sides of a connection want it, so that one may give the other the time to dial
+    /// first; they do, by default.
+    fn is_mutual(&self) -> bool {
+        true
+    }
+
+    /// Whether every node knows all members, so that a list of members can be compared with it;
+    /// it does, by default.
+    fn knows_all(&self) -> bool {
+        true
+    }
+
+    /// Whom it is connected to on purpose and whom it knows besides, where it distinguishes; nobody,
+    /// by default.
+    fn views(&self) -> Views {
+        Views::default()
+    }
+
+    /// Through which connected peer a node is reached that is not connected itself, where the
+    /// strategy knows; it does not, by default.
+    fn next_hop(&self, _to: NodeId) -> Option<NodeId> {
+        None
+    }
 
     /// How often what was refused.
     fn counters(&self) -> MembershipCounters {

@@ -1,14 +1,19 @@
 //! What can be written on the command line.
 
 use std::ops::Range;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use partisan_proto::Duration;
-use partisan_proto::config::{ManagerConfig, duration_text};
+use partisan_proto::config::{
+    ClientServerConfig, ManagerConfig, PluggableConfig, ScampConfig, StaticConfig, StrategyConfig,
+    duration_text,
+};
 use partisan_sim::draw::{Label, draw};
 use partisan_sim::fault::FaultClass;
+use partisan_sim::paper::Paper;
 use partisan_sim::workload::{Bootstrap, Load};
-use partisan_sim::{Latency, Scenario, Wire};
+use partisan_sim::{Latency, Scenario, Story, Wire};
 
 /// The most nodes that can be asked for.
 const MOST: usize = 1_000_000;
@@ -16,10 +21,14 @@ const MOST: usize = 1_000_000;
 /// Clusters of up to so many nodes encode their frames unless told otherwise.
 const SMALL: usize = 200;
 
+/// Clusters of more than so many nodes ask for huge pages.
+pub(crate) const LARGE: usize = 1_000;
+
 /// Simulates Partisan clusters: deterministic, with faults from a seed.
 ///
 /// Exit codes: 0 all is well, 10 something happened that never must, 11 something did not happen
-/// in time, 12 a panic, 13 two runs of one seed differ, 2 bad arguments.
+/// in time, 12 a panic, 13 two runs of one seed differ, 20 a gate of a paper's experiments is
+/// missed, 2 bad arguments.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Arguments {
@@ -80,24 +89,69 @@ pub(crate) enum Command {
         #[arg(long)]
         shrink: bool,
     },
+    /// Run one seed and write a page with pictures and numbers of the overlay.
+    Report {
+        /// Which.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        #[command(flatten)]
+        cluster: Cluster,
+        /// Where to write the page; it needs nothing else.
+        #[arg(short, long, default_value = "partisan-report.html")]
+        output: PathBuf,
+        /// A folder for the pictures as files of their own as well.
+        #[arg(long)]
+        pictures: Option<PathBuf>,
+    },
+    /// Repeat the experiments of a paper, and compare with what it says; exits with 20 where a
+    /// gate is missed.
+    Paper {
+        /// Which.
+        paper: Paper,
+        /// Smaller clusters and fewer repetitions: seconds instead of minutes.
+        #[arg(long)]
+        quick: bool,
+        /// With how many seeds, from 1.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+        seeds: u64,
+        /// Where to write a page with the table and curves.
+        #[arg(short, long)]
+        output: Option<PathBuf>,
+    },
     /// Measure events a second and bytes a node at several sizes.
     Bench {
-        /// What the nodes do.
-        #[arg(long, default_value = "mesh")]
-        shape: Shape,
-        /// The sizes; by default 10,30,100,300 for `mesh` and 1000,10000,100000 for `sparse`.
+        /// What the nodes do; by default what suits the manager.
+        #[arg(long)]
+        shape: Option<Shape>,
+        /// The sizes; by default 10,30,100,300 for `mesh` and 1000,10000,100000 for the others.
         #[arg(long, value_delimiter = ',')]
         sizes: Vec<usize>,
         /// The seed.
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// The manager, for `mesh`.
+        /// The manager, for `mesh` and `view`.
         #[arg(long, default_value = "pluggable")]
         manager: Manager,
         /// How long, in simulated time.
         #[arg(long = "for", default_value = "60s", value_parser = span)]
         span: Duration,
     },
+}
+
+impl Command {
+    /// Whether so many nodes are asked for that it matters how their memory is had.
+    pub(crate) fn is_large(&self) -> bool {
+        match self {
+            Self::Run { cluster, .. }
+            | Self::Sweep { cluster, .. }
+            | Self::Replay { cluster, .. }
+            | Self::Report { cluster, .. } => {
+                cluster.nodes.as_ref().is_some_and(|sizes| sizes.end > LARGE)
+            }
+            Self::Paper { quick, .. } => !quick,
+            Self::Bench { .. } => true,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -117,10 +171,16 @@ pub(crate) struct Cluster {
     /// What applications do; by default churn where there are faults, else traffic.
     #[arg(long)]
     load: Option<Load>,
-    /// How the cluster is formed; by default drawn where there are faults, else by one contact.
+    /// A named scenario: `contact`, `chain`, `random`, `flash-crowd`, `mass-failure=PERCENT` of the
+    /// nodes at once half-way, or `churn=PERCENT` of them replaced each minute.
+    #[arg(long)]
+    scenario: Option<Story>,
+    /// How the cluster is formed; by default as the scenario says, else drawn where there are
+    /// faults, else by one contact.
     #[arg(long)]
     bootstrap: Option<Bootstrap>,
-    /// `lan`, `wan`, `regions`, or a span such as `5ms`.
+    /// `lan`, `wan`, `regions`, `zones`, `plane`, a span such as `5ms`, or a range such as
+    /// `10..50ms` to draw one from for each link.
     #[arg(long, default_value = "lan", value_parser = latency)]
     latency: Latency,
     /// Whether frames are turned to bytes and back; by default in clusters of up to 200 nodes.
@@ -135,6 +195,8 @@ pub(crate) struct Cluster {
 pub(crate) enum Shape {
     /// A cluster forms and rests.
     Mesh,
+    /// As `mesh`, at the sizes of partial views.
+    View,
     /// Each node has five fixed random peers and sends one small message a second.
     Sparse,
 }
@@ -143,7 +205,7 @@ impl Shape {
     pub(crate) const fn sizes(self) -> &'static [usize] {
         match self {
             Self::Mesh => &[10, 30, 100, 300],
-            Self::Sparse => &[1_000, 10_000, 100_000],
+            Self::View | Self::Sparse => &[1_000, 10_000, 100_000],
         }
     }
 }
@@ -152,14 +214,35 @@ impl Shape {
 pub(crate) enum Manager {
     /// Full mesh.
     Pluggable,
+    /// Fixed lists of peers, drawn from the seed.
+    Static,
+    /// Partial views by SCAMP, version 1.
+    ScampV1,
+    /// Partial views by SCAMP, version 2.
+    ScampV2,
+    /// The first third of the nodes, and two at least, are servers; the others are clients.
+    ClientServer,
 }
 
 impl Manager {
+    /// At what sizes it is measured.
+    pub(crate) const fn shape(self) -> Shape {
+        if matches!(self, Self::Pluggable) { Shape::Mesh } else { Shape::View }
+    }
+
     pub(crate) fn config(self) -> ManagerConfig {
         match self {
             Self::Pluggable => ManagerConfig::default(),
+            Self::ScampV1 => strategy(StrategyConfig::ScampV1(ScampConfig::default())),
+            Self::ScampV2 => strategy(StrategyConfig::ScampV2(ScampConfig::default())),
+            Self::ClientServer => ManagerConfig::ClientServer(ClientServerConfig::default()),
+            Self::Static => ManagerConfig::Static(StaticConfig::default()),
         }
     }
+}
+
+fn strategy(strategy: StrategyConfig) -> ManagerConfig {
+    ManagerConfig::Pluggable(PluggableConfig { strategy, ..PluggableConfig::default() })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -188,7 +271,9 @@ fn span(text: &str) -> Result<Duration, String> {
 }
 
 fn latency(text: &str) -> Result<Latency, String> {
-    Latency::parse(text).ok_or_else(|| "choose lan, wan, regions or a span such as 5ms".into())
+    let advice = "choose lan, wan, regions, zones, plane, a span such as 5ms, or one for each link \
+                  such as 10..50ms";
+    Latency::parse(text).ok_or_else(|| advice.into())
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
@@ -226,6 +311,7 @@ impl Cluster {
         let spread = sizes.end - sizes.start;
         let nodes = sizes.start + (draw(seed, Label::Size, 0, 0) % spread as u64) as usize;
         let troubled = !self.faults.0.is_empty();
+        let formed = self.bootstrap.or_else(|| self.scenario.map(Story::bootstrap));
         let load = if troubled { Load::Churn } else { Load::Traffic };
         let encoded = self.wire.map_or(nodes <= SMALL, |wire| wire == WireChoice::Encoded);
         Scenario {
@@ -235,7 +321,8 @@ impl Cluster {
             span: self.span,
             faults: self.faults.0.clone(),
             load: self.load.unwrap_or(load),
-            bootstrap: self.bootstrap.or_else(|| (!troubled).then_some(Bootstrap::Contact)),
+            bootstrap: formed.or_else(|| (!troubled).then_some(Bootstrap::Contact)),
+            story: self.scenario,
             latency: self.latency.clone(),
             wire: if encoded { Wire::Encoded } else { Wire::Typed },
             checks: !self.no_checks,
@@ -247,7 +334,7 @@ impl Cluster {
     pub(crate) fn as_given() -> String {
         let mut out = String::new();
         let mut arguments = std::env::args().skip(2);
-        let mine = ["manager", "for", "faults", "load", "bootstrap", "latency", "wire"];
+        let mine = ["manager", "for", "faults", "load", "scenario", "bootstrap", "latency", "wire"];
         while let Some(argument) = arguments.next() {
             let Some(name) = argument.strip_prefix("--") else {
                 continue;

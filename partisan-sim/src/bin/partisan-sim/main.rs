@@ -1,7 +1,10 @@
 //! Simulates Partisan clusters from the command line; see `--help`.
 
 mod arguments;
+mod bench;
 mod memory;
+mod paper;
+mod report;
 
 use std::io::IsTerminal;
 use std::ops::Range;
@@ -13,16 +16,19 @@ use std::thread;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use partisan_proto::Duration;
+use partisan_proto::{Duration, Instant};
 use partisan_sim::check::{Violation, ViolationKind};
-use partisan_sim::workload::Load;
-use partisan_sim::{Report, Scenario, Sparse, Wire, shrink};
+use partisan_sim::paper::Options;
+use partisan_sim::{Report, Scenario, World, shrink};
 use serde_json::{Value, json};
 
-use arguments::{Arguments, Cluster, Command, Manager, Shape};
+use arguments::{Arguments, Cluster, Command, LARGE};
 
 fn main() -> ExitCode {
     let Arguments { command, json } = Arguments::parse();
+    if command.is_large() {
+        memory::ask_for_huge_pages();
+    }
     let (code, object) = match command {
         Command::Run { seed, cluster } => run(seed, &cluster),
         Command::Sweep { seeds, cluster, jobs, twice } => sweep(seeds, &cluster, jobs, twice),
@@ -35,8 +41,15 @@ fn main() -> ExitCode {
             };
             if shrink { shrunk(&scenario) } else { replay(&scenario) }
         }
+        Command::Report { seed, cluster, output, pictures } => {
+            report::report(seed, &cluster, &output, pictures.as_deref())
+        }
+        Command::Paper { paper, quick, seeds, output } => {
+            paper::paper(paper, &Options { quick, seeds }, output.as_deref())
+        }
         Command::Bench { shape, sizes, seed, manager, span } => {
-            bench(shape, &sizes, seed, manager, span)
+            let shape = shape.unwrap_or_else(|| manager.shape());
+            bench::bench(shape, &sizes, seed, manager, span)
         }
     };
     if json {
@@ -60,10 +73,50 @@ fn bar(length: u64, what: &str) -> ProgressBar {
 fn run(seed: u64, cluster: &Cluster) -> (u8, Value) {
     let scenario = Scenario { memory: Some(memory::PROBE), ..cluster.scenario(seed, &(5..6)) };
     let bar = bar(scenario.span.as_secs(), "simulated seconds");
-    let report = scenario.run_watched(&mut |now| bar.set_position(now.as_nanos() / 1_000_000_000));
+    let mut course = (scenario.nodes > LARGE).then(|| Course::new(scenario.span));
+    let report = scenario.run_watched(&mut |world| {
+        bar.set_position(world.now().as_nanos() / 1_000_000_000);
+        if let Some(course) = &mut course {
+            bar.suspend(|| course.print(world));
+        }
+    });
     bar.finish_and_clear();
     print_report(&scenario, &report);
     (report.exit_code(), to_json(&scenario, &report))
+}
+
+/// How a large run goes, a line now and then: it may take minutes.
+struct Course {
+    began: std::time::Instant,
+    /// A line each so many simulated seconds.
+    pause: Duration,
+    next: Instant,
+}
+
+impl Course {
+    fn new(span: Duration) -> Self {
+        println!(
+            "{:>12} {:>10} {:>12} {:>12} {:>10} {:>10}",
+            "simulated s", "real s", "events", "events/s", "waiting", "MB"
+        );
+        Self { began: std::time::Instant::now(), pause: span / 12, next: Instant::ZERO }
+    }
+
+    fn print(&mut self, world: &World) {
+        if world.now() < self.next {
+            return;
+        }
+        self.next = world.now() + self.pause;
+        let real = self.began.elapsed().as_secs_f64();
+        println!(
+            "{:>12.1} {real:>10.1} {:>12} {:>12.0} {:>10} {:>10.1}",
+            world.now().as_secs_f64(),
+            world.events(),
+            world.events() as f64 / real.max(1e-9),
+            world.waiting(),
+            (memory::PROBE.in_use)() as f64 / 1e6,
+        );
+    }
 }
 
 fn print_report(scenario: &Scenario, report: &Report) {
@@ -76,6 +129,9 @@ fn print_report(scenario: &Scenario, report: &Report) {
         report.wall_seconds,
         report.events_per_second()
     );
+    if let Some(seconds) = report.formed_seconds {
+        println!("every node had a neighbour after {seconds:.3} real s");
+    }
     if report.peak_bytes > 0 {
         println!("{} bytes a node, {} at the peak", report.bytes_per_node, report.peak_bytes);
     }
@@ -109,6 +165,7 @@ fn to_json(scenario: &Scenario, report: &Report) -> Value {
         "events_per_second": report.events_per_second().round(),
         "simulated_seconds": report.simulated.as_secs_f64(),
         "wall_seconds": report.wall_seconds,
+        "formed_seconds": report.formed_seconds,
         "peak_bytes": report.peak_bytes,
         "bytes_per_node": report.bytes_per_node,
         "violations": violations,
@@ -124,7 +181,7 @@ fn try_seed(seed: u64, cluster: &Cluster, twice: u64) -> (Scenario, Report) {
         if again.hash != report.hash {
             let text = format!("hashes {:016x} and {:016x}", report.hash, again.hash);
             let kind = ViolationKind::Nondeterminism;
-            let at = partisan_proto::Instant::ZERO;
+            let at = Instant::ZERO;
             report.violations.push(Violation::new(kind, at, None, text));
         }
     }
@@ -217,48 +274,4 @@ fn shrunk(scenario: &Scenario) -> (u8, Value) {
         }
     }
     replay(&small)
-}
-
-fn bench(
-    shape: Shape,
-    sizes: &[usize],
-    seed: u64,
-    manager: Manager,
-    span: Duration,
-) -> (u8, Value) {
-    println!(
-        "{:>8} {:>12} {:>12} {:>10} {:>12}",
-        "nodes", "events", "events/s", "wall s", "bytes/node"
-    );
-    let sizes = if sizes.is_empty() { shape.sizes() } else { sizes };
-    let mut rows = Vec::new();
-    for nodes in sizes {
-        let scenario = Scenario {
-            seed,
-            nodes: *nodes,
-            manager: manager.config(),
-            span,
-            load: Load::None,
-            wire: Wire::Typed,
-            checks: false,
-            memory: Some(memory::PROBE),
-            ..Scenario::default()
-        };
-        let report = match shape {
-            Shape::Mesh => scenario.run(),
-            Shape::Sparse => {
-                Sparse { seed, nodes: *nodes, span, memory: Some(memory::PROBE) }.run()
-            }
-        };
-        println!(
-            "{nodes:>8} {:>12} {:>12.0} {:>10.3} {:>12}",
-            report.events,
-            report.events_per_second(),
-            report.wall_seconds,
-            report.bytes_per_node
-        );
-        rows.push(to_json(&scenario, &report));
-    }
-    let shape = format!("{shape:?}").to_lowercase();
-    (0, json!({ "shape": shape, "sizes": rows }))
 }

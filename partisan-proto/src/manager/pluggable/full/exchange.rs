@@ -225,7 +225,7 @@ fn has_more(one: &SummaryEntry, other: &SummaryEntry) -> bool {
 }
 
 /// Splits entries into deltas that fit a control frame.
-fn pieces(entries: impl Iterator<Item = Entry>) -> Vec<Delta> {
+pub(crate) fn pieces(entries: impl Iterator<Item = Entry>) -> Vec<Delta> {
     let mut done = Vec::new();
     let mut piece = Bounded::new();
     let mut bytes = 0;

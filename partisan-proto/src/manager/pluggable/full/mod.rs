@@ -26,6 +26,8 @@
 mod exchange;
 mod news;
 
+pub(crate) use exchange::pieces;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -102,6 +104,11 @@ impl Full {
         &self.set
     }
 
+    /// A node is to be told to every peer, not to a few.
+    pub(crate) fn introduce(&mut self, node: NodeId) {
+        self.news.for_all(node);
+    }
+
     /// Makes the own entry say what the node is now.
     fn put_self(&mut self, cx: &Context<'_>, removed: Incarnation) {
         let presence = Presence {
@@ -117,7 +124,7 @@ impl Full {
     }
 
     /// Takes in an entry; `from` is the peer that sent it. Says whether the peer lacks something.
-    fn learn(
+    pub(crate) fn learn(
         &mut self,
         cx: &mut Context<'_>,
         out: &mut Outcomes,
@@ -300,10 +307,10 @@ impl Strategy for Full {
         &mut self,
         cx: &mut Context<'_>,
         _out: &mut Outcomes,
-        instance: Instance,
+        peer: (Instance, &Arc<NodeSpec>),
         _joining: bool,
     ) {
-        let node = instance.node;
+        let node = peer.0.node;
         let anchor = cx.routes.anchor(node);
         let dialled = anchor.is_some_and(|anchor| anchor.is_dialled());
         let session = Session { dialled, ..Session::default() };

@@ -1,0 +1,74 @@
+//! What a scenario does for each manager: the configuration and tags of a node, the checkers.
+
+use std::sync::Arc;
+
+use partisan_proto::Config;
+use partisan_proto::config::{ManagerConfig, StaticConfig, StaticPeer, StrategyConfig};
+
+use super::Scenario;
+use crate::check::{self, fixed};
+use crate::draw::{Label, draw};
+use crate::network::address;
+use crate::world::World;
+
+/// The safety checkers of a manager.
+pub(super) fn watch(manager: &ManagerConfig, world: &mut World) {
+    match manager {
+        // Whoever is taken off a list may be put on it again.
+        ManagerConfig::Static(_) => {
+            check::watch_always(world);
+            world.check(fixed::NoStrangers::default());
+        }
+        // Whoever was lost, and not removed, may come back.
+        ManagerConfig::Pluggable(pluggable) if pluggable.strategy != StrategyConfig::Full => {
+            check::watch_always(world);
+        }
+        _ => check::watch(world),
+    }
+}
+
+/// Adds node `number` to the world.
+pub(super) fn add_node(
+    scenario: &Scenario,
+    world: &mut World,
+    config: &Arc<Config>,
+    number: usize,
+) {
+    match &scenario.manager {
+        ManagerConfig::Static(fixed) => {
+            let peers = listed(scenario, number);
+            let manager = ManagerConfig::Static(StaticConfig { peers, ..fixed.clone() });
+            world.add_tagged(Arc::new(Config { manager, ..Config::clone(config) }), Vec::new());
+        }
+        ManagerConfig::ClientServer(star) => {
+            let server = number < servers(scenario.nodes);
+            let tag = if server { &star.server_tag } else { &star.client_tag };
+            world.add_tagged(config.clone(), vec![tag.clone()]);
+        }
+        _ => {
+            world.add_node();
+        }
+    }
+}
+
+/// How many of the nodes are servers, where there are servers: the first ones.
+pub(super) fn servers(nodes: usize) -> usize {
+    (nodes / 3).max(2)
+}
+
+/// Whom a node of the static manager lists: the next one, and some others, on which the two need
+/// not agree.
+fn listed(scenario: &Scenario, number: usize) -> Vec<StaticPeer> {
+    let others = (0..scenario.nodes).filter(|other| *other != number);
+    let next = (number + 1) % scenario.nodes.max(1);
+    let few = scenario.nodes.max(12) as u64 / 4;
+    let drawn = |other: &usize| {
+        let pair = (number * scenario.nodes + other) as u64;
+        *other == next || draw(scenario.seed, Label::Bootstrap, 1, pair).is_multiple_of(few)
+    };
+    let peer = |other| StaticPeer {
+        name: format!("n{other}@sim").parse().expect("a short plain name is good"),
+        addresses: vec![address(other)],
+    };
+    others.filter(drawn).map(peer).collect()
+}

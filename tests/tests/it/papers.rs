@@ -1,0 +1,65 @@
+//! What the papers claim, one test each, in clusters small enough for seconds. The full sizes are
+//! run by `partisan-sim paper`.
+
+use partisan_proto::Config;
+use partisan_sim::paper::hyparview::{self, Subject};
+use partisan_sim::paper::xbot::{self, Subjects};
+use partisan_sim::paper::{Findings, baseline, config, scamp};
+
+fn judge(findings: &Findings) {
+    assert!(!findings.rows.is_empty());
+    assert!(!findings.missed(), "\n{}", findings.table());
+}
+
+#[test]
+fn scamp_views_grow_with_the_logarithm_of_the_cluster() {
+    let mut findings = Findings::default();
+    scamp::views(1, 150, 1, 0, &mut findings);
+    scamp::views(1, 150, 2, 4, &mut findings);
+    judge(&findings);
+}
+
+#[test]
+fn fixed_random_neighbors_are_a_random_graph_and_fall_apart_as_theory_says() {
+    let mut findings = Findings::default();
+    baseline::at_rest(1, 500, &mut findings);
+    baseline::failure(1, 500, 30, &mut findings);
+    baseline::failure(1, 500, 90, &mut findings);
+    judge(&findings);
+}
+
+#[test]
+fn overlays_survive_the_death_of_half_and_heal() {
+    let config = config::scamp(2, 4);
+    let subject = Subject { config, cycle: config::CYCLE, cyclic: |_| false };
+    let mut findings = Findings::default();
+    hyparview::failure(&subject, 1, 60, 1, 50, &mut findings);
+    hyparview::healing(&subject, 1, 60, 1, 60, &mut findings);
+    judge(&findings);
+}
+
+#[test]
+fn overlays_that_are_not_what_the_papers_claim_miss_their_gates() {
+    let mesh = Config::default();
+    let cycle = config::CYCLE;
+    let subject = Subject { config: mesh.clone(), cycle, cyclic: |_| false };
+    let mut findings = Findings::default();
+    hyparview::stable(&subject, 1, 20, 1, &mut findings);
+    hyparview::flash_crowd(&subject, 1, 20, &mut findings);
+    let missed = |measure: &str| {
+        let rows = findings.rows.iter().filter(|row| row.met() == Some(false));
+        rows.filter(|row| row.measure == measure).count()
+    };
+    assert_eq!(missed("clustering coefficient"), 1, "\n{}", findings.table());
+    assert_eq!(missed("most active peers"), 1);
+    assert_eq!(missed("violations") + missed("components after 10 cycles"), 0);
+
+    let subjects = Subjects { plain: mesh.clone(), optimized: mesh };
+    let mut findings = Findings::default();
+    xbot::plane(&subjects, 1, 12, 2, &mut findings);
+    xbot::zones(&subjects, 1, 12, 2, &mut findings);
+    let missed: Vec<_> = findings.rows.iter().filter(|row| row.met() == Some(false)).collect();
+    let names: Vec<_> = missed.iter().map(|row| row.measure.as_str()).collect();
+    assert_eq!(names, ["link cost saved, share", "links inside a zone, share"]);
+    assert!(missed[0].mean().abs() < 1e-9, "the same links cost the same");
+}
