@@ -307,7 +307,7 @@ fn a_restart_goes_on_with_the_view_and_the_removals() {
         known: None,
     };
     let answer = second.change(knock).changes;
-    let removed = crate::error::Refusal::Removed(Incarnation(1));
+    let removed = Refusal::Removed(Incarnation(1));
     assert!(matches!(answer[..], [Change::TurnAway { refusal, .. }] if refusal == removed));
 }
 
