@@ -27,7 +27,9 @@ fn main() -> std::io::Result<()> {
     let handshakes = flags.map(|(flags, stream)| [&[flags], &stream[..]].concat());
     write(corpora.join("handshake"), handshakes)?;
     let scripts = (0..30).map(|i| script(&mut random, i)).collect::<Vec<_>>();
-    write(corpora.join("node"), scripts)
+    write(corpora.join("node"), scripts)?;
+    let managed = (0..36).map(|i| [&[i as u8], &script(&mut random, i)[..]].concat());
+    write(corpora.join("managers"), managed.collect::<Vec<_>>())
 }
 
 fn write(folder: PathBuf, seeds: impl IntoIterator<Item = Vec<u8>>) -> std::io::Result<()> {

@@ -1,15 +1,16 @@
 //! Two nodes, a network that a script steers, and events forged among the real ones.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use partisan_proto::wire::Frame;
 use partisan_proto::{
-    Action, CloseReason, Command, ConnectionId, Contact, Duration, Event, Instant, OpenError,
-    Ticket,
+    Action, CloseReason, Command, Config, ConnectionId, Contact, Duration, Event, Instant,
+    OpenError, Tag, Ticket,
 };
 
-use crate::watch::{Watched, address};
+use crate::watch::{Watched, address, config, manager};
 
 const MOST_STEPS: usize = 300;
 const MOST_WAKES: usize = 10_000;
@@ -50,7 +51,25 @@ pub(crate) struct Outcome {
 
 /// Plays the script; panics when a node breaks a promise.
 pub(crate) fn run(script: &Script) -> Outcome {
-    let mut arena = Arena::new(script.secret);
+    let nodes = [("a", 1), ("b", 2)].map(|(name, port)| Watched::start(name, port, script.secret));
+    play(script, nodes)
+}
+
+/// As [`run`], with the manager that a number stands for.
+pub(crate) fn run_managed(number: u8, script: &Script) -> Outcome {
+    let (manager, tags) = manager(number);
+    let config = Config { manager, ..Config::clone(&config(script.secret)) };
+    let config = Arc::new(config);
+    let start = |which: usize, name, port| {
+        let tags = Some(tags[which]).filter(|tag| !tag.is_empty());
+        let tags = tags.map(|tag| Tag::new(tag).expect("a good tag"));
+        Watched::start_as(name, port, config.clone(), tags.into_iter().collect())
+    };
+    play(script, [start(0, "a", 1), start(1, "b", 2)])
+}
+
+fn play(script: &Script, nodes: [(Watched, Vec<Action>); 2]) -> Outcome {
+    let mut arena = Arena::new(nodes);
     for step in script.steps.iter().take(MOST_STEPS) {
         arena.step(step);
     }
@@ -85,9 +104,7 @@ struct Arena {
 }
 
 impl Arena {
-    fn new(secret: bool) -> Self {
-        let (a, first) = Watched::start("a", 1, secret);
-        let (b, second) = Watched::start("b", 2, secret);
+    fn new([(a, first), (b, second)]: [(Watched, Vec<Action>); 2]) -> Self {
         let mut arena = Self {
             now: Instant::ZERO,
             nodes: [a, b],

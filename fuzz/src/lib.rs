@@ -21,11 +21,12 @@ pub use wire::{wire_decode, wire_round_trip};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 4] = [
+pub const TARGETS: [Target; 5] = [
     ("wire_decode", wire_decode),
     ("wire_round_trip", wire_round_trip),
     ("handshake", handshake),
     ("node", node),
+    ("managers", managers),
 ];
 
 /// Two nodes on a network that the input steers, with events forged among the real ones. The same
@@ -36,4 +37,16 @@ pub fn node(data: &[u8]) {
     };
     let first = arena::run(&script);
     assert_eq!(first, arena::run(&script), "one script, two outcomes");
+}
+
+/// As [`node`], with another manager than the full mesh: the first byte says which.
+pub fn managers(data: &[u8]) {
+    let Some((which, script)) = data.split_first() else {
+        return;
+    };
+    let Ok(script) = arena::Script::arbitrary(&mut Unstructured::new(script)) else {
+        return;
+    };
+    let first = arena::run_managed(*which, &script);
+    assert_eq!(first, arena::run_managed(*which, &script), "one script, two outcomes");
 }

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use partisan_proto::config::{ManagerConfig, PluggableConfig, Secret};
+use partisan_proto::config::{
+    ClientServerConfig, ManagerConfig, PluggableConfig, ScampConfig, Secret, StaticConfig,
+    StrategyConfig,
+};
 use partisan_proto::wire::{Decoded, Frame, decode, encode};
 use partisan_proto::{
     Action, Address, Birth, ChannelId, ChannelName, ChannelOptions, Channels, ClusterName, Command,
     Config, ConnectionId, Epoch, Event, Incarnation, Instance, Instant, Node, NodeId, NodeName,
-    NodeSpec, Notification, Outbox, Snapshot, Ticket, Timer,
+    NodeSpec, Notification, Outbox, Snapshot, Tag, Ticket, Timer,
 };
 
 /// More timers than this never make sense within the limits of [`config`].
@@ -38,6 +41,40 @@ pub(crate) fn config(secret: bool) -> Arc<Config> {
     config.connections.max_pending = 4;
     config.connections.max_connections = MOST_CONNECTIONS;
     Arc::new(config)
+}
+
+/// The manager that a number stands for, with the same limits, and the tags of two nodes of it.
+pub(crate) fn manager(number: u8) -> (ManagerConfig, [&'static str; 2]) {
+    let scamp = ScampConfig { max_view: MOST_MEMBERS - 1, ..ScampConfig::default() };
+    let pluggable = |strategy| {
+        ManagerConfig::Pluggable(PluggableConfig {
+            strategy,
+            max_members: MOST_MEMBERS,
+            max_removals: MOST_REMOVALS,
+            max_joins: MOST_JOINS,
+            ..PluggableConfig::default()
+        })
+    };
+    let star = ManagerConfig::ClientServer(ClientServerConfig {
+        max_members: MOST_MEMBERS,
+        max_removals: MOST_REMOVALS,
+        max_joins: MOST_JOINS,
+        ..ClientServerConfig::default()
+    });
+    let fixed = StaticConfig {
+        refuse_unlisted: number & 8 != 0,
+        max_peers: MOST_MEMBERS - 1,
+        max_joins: MOST_JOINS,
+        ..StaticConfig::default()
+    };
+    match number % 6 {
+        0 => (pluggable(StrategyConfig::ScampV1(scamp)), [""; 2]),
+        1 => (pluggable(StrategyConfig::ScampV2(scamp)), [""; 2]),
+        2 => (ManagerConfig::Static(fixed), [""; 2]),
+        3 => (star, ["server", "server"]),
+        4 => (star, ["server", "client"]),
+        _ => (star, ["client", "client"]),
+    }
 }
 
 /// This machine, that port.
@@ -71,9 +108,18 @@ pub(crate) struct Watched {
 impl Watched {
     /// Starts the node called `name`; its first actions come back.
     pub(crate) fn start(name: &str, port: u16, secret: bool) -> (Self, Vec<Action>) {
-        let config = config(secret);
+        Self::start_as(name, port, config(secret), Vec::new())
+    }
+
+    /// Starts a node with a configuration and tags of its own.
+    pub(crate) fn start_as(
+        name: &str,
+        port: u16,
+        config: Arc<Config>,
+        tags: Vec<Tag>,
+    ) -> (Self, Vec<Action>) {
         let name = NodeName::new(name).expect("a good name");
-        let spec = NodeSpec::new(name, vec![address(port)], &config.channels, Vec::new());
+        let spec = NodeSpec::new(name, vec![address(port)], &config.channels, tags);
         let birth = Birth {
             spec: spec.expect("a good spec"),
             incarnation: Incarnation(1),

@@ -192,7 +192,7 @@ impl Loop {
                         self.queue.push_back((other, Event::Closed { connection, reason }));
                     }
                 }
-                Action::Reply { result, .. } => drop(result?),
+                Action::Reply { result, .. } => _ = result?,
                 _ => {}
             }
         }

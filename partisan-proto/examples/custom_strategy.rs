@@ -193,7 +193,7 @@ fn run(nodes: &mut [Node; 2], first: usize, command: Command) -> Result<(), Box<
                     let connection = other_end(connection);
                     queue.push_back((1 - index, Event::Closed { connection, reason }));
                 }
-                Action::Reply { result, .. } => drop(result?),
+                Action::Reply { result, .. } => _ = result?,
                 _ => {}
             }
         }

@@ -91,11 +91,10 @@ fn views_of_a_thousand_nodes() {
     for copies in [2, 5] {
         check_random_contacts(1_000, copies);
     }
-    for indirection in [10, 30] {
-        let config = ScampConfig { indirection, ..plain(2) };
-        let mean = mean(1_000, Bootstrap::Contact, &config);
-        assert!(mean < 2.5 * by_the_paper(2, 1_000));
-    }
+    // Everybody's first member is the one contact, to which all walks lead back.
+    let mean =
+        mean(1_000, Bootstrap::Contact, &ScampConfig { copies: 2, ..ScampConfig::default() });
+    assert!(mean < 2.5 * by_the_paper(2, 1_000));
 }
 
 /// A third of the nodes die at once, and the others are still one overlay.

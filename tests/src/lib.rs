@@ -14,7 +14,7 @@ use partisan_proto::wire::Destination;
 use partisan_proto::{
     Answer, ChannelId, ChannelName, ChannelOptions, Channels, Command, CommandError, Config,
     ConnectionInfo, Contact, Counters, Delivery, Duration, Member, NodeId, NodeSpec, Notification,
-    Routes, Send,
+    Routes, Send, Tag,
 };
 
 pub use partisan_sim::Restart;
@@ -37,6 +37,9 @@ pub type Answered = Result<Answer, CommandError>;
 pub trait Cluster: Sized {
     /// Starts one more node, alone; says its number.
     fn add(&mut self, config: Config) -> usize;
+
+    /// As [`Cluster::add`]; the node tells others these tags.
+    fn add_tagged(&mut self, config: Config, tags: Vec<Tag>) -> usize;
 
     /// How many nodes there are, dead ones included.
     fn size(&self) -> usize;

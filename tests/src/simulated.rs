@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use partisan_proto::{
     Command, Config, ConnectionInfo, Counters, Delivery, Duration, Instant, Member, Node, NodeSpec,
-    Notification, Routes, Ticket,
+    Notification, Routes, Tag, Ticket,
 };
 use partisan_sim::fault::{FaultClass, draw_faults};
 use partisan_sim::{Latency, NetworkOptions, Restart, World, WorldOptions, check};
@@ -120,6 +120,12 @@ impl Simulated {
 impl Cluster for Simulated {
     fn add(&mut self, config: Config) -> usize {
         let node = self.world.add_node_with(Arc::new(config), None);
+        self.lives.push((self.living_spec(node), 0, 0));
+        node
+    }
+
+    fn add_tagged(&mut self, config: Config, tags: Vec<Tag>) -> usize {
+        let node = self.world.add_tagged(Arc::new(config), tags);
         self.lives.push((self.living_spec(node), 0, 0));
         node
     }

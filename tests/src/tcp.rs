@@ -9,7 +9,7 @@ use partisan_proto::config::ManagerConfig;
 use partisan_proto::wire::Destination;
 use partisan_proto::{
     Answer, ChannelId, Command, CommandError, Config, ConnectionInfo, Counters, Delivery, Member,
-    NodeName, NodeSpec, Notification, Routes,
+    NodeName, NodeSpec, Notification, Routes, Tag,
 };
 use partisan_sim::Restart;
 use partisan_tokio::{Node, NodeError, NodeEvent, SendError, SendOptions, Settings};
@@ -102,9 +102,13 @@ impl Tcp {
 
     /// Starts one more node under a name that may be another's, too.
     pub fn add_named(&mut self, name: &str, config: Config) -> usize {
+        self.add_with(name, config, Vec::new())
+    }
+
+    fn add_with(&mut self, name: &str, config: Config, tags: Vec<Tag>) -> usize {
         let state = TempDir::new().expect("a temporary directory");
         let name = NodeName::new(name).expect("a good name");
-        let settings = Settings::new(name).state_dir(state.path()).config(config);
+        let settings = Settings::new(name).state_dir(state.path()).tags(tags).config(config);
         let (node, seen) = self.start_node(&settings);
         self.nodes.push(Running { node, dead: false, settings, state, seen });
         self.nodes.len() - 1
@@ -219,6 +223,11 @@ impl Cluster for Tcp {
     fn add(&mut self, config: Config) -> usize {
         let name = format!("n{}@127.0.0.1", self.nodes.len());
         self.add_named(&name, hasten(config))
+    }
+
+    fn add_tagged(&mut self, config: Config, tags: Vec<Tag>) -> usize {
+        let name = format!("n{}@127.0.0.1", self.nodes.len());
+        self.add_with(&name, hasten(config), tags)
     }
 
     fn size(&self) -> usize {

@@ -49,7 +49,8 @@ pub struct ScampConfig {
     /// Over how many random members a contact passes a new subscription on before it is run (the
     /// paper's indirection). Without it a cluster that is joined through one contact for all has
     /// views several times as large as it needs; with it they are somewhat smaller where contacts
-    /// are random. Default 3.
+    /// are random. Default 3: with one contact the mean view is 0.6, 0.7 and 1.9 times that of the
+    /// formula for 100, 200 and 1,000 nodes; longer walks lead back to the contact.
     pub indirection: u16,
     /// The most members of the view; a subscription beyond them is passed on. Default 1,000.
     pub max_view: usize,

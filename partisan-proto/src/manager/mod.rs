@@ -3,6 +3,10 @@
 //! A manager is a machine of its own behind the [`Manager`] trait, testable with nothing but a
 //! [`Context`]. It decides who is a member and to whom to stay connected; `connections` does the
 //! connecting and tells it who is up and who is down.
+//!
+//! `examples/custom_manager.rs` is a manager of one's own, a ring, from its commands to its driving.
+//! Where only the rules differ by which news of members spreads, a strategy for the pluggable
+//! manager is less work: [`pluggable::strategy`].
 
 pub mod client_server;
 pub mod fixed;

@@ -12,10 +12,10 @@ use crate::command::{Command, Contact};
 use crate::config::{Channels, Config};
 use crate::connections::{PeerRoutes, Routes};
 use crate::context::{Context, Me};
-use crate::error::{CloseReason, CommandError};
+use crate::error::{CloseReason, CommandError, OpenError};
 use crate::id::{ConnectionId, Epoch, Incarnation, Instance, NodeId, NodeName, Ticket};
 use crate::neighbors::Neighbors;
-use crate::notification::Notification;
+use crate::notification::{DialError, Notification};
 use crate::question::QuestionId;
 use crate::spec::{Address, Host, NodeSpec};
 use crate::time::{Duration, Instant};
@@ -351,6 +351,19 @@ impl<M: Manager> Mesh<M> {
             Change::Keep { instance, patient, .. } => {
                 if let Some(to) = self.index(instance.node).filter(|_| !patient) {
                     self.connect(node, to, None);
+                }
+            }
+            Change::Probe { instance, .. } => {
+                let node_id = instance.node;
+                let to = self.index(node_id).filter(|to| !self.cut.contains(to));
+                match to {
+                    Some(to) => self.connect(node, to, None),
+                    None => {
+                        let error = DialError::Open(OpenError::Unreachable);
+                        let failed = Change::ProbeFailed { node: node_id, error };
+                        let output = self.machines[node].change(failed);
+                        self.take(node, output);
+                    }
                 }
             }
             Change::Release { node: other, .. } => {

@@ -133,12 +133,6 @@ impl fmt::Display for Violation {
 /// All safety checkers.
 pub fn watch(world: &mut World) {
     world.check(NoResurrection::default());
-    watch_always(world);
-}
-
-/// The safety checkers of every manager, those included in which a node may become a member again
-/// that was none.
-pub fn watch_always(world: &mut World) {
     world.check(Alternation::default());
     world.check(Order::default());
     world.check(Commands::default());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use partisan_proto::config::{ManagerConfig, StrategyConfig};
 use partisan_proto::{Action, Incarnation, Node, NodeId, Notification};
 
 use super::{Checker, Violation, ViolationKind};
@@ -23,6 +24,9 @@ pub struct NoResurrection {
 impl Checker for NoResurrection {
     fn on_step(&mut self, step: &Step<'_>, world: &World, found: &mut Vec<Violation>) {
         let observer = step.node;
+        if !never_returns(world, observer) {
+            return;
+        }
         for action in step.actions {
             match action {
                 Action::Notify(Notification::MemberJoined { spec, incarnation }) => {
@@ -57,6 +61,16 @@ impl Checker for NoResurrection {
     fn on_crash(&mut self, node: usize) {
         self.forget(node);
         self.observers.remove(&node);
+    }
+}
+
+/// Whether, by the rules of a node's manager, a member that is gone was removed for good. A static
+/// list may have it again, and a partial view loses members that nobody removed.
+fn never_returns(world: &World, observer: usize) -> bool {
+    match world.hosts().get(observer).map(|host| &host.config.manager) {
+        Some(ManagerConfig::Static(_)) => false,
+        Some(ManagerConfig::Pluggable(config)) => config.strategy == StrategyConfig::Full,
+        _ => true,
     }
 }
 

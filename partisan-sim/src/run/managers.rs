@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use partisan_proto::Config;
-use partisan_proto::config::{ManagerConfig, StaticConfig, StaticPeer, StrategyConfig};
+use partisan_proto::config::{ManagerConfig, StaticConfig, StaticPeer};
 
 use super::Scenario;
 use crate::check::{self, fixed};
@@ -13,17 +13,9 @@ use crate::world::World;
 
 /// The safety checkers of a manager.
 pub(super) fn watch(manager: &ManagerConfig, world: &mut World) {
-    match manager {
-        // Whoever is taken off a list may be put on it again.
-        ManagerConfig::Static(_) => {
-            check::watch_always(world);
-            world.check(fixed::NoStrangers::default());
-        }
-        // Whoever was lost, and not removed, may come back.
-        ManagerConfig::Pluggable(pluggable) if pluggable.strategy != StrategyConfig::Full => {
-            check::watch_always(world);
-        }
-        _ => check::watch(world),
+    check::watch(world);
+    if let ManagerConfig::Static(_) = manager {
+        world.check(fixed::NoStrangers::default());
     }
 }
 

@@ -3,6 +3,9 @@
 //! The pluggable manager does what all of them share (commands, joins, timers, storing); a
 //! strategy decides who is a member, to whom to stay connected, and what to tell whom. It sends
 //! through the context and leaves everything that concerns the node as [`Outcome`]s.
+//!
+//! The full mesh, both versions of SCAMP, and the rules of the static and the client-server manager
+//! are strategies; `examples/custom_strategy.rs` is one of one's own.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

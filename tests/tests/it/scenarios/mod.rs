@@ -57,6 +57,7 @@ mod full;
 mod join;
 mod joins;
 mod leave;
+mod managers;
 mod parallelism;
 mod partitions;
 mod removal;
