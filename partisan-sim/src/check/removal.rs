@@ -67,7 +67,7 @@ impl Checker for NoResurrection {
 /// Whether, by the rules of a node's manager, a member that is gone was removed for good. A static
 /// list may have it again, and a partial view loses members that nobody removed.
 fn never_returns(world: &World, observer: usize) -> bool {
-    match world.hosts().get(observer).map(|host| &host.config.manager) {
+    match world.hosts().get(observer).map(|host| &host.rest.config.manager) {
         Some(ManagerConfig::Static(_)) => false,
         Some(ManagerConfig::Pluggable(config)) => config.strategy == StrategyConfig::Full,
         _ => true,
