@@ -11,8 +11,8 @@ use partisan_proto::config::{
 use partisan_proto::wire::{Decoded, Frame, decode, encode};
 use partisan_proto::{
     Action, Address, Birth, ChannelId, ChannelName, ChannelOptions, Channels, ClusterName, Command,
-    Config, ConnectionId, Epoch, Event, Incarnation, Instance, Instant, Node, NodeId, NodeName,
-    NodeSpec, Notification, Outbox, Snapshot, Tag, Ticket, Timer,
+    Config, ConnectionId, Epoch, Event, Incarnation, Instance, Instant, MessageId, Node, NodeId,
+    NodeName, NodeSpec, Notification, Outbox, Snapshot, Tag, Ticket, Timer,
 };
 
 /// More timers than this never make sense within the limits of [`config`].
@@ -100,6 +100,8 @@ pub(crate) struct Watched {
     /// The last session with each node that is remembered.
     epochs: BTreeMap<NodeId, (Instance, Epoch)>,
     incarnation: Incarnation,
+    /// All that was delivered.
+    broadcasts: BTreeSet<MessageId>,
     tickets: u64,
     /// Whether each may stay unanswered for a while.
     unanswered: BTreeMap<Ticket, bool>,
@@ -138,6 +140,7 @@ impl Watched {
             channels_up: BTreeSet::new(),
             epochs: BTreeMap::new(),
             incarnation: Incarnation(1),
+            broadcasts: BTreeSet::new(),
             tickets: 0,
             unanswered: BTreeMap::new(),
         };
@@ -261,6 +264,10 @@ impl Watched {
             }
             Action::Notify(notification) => self.check_notification(notification),
             Action::Ask { .. } => {}
+            Action::DeliverBroadcast(message) => {
+                let first = self.broadcasts.insert(message.id);
+                assert!(first, "{} is delivered twice", message.id);
+            }
             Action::Persist(bytes) => {
                 let stored = Snapshot::decode(bytes).expect("a node can read what it stored");
                 let entries = stored.entries.len();

@@ -93,6 +93,7 @@ fn message(criterion: &mut Criterion) {
     let send = |key| Event::Command {
         ticket: Ticket(1),
         command: Command::Send(Send {
+            relay: false,
             to,
             channel: ChannelId::DEFAULT,
             key,

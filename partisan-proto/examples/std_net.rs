@@ -208,13 +208,15 @@ impl Driver {
                 let text = String::from_utf8_lossy(&delivery.payload).into_owned();
                 println!("{} says: {text}", self.name_of(delivery.from));
             }
+            Action::DeliverBroadcast(message) => println!("broadcast: {:?}", message.payload),
             Action::Reply { result: Err(error), .. } => println!("failed: {error}"),
             Action::Reply { result: Ok(_), .. } | Action::Persist(_) | Action::Ask { .. } => {}
             Action::Notify(Notification::FullyConnected { node }) => {
                 println!("connected to {}", self.name_of(node));
                 let payload = Bytes::from(format!("hello from {}", self.node.spec().name()));
                 let (channel, destination) = (ChannelId::DEFAULT, Destination::Inbox);
-                let send = Send { to: node, channel, key: None, destination, payload };
+                let relay = false;
+                let send = Send { to: node, channel, key: None, destination, relay, payload };
                 self.handle(Event::Command { ticket: Ticket(1), command: Command::Send(send) });
             }
             Action::Notify(Notification::NodeDown { instance, reason, .. }) => {

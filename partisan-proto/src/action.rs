@@ -6,13 +6,13 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::error::{CloseReason, CommandError};
-use crate::id::{ChannelId, ConnectionId, NodeId, Ticket};
+use crate::id::{ChannelId, ConnectionId, MessageId, NodeId, Ticket};
 use crate::notification::Notification;
 use crate::question::{Question, QuestionId};
 use crate::spec::Address;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
-use crate::wire::{Destination, Frame};
+use crate::wire::{BroadcastMessage, Destination, Frame, PartitionId};
 
 /// Something the driver must do. Verbs, in the order they must be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,9 @@ pub enum Action {
     },
     /// Hand a message to the application.
     Deliver(Delivery),
+    /// Hand a broadcast message to its handler: once for each message and life of this node.
+    /// [`BroadcastMessage::hops`] says how many hops it came.
+    DeliverBroadcast(Arc<BroadcastMessage>),
     /// Answer a command.
     Reply {
         /// Of the command.
@@ -74,10 +77,13 @@ pub enum Action {
 /// A message for the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Who sent it: proven by the handshake, not claimed by the message.
+    /// Who sent it: proven by the handshake, not claimed by the message; for a relayed one, what
+    /// the nodes that passed it on vouch for.
     pub from: NodeId,
     /// The channel it came by.
     pub channel: ChannelId,
+    /// Whether it came by way of other nodes: see [`relay`](crate::relay).
+    pub relayed: bool,
     /// Whom it is for.
     pub destination: Destination,
     /// What it says.
@@ -92,6 +98,15 @@ pub enum Answer {
     Done,
     /// Joined, through this node.
     Joined(NodeId),
+    /// Sent on its way to a node that is not connected, under this number
+    /// ([`Notification::RelayFailed`]).
+    Relayed(u64),
+    /// A partition is injected, and called this.
+    Partition(PartitionId),
+    /// Broadcast, under this identifier.
+    Broadcast(MessageId),
+    /// So many exchanges were cancelled.
+    Cancelled(usize),
 }
 
 /// Where a node leaves its actions. Owned and reused by the caller.

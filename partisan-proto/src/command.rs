@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::id::{ChannelId, NodeId, NodeName};
+use crate::id::{ChannelId, HandlerId, NodeId, NodeName};
+use crate::question::ExchangeId;
 use crate::spec::{Address, NodeSpec};
 use crate::time::Duration;
-use crate::wire::Destination;
+use crate::wire::{Destination, PartitionId};
 
 /// A wish of the application. Each comes with a [`Ticket`](crate::Ticket) and is answered exactly
 /// once, by [`Action::Reply`](crate::Action::Reply).
@@ -44,8 +45,28 @@ pub enum Command {
     /// Close all connections to a node. While it is a member, it is dialled again.
     Disconnect(NodeId),
     /// Send a message, best effort: answered [`Answer::Done`](crate::Answer::Done) when it is
-    /// queued, which says nothing of its arrival. Sent to this node itself, it is delivered.
+    /// queued, which says nothing of its arrival, or [`Answer::Relayed`](crate::Answer::Relayed)
+    /// when it goes by way of others. Sent to this node itself, it is delivered.
     Send(Send),
+    /// Make this node and all up to `ttl` hops away stop sending messages to their neighbours, for
+    /// a test of the application (`inject_partition`). Answered
+    /// [`Answer::Partition`](crate::Answer::Partition).
+    InjectPartition {
+        /// How many hops it spreads; with 0 it is this node alone.
+        ttl: u8,
+    },
+    /// End a partition everywhere, wherever it was injected (`resolve_partition`). One that is
+    /// unknown or over already is no error.
+    ResolvePartition(PartitionId),
+    /// Tell all nodes of the cluster (`partisan:broadcast/2`), best effort: answered
+    /// [`Answer::Broadcast`](crate::Answer::Broadcast) when it is on its way to the neighbours,
+    /// from where it spreads along broadcast trees. See [`broadcast`](crate::broadcast).
+    Broadcast(Broadcast),
+    /// Cancel exchanges that are under way (`partisan_plumtree_broadcast:cancel_exchanges/1`).
+    /// Answered [`Answer::Cancelled`](crate::Answer::Cancelled); of each exchange of an
+    /// application's handler a
+    /// [`Notification::ExchangeEnded`](crate::Notification::ExchangeEnded) tells.
+    CancelExchanges(ExchangeSelector),
     /// Stop without leaving: say goodbye, close all connections after what is queued has been
     /// sent. Peers keep the node as a member. Commands after this fail with
     /// [`CommandError::Stopping`](crate::CommandError::Stopping).
@@ -89,9 +110,41 @@ pub struct Send {
     pub key: Option<u64>,
     /// Whom it is for, there.
     pub destination: Destination,
+    /// Whether it may go by way of other nodes while its target is not connected: see
+    /// [`relay`](crate::relay).
+    pub relay: bool,
     /// What it says.
     #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
     pub payload: Bytes,
+}
+
+/// A message to broadcast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Broadcast {
+    /// Which handler it is for, on every node. This node must have it.
+    pub handler: HandlerId,
+    /// What the handler calls it, at most [`MAX_KEY`](crate::wire::MAX_KEY) bytes; empty where it
+    /// needs no name. Handlers that keep their messages find them by it.
+    #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+    pub key: Bytes,
+    /// What it says.
+    #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+    pub payload: Bytes,
+}
+
+/// Which exchanges are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub enum ExchangeSelector {
+    /// All of them.
+    All,
+    /// Those with this peer.
+    Peer(NodeId),
+    /// Those of this handler.
+    Handler(HandlerId),
+    /// This one.
+    Exchange(ExchangeId),
 }
 
 #[cfg(feature = "arbitrary")]

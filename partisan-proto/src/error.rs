@@ -15,7 +15,7 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::id::{ChannelName, Incarnation, NodeId, NodeName, Tag};
+use crate::id::{ChannelName, HandlerId, HandlerName, Incarnation, NodeId, NodeName, Tag};
 use crate::spec::Address;
 use crate::wire::DecodeError;
 
@@ -184,6 +184,20 @@ pub enum ConfigError {
         /// What is wrong.
         error: SpecError,
     },
+    /// A handler on a channel that is not there, or not for applications.
+    #[error("handler `{handler}` sends on channel `{channel}`; use `default` or a configured one")]
+    HandlerChannel {
+        /// The handler.
+        handler: HandlerName,
+        /// The channel.
+        channel: ChannelName,
+    },
+    /// Too many handlers.
+    #[error("more than {most} handlers of broadcasts; remove some")]
+    TooManyHandlers {
+        /// The most allowed.
+        most: usize,
+    },
     /// Incarnation zero.
     #[error("the incarnation is 0, which stands for none; start at 1 or at the time in ms")]
     NoIncarnation,
@@ -278,9 +292,32 @@ pub enum CommandError {
     /// Back-pressure.
     #[error("the queue to node {0} is full; wait for it to drain")]
     QueueFull(NodeId),
+    /// Nobody to relay by.
+    #[error("node {0} is not connected and there is no neighbour to relay by; join a cluster")]
+    NoRelay(NodeId),
+    /// In an injected partition with it.
+    #[error("an injected partition separates this node from {0}; resolve it to send again")]
+    Partitioned(NodeId),
+    /// No more partitions here.
+    #[error("{limit} injected partitions are active here already; resolve one first")]
+    TooManyPartitions {
+        /// The most allowed.
+        limit: usize,
+    },
     /// Leaving or stopped.
     #[error("the node is stopping; start it again to use it")]
     Stopping,
+    /// No such handler of broadcasts.
+    #[error("handler {0} is not configured here; add it to `broadcast.handlers`")]
+    UnknownHandler(HandlerId),
+    /// A key of a broadcast beyond the limit.
+    #[error("the key has {bytes} bytes; the limit is {limit}")]
+    KeyTooLong {
+        /// Its length.
+        bytes: usize,
+        /// The most allowed.
+        limit: usize,
+    },
     /// This manager does not do that.
     #[error("this manager does not support {0}")]
     NotSupported(&'static str),

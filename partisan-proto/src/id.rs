@@ -34,6 +34,13 @@ pub struct NodeName {
 #[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
 pub struct ChannelName(Arc<str>);
 
+/// The name of a handler of broadcasts: what one part of an application tells all nodes.
+///
+/// The same rules as for a [`NodeName`].
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
+pub struct HandlerName(Arc<str>);
+
 /// The name of a cluster: nodes of different clusters refuse each other at the handshake.
 ///
 /// The same rules as for a [`NodeName`].
@@ -128,6 +135,7 @@ macro_rules! name_type {
 
 name_type!(NodeName);
 name_type!(ChannelName);
+name_type!(HandlerName);
 name_type!(ClusterName);
 name_type!(Tag);
 
@@ -148,6 +156,7 @@ macro_rules! plain_name {
 }
 
 plain_name!(ChannelName);
+plain_name!(HandlerName);
 plain_name!(ClusterName);
 plain_name!(Tag);
 
@@ -181,10 +190,8 @@ impl Hash for NodeName {
 
 impl NodeName {
     fn of(text: Arc<str>) -> Self {
-        let digest = Sha256::digest(text.as_bytes());
-        let mut first = [0; 8];
-        first.copy_from_slice(&digest[..8]);
-        Self { text, id: NodeId(u64::from_be_bytes(first)) }
+        let id = NodeId(first_bits(&text));
+        Self { text, id }
     }
 
     /// The text.
@@ -204,6 +211,14 @@ impl NodeName {
     pub fn host(&self) -> Option<&str> {
         self.text.rsplit_once('@').map(|(_, host)| host).filter(|host| !host.is_empty())
     }
+}
+
+/// The first 64 bits of the SHA-256 of a name.
+fn first_bits(text: &str) -> u64 {
+    let digest = Sha256::digest(text.as_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    u64::from_be_bytes(first)
 }
 
 /// A node, whatever its incarnation: the first 64 bits of the SHA-256 of its name.
@@ -244,6 +259,50 @@ impl fmt::Display for NodeId {
 impl<'a> arbitrary::Arbitrary<'a> for NodeId {
     fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
         NodeName::arbitrary(u).map(|name| name.id())
+    }
+}
+
+/// A handler of broadcasts, on the wire: the first 64 bits of the SHA-256 of its name, so that
+/// every node computes the same one without asking.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct HandlerId(u64);
+
+impl HandlerId {
+    /// The identifier of the handler with this name.
+    #[must_use]
+    pub fn of(name: &HandlerName) -> Self {
+        Self(first_bits(name.as_str()))
+    }
+
+    /// The identifier with this number; [`HandlerId::of`] is the usual way to get one.
+    #[must_use]
+    pub const fn from_u64(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number, as it stands on the wire.
+    #[must_use]
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for HandlerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "handler-{:08x}", self.0 >> 32)
+    }
+}
+
+impl fmt::Display for HandlerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+#[cfg(feature = "arbitrary")]
+impl<'a> arbitrary::Arbitrary<'a> for HandlerId {
+    fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
+        HandlerName::arbitrary(u).map(|name| Self::of(&name))
     }
 }
 
@@ -305,6 +364,25 @@ pub struct Instance {
     pub node: NodeId,
     /// Which life of it.
     pub incarnation: Incarnation,
+}
+
+/// A broadcast message: which life of which node sent it, and as its how manieth, counted from 1.
+///
+/// Two messages with equal payloads are two messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct MessageId {
+    /// Who sent it, in which life.
+    pub origin: Instance,
+    /// Its number among that life's broadcasts.
+    pub sequence: u64,
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Instance { node, incarnation } = self.origin;
+        write!(f, "{node}.{incarnation}.{}", self.sequence)
+    }
 }
 
 /// The number of a session between two nodes: greater for each session that follows another.

@@ -56,7 +56,7 @@
 //!                 queue.push_back((1 - index, Event::Closed { connection, reason }));
 //!             }
 //!             Action::Notify(notification) => println!("{index}: {notification:?}"),
-//!             Action::Deliver(_) | Action::Reply { .. } => {}
+//!             Action::Deliver(_) | Action::DeliverBroadcast(_) | Action::Reply { .. } => {}
 //!             Action::Persist(_) | Action::Ask { .. } => {}
 //!         }
 //!     }
@@ -94,6 +94,7 @@ pub mod id;
 pub mod manager;
 pub mod neighbors;
 pub mod notification;
+pub mod partitions;
 pub mod question;
 pub mod random;
 pub mod relay;
@@ -104,11 +105,11 @@ pub mod timers;
 pub mod wire;
 
 mod node;
-mod partitions;
 
 pub use action::{Action, Answer, Delivery, Outbox};
+pub use broadcast::{BroadcastCounters, BroadcastTree};
 pub use change::{Change, ContactId};
-pub use command::{Command, Contact, Send};
+pub use command::{Broadcast, Command, Contact, ExchangeSelector, Send};
 pub use config::{ChannelOptions, Channels, Config};
 pub use connections::{ConnectionInfo, Counters, Lanes, PeerInfo, PeerRoutes, Routes};
 pub use context::{Context, Me};
@@ -117,16 +118,18 @@ pub use error::{
 };
 pub use event::Event;
 pub use id::{
-    ChannelId, ChannelName, ClusterName, ConnectionId, Epoch, Incarnation, Instance, NodeId,
-    NodeName, Tag, Ticket,
+    ChannelId, ChannelName, ClusterName, ConnectionId, Epoch, HandlerId, HandlerName, Incarnation,
+    Instance, MessageId, NodeId, NodeName, Tag, Ticket,
 };
 pub use manager::{Manager, Member, MembershipCounters, Views};
 pub use neighbors::Neighbors;
 pub use node::{Birth, Node};
-pub use notification::{DialError, Notification};
-pub use question::{Question, QuestionId, Response};
+pub use notification::{DialError, ExchangeOutcome, Notification};
+pub use question::{
+    ExchangeId, ExchangeInfo, ExchangeResult, Fetched, Merged, Question, QuestionId, Response,
+};
 pub use random::{Random, Seed};
 pub use snapshot::Snapshot;
 pub use spec::{Address, Host, NodeSpec};
 pub use time::{Duration, Instant};
-pub use timers::Timer;
+pub use timers::{BroadcastTimer, Timer};

@@ -39,6 +39,16 @@ impl Neighbors {
         self.0.is_empty()
     }
 
+    /// These, of whatever lives.
+    #[cfg(test)]
+    pub(crate) fn of(nodes: impl IntoIterator<Item = NodeId>) -> Self {
+        let mut neighbors = Self::default();
+        for node in nodes {
+            neighbors.insert(Instance { node, incarnation: Incarnation(1) });
+        }
+        neighbors
+    }
+
     fn place(&self, node: NodeId) -> Result<usize, usize> {
         self.0.binary_search_by_key(&node, |(node, _)| *node)
     }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use crate::action::{Action, Answer, Delivery, Outbox};
-use crate::broadcast::Broadcast;
+use crate::broadcast::{BroadcastTree, Broadcasts};
 use crate::change::Change;
 use crate::command::{Command, Send};
 use crate::config::{Config, ManagerConfig};
@@ -18,19 +18,20 @@ use crate::event::Event;
 use crate::id::{ChannelId, Incarnation, Instance, NodeId, Ticket};
 use crate::manager::client_server::Star;
 use crate::manager::fixed::Fixed;
+use crate::manager::hyparview::HyParView;
 use crate::manager::pluggable::Pluggable;
 use crate::manager::{Manager, Member, Views};
 use crate::neighbors::Neighbors;
 use crate::notification::Notification;
 use crate::partitions::Partitions;
-use crate::question::{QuestionId, Response};
+use crate::question::{ExchangeInfo, QuestionId, Response};
 use crate::random::Seed;
-use crate::relay::Relay;
+use crate::relay::{Relay, Ways};
 use crate::snapshot::Snapshot;
 use crate::spec::NodeSpec;
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
-use crate::wire::{AppHeader, ControlMessage, FRAME_PREFIX, Frame, StableHasher};
+use crate::wire::{ControlMessage, Frame, PartitionId, StableHasher};
 
 /// Who a node is at its start.
 #[derive(Debug)]
@@ -47,6 +48,16 @@ pub struct Birth {
     pub snapshot: Option<Snapshot>,
     /// A manager of the user's own, in place of the configured one.
     pub manager: Option<Box<dyn Manager>>,
+}
+
+impl Birth {
+    /// The node as its manager sees it at the start.
+    #[must_use]
+    pub fn me(&self) -> Me {
+        let incarnation = self.incarnation.min(Incarnation::MOST);
+        let instance = Instance { node: self.spec.id(), incarnation };
+        Me { instance, spec: Arc::new(self.spec.clone()), stopping: false }
+    }
 }
 
 /// A node of a cluster: one value, one mutating method.
@@ -66,7 +77,7 @@ pub struct Node {
     neighbors: Neighbors,
     me: Me,
     questions: QuestionId,
-    broadcast: Broadcast,
+    broadcast: Broadcasts,
     relay: Relay,
     partitions: Partitions,
 }
@@ -105,6 +116,9 @@ impl Node {
             (None, ManagerConfig::ClientServer(star)) => {
                 Box::new(Star::manager(&me, star, &seed, snapshot)?)
             }
+            (None, ManagerConfig::HyParView(hyparview)) => {
+                Box::new(HyParView::new(&me, hyparview.clone(), &seed, snapshot)?)
+            }
         };
         let mut node = Self {
             now,
@@ -116,11 +130,14 @@ impl Node {
             neighbors: Neighbors::default(),
             questions: QuestionId::default(),
             manager,
-            broadcast: Broadcast::default(),
+            broadcast: Broadcasts::new(&seed),
             relay: Relay::default(),
             partitions: Partitions::default(),
         };
-        node.run(out, |parts, cx| parts.manager.start(cx));
+        node.run(out, |parts, cx| {
+            parts.broadcast.start(cx);
+            parts.manager.start(cx);
+        });
         out.wake_at = node.timers.next();
         Ok(node)
     }
@@ -220,6 +237,13 @@ impl Node {
         self.connections.list()
     }
 
+    /// Which injected partitions this node is in, and to whom it sends nothing for each
+    /// (`partitions/0` of Partisan's HyParView manager).
+    #[must_use]
+    pub fn partitions(&self) -> Vec<(PartitionId, NodeId)> {
+        self.partitions.list()
+    }
+
     /// What is known of the connection to a peer: its session, its last failure, its round-trip
     /// time.
     #[must_use]
@@ -230,7 +254,26 @@ impl Node {
     /// How often what happened.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        Counters { membership: self.manager.counters(), ..self.connections.counters() }
+        Counters {
+            membership: self.manager.counters(),
+            broadcast: self.broadcast.counters(),
+            relay: self.relay.counters(),
+            partitions_refused: self.partitions.refused(),
+            ..self.connections.counters()
+        }
+    }
+
+    /// How broadcasts of `root` travel through this node: the links and what they are in the tree
+    /// that its messages take at present (`partisan_plumtree_broadcast:debug_get_tree/2`).
+    #[must_use]
+    pub fn broadcast_tree(&self, root: NodeId) -> BroadcastTree {
+        self.broadcast.tree(root)
+    }
+
+    /// The exchanges under way (`partisan_plumtree_broadcast:exchanges/0`).
+    #[must_use]
+    pub fn exchanges(&self) -> Vec<ExchangeInfo> {
+        self.broadcast.exchanges()
     }
 
     /// All set timers, in the order they will fire.
@@ -257,6 +300,9 @@ impl Node {
         }
         self.neighbors.hash(&mut hasher);
         hasher.write_u64(self.manager.fingerprint());
+        self.relay.fingerprint(&mut hasher);
+        self.partitions.fingerprint(&mut hasher);
+        self.broadcast.hash(&mut hasher);
         hasher.finish()
     }
 }
@@ -270,7 +316,7 @@ fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
 struct Parts<'a> {
     connections: &'a mut Connections,
     manager: &'a mut dyn Manager,
-    broadcast: &'a mut Broadcast,
+    broadcast: &'a mut Broadcasts,
     relay: &'a mut Relay,
     partitions: &'a mut Partitions,
 }
@@ -290,8 +336,14 @@ impl Parts<'_> {
                 }
             }
             Event::Closed { connection, reason } => self.connections.closed(cx, connection, reason),
-            Event::Congested { connection } => self.connections.set_congested(connection, true),
-            Event::Drained { connection } => self.connections.set_congested(connection, false),
+            Event::Congested { connection } => {
+                self.connections.set_congested(connection, true);
+                self.broadcast.set_congested(connection, true);
+            }
+            Event::Drained { connection } => {
+                self.connections.set_congested(connection, false);
+                self.broadcast.set_congested(connection, false);
+            }
             Event::Command { ticket, command } => self.command(cx, ticket, command),
             Event::Answered { id, response } => self.answered(cx, id, response),
             Event::Wake => {}
@@ -302,6 +354,10 @@ impl Parts<'_> {
     fn answered(&mut self, cx: &mut Context<'_>, id: QuestionId, response: Response) {
         match response {
             Response::Cost(_) => self.manager.answered(cx, id, &response),
+            Response::Merge(_)
+            | Response::IsStale(_)
+            | Response::Fetch(_)
+            | Response::ExchangeEnded(_) => self.broadcast.answered(cx, id, response),
         }
     }
 
@@ -309,6 +365,14 @@ impl Parts<'_> {
     fn received(&mut self, cx: &mut Context<'_>, received: Received) {
         match received {
             Received::App(delivery) => cx.act(Action::Deliver(delivery)),
+            Received::Relayed { from, channel, header, payload } => {
+                let Self { connections, manager, relay, .. } = self;
+                let ways = &mut Around { connections, manager: &**manager };
+                relay.arrived(cx, ways, (from, channel), *header, payload);
+            }
+            Received::Broadcast { from, message } => {
+                self.broadcast.receive_message(cx, from, message);
+            }
             Received::Control { from, connection, message } => {
                 let message = match message {
                     ControlMessage::Plumtree(message) => {
@@ -335,12 +399,28 @@ impl Parts<'_> {
         }
         match command {
             Command::Send(send) => {
-                let result = self.send(cx, send).map(|()| Answer::Done);
+                let result = self.send(cx, send);
                 cx.reply(ticket, result);
+            }
+            Command::InjectPartition { ttl } => {
+                let result = self.partitions.inject(cx, ttl).map(Answer::Partition);
+                cx.reply(ticket, result);
+            }
+            Command::ResolvePartition(id) => {
+                self.partitions.resolve(cx, id);
+                cx.reply(ticket, Ok(Answer::Done));
             }
             Command::Disconnect(node) => {
                 let result = self.connections.disconnect(cx, node).map(|()| Answer::Done);
                 cx.reply(ticket, result);
+            }
+            Command::Broadcast(broadcast) => {
+                let result = self.broadcast.send(cx, broadcast).map(Answer::Broadcast);
+                cx.reply(ticket, result);
+            }
+            Command::CancelExchanges(which) => {
+                let cancelled = self.broadcast.cancel_exchanges(cx, which);
+                cx.reply(ticket, Ok(Answer::Cancelled(cancelled)));
             }
             Command::Stop => {
                 cx.me.stopping = true;
@@ -352,8 +432,8 @@ impl Parts<'_> {
         }
     }
 
-    fn send(&mut self, cx: &mut Context<'_>, send: Send) -> Result<(), CommandError> {
-        let Send { to, channel, key, destination, payload } = send;
+    fn send(&mut self, cx: &mut Context<'_>, send: Send) -> Result<Answer, CommandError> {
+        let (to, channel) = (send.to, send.channel);
         if cx.config.channels.name(channel).is_none() {
             return Err(CommandError::UnknownChannel(channel.0));
         }
@@ -361,19 +441,25 @@ impl Parts<'_> {
             return Err(CommandError::ReservedChannel);
         }
         if to == cx.me.instance.node {
-            cx.act(Action::Deliver(Delivery { from: to, channel, destination, payload }));
-            return Ok(());
+            let Send { destination, payload, .. } = send;
+            let relayed = false;
+            let delivery = Delivery { from: to, channel, relayed, destination, payload };
+            cx.act(Action::Deliver(delivery));
+            return Ok(Answer::Done);
         }
-        let header = AppHeader { destination };
-        let frame = FRAME_PREFIX - 4 + header.encoded_len() + payload.len();
-        let load = |connection| self.connections.load(connection);
-        let connection = cx.routes.lane(to, channel, key, frame, load)?;
-        if !self.connections.admit_message(connection) {
-            return Err(CommandError::QueueFull(to));
+        let connected = cx.routes.check(to).map(|_| ());
+        let Self { connections, manager, relay, .. } = self;
+        let ways = &mut Around { connections, manager: &**manager };
+        match connected {
+            Err(error) if !send.relay || error == CommandError::Partitioned(to) => Err(error),
+            Err(_) => relay.send(cx, ways, send).map(Answer::Relayed),
+            Ok(()) => {
+                let Send { key, destination, payload, .. } = send;
+                let frame = Frame::App { destination, payload };
+                ways.transmit(cx, to, (channel, key), frame)?;
+                Ok(Answer::Done)
+            }
         }
-        let AppHeader { destination } = header;
-        cx.send_on(connection, Frame::App { destination, payload });
-        Ok(())
     }
 
     fn fire(&mut self, cx: &mut Context<'_>, timer: Timer) {
@@ -389,9 +475,45 @@ impl Parts<'_> {
             | Timer::News
             | Timer::EndJoin(_)
             | Timer::Custom(_)
-            | Timer::Strategy => {
+            | Timer::Strategy
+            | Timer::Shuffle
+            | Timer::Promote
+            | Timer::Reconcile
+            | Timer::Store
+            | Timer::Peer(_)
+            | Timer::Optimize
+            | Timer::EndRound => {
                 self.manager.fire(cx, timer);
             }
+            Timer::Broadcast(timer) => self.broadcast.fire(cx, timer),
         }
+    }
+}
+
+/// What parts that send payloads are given of the others.
+struct Around<'a> {
+    connections: &'a mut Connections,
+    manager: &'a dyn Manager,
+}
+
+impl Ways for Around<'_> {
+    fn next_hop(&self, to: NodeId) -> Option<NodeId> {
+        self.manager.next_hop(to)
+    }
+
+    fn transmit(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: NodeId,
+        (channel, key): (ChannelId, Option<u64>),
+        frame: Frame,
+    ) -> Result<(), CommandError> {
+        let load = |connection| self.connections.load(connection);
+        let connection = cx.routes.lane(to, channel, key, frame.payload_frame_len(), load)?;
+        if !self.connections.admit_message(connection) {
+            return Err(CommandError::QueueFull(to));
+        }
+        cx.send_on(connection, frame);
+        Ok(())
     }
 }

@@ -4,8 +4,10 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use crate::error::{CloseReason, JoinError, Misbehaviour, OpenError, Refusal};
-use crate::id::{ChannelId, Epoch, Incarnation, Instance, NodeId};
+use crate::id::{ChannelId, Epoch, HandlerId, Incarnation, Instance, NodeId};
+use crate::question::ExchangeId;
 use crate::spec::NodeSpec;
+use crate::wire::{PartitionId, RelayFailure};
 
 /// Something worth knowing. Up and down strictly alternate, for each node and for each of its
 /// channels, whatever happens on the network.
@@ -76,6 +78,36 @@ pub enum Notification {
         /// Which.
         node: NodeId,
     },
+    /// A relayed message did not arrive, as far as a node on its way could tell.
+    RelayFailed {
+        /// Whom it was for.
+        to: NodeId,
+        /// Which: the number of [`Answer::Relayed`](crate::Answer::Relayed).
+        sequence: u64,
+        /// Why.
+        reason: RelayFailure,
+    },
+    /// This node takes part in an injected partition.
+    PartitionInjected {
+        /// Which.
+        id: PartitionId,
+    },
+    /// An injected partition is over on this node.
+    PartitionResolved {
+        /// Which.
+        id: PartitionId,
+    },
+    /// An exchange of a handler that keeps its messages itself is over.
+    ExchangeEnded {
+        /// What it was called.
+        exchange: ExchangeId,
+        /// Whose.
+        handler: HandlerId,
+        /// With whom.
+        peer: NodeId,
+        /// How it ended.
+        outcome: ExchangeOutcome,
+    },
     /// A join ended.
     JoinEnded {
         /// Through whom, or why not.
@@ -112,6 +144,23 @@ pub enum Notification {
     },
     /// The node has stopped: every connection is closed or being flushed.
     Stopped,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ExchangeOutcome {
+    /// The handler says that both stores are up to date.
+    Done,
+    /// The handler says that it failed.
+    Failed,
+    /// The handler has nothing to exchange.
+    Ignored,
+    /// The handler said nothing until the deadline.
+    TimedOut,
+    /// It was cancelled by a command, or the node stops.
+    Cancelled,
+    /// The peer is no neighbour any more.
+    PeerDown,
 }
 
 /// Why a dial did not end in a connection.

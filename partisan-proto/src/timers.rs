@@ -33,6 +33,55 @@ pub enum Timer {
     Custom(u64),
     /// The membership strategy's own timer.
     Strategy,
+    /// A timer of broadcasts.
+    Broadcast(BroadcastTimer),
+    /// HyParView: exchange a sample of the views.
+    Shuffle,
+    /// HyParView: look for more neighbours.
+    Promote,
+    /// HyParView: dial somebody who could not be reached.
+    Reconcile,
+    /// HyParView: store the views.
+    Store,
+    /// HyParView: what a peer was waited for has not come, or the session has outlived its use.
+    Peer(NodeId),
+    /// X-BOT: try an exchange of neighbours.
+    Optimize,
+    /// X-BOT: give up the exchange that this node is part of.
+    EndRound,
+}
+
+/// What broadcasts have timers for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum BroadcastTimer {
+    /// Send the announcements collected since the last sending.
+    Announce,
+    /// Ask for messages that were announced and did not come.
+    Graft,
+    /// Send the heartbeat of the shared tree, or become the one who does.
+    Heartbeat,
+    /// Renew the tree of this node's own messages.
+    OwnTree,
+    /// Start exchanges, and end those that take too long.
+    Exchange,
+    /// Stop waiting for answers of handlers.
+    Questions,
+    /// Forget old messages and unused trees.
+    Tidy,
+}
+
+impl BroadcastTimer {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Announce,
+        Self::Graft,
+        Self::Heartbeat,
+        Self::OwnTree,
+        Self::Exchange,
+        Self::Questions,
+        Self::Tidy,
+    ];
 }
 
 const _: () = assert!(size_of::<(Instant, Timer)>() <= 32);

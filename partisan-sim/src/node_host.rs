@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use partisan_proto::wire::BroadcastMessage;
 use partisan_proto::{
     Address, Answer, CommandError, Config, Delivery, Event, Incarnation, Instant, Manager, Node,
     NodeName, Notification, Tag, Ticket,
@@ -19,6 +20,8 @@ pub type ManagerMaker = Rc<dyn Fn() -> Box<dyn Manager>>;
 pub struct Observed {
     /// Messages handed over, with their times.
     pub deliveries: Vec<(Instant, Delivery)>,
+    /// Broadcast messages handed over, with their times.
+    pub broadcasts: Vec<(Instant, Arc<BroadcastMessage>)>,
     /// Notifications, with their times.
     pub notifications: Vec<(Instant, Notification)>,
     /// Answers to commands.

@@ -172,9 +172,17 @@ impl Scenario {
     pub fn config(&self) -> Arc<Config> {
         let bulk = ChannelName::new("bulk").expect("a short plain name is good");
         let several = (self.nodes <= 32).then_some((bulk, ChannelOptions { parallelism: 3 }));
+        let mut manager = self.manager.clone();
+        if let ManagerConfig::HyParView(hyparview) = &mut manager
+            && self.nodes > LARGE
+            && self.faults.is_empty()
+        {
+            // Nobody starts again, and what everybody stored would be most of the memory.
+            hyparview.store_interval = Duration::ZERO;
+        }
         Arc::new(Config {
             channels: Channels::new(several).expect("one more channel is not too many"),
-            manager: self.manager.clone(),
+            manager,
             ..Config::default()
         })
     }

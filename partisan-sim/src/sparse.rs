@@ -67,10 +67,17 @@ impl Sparse {
 
     /// The world before anything happened.
     pub(crate) fn world(&self) -> World {
-        let config = Arc::new(Config::default());
+        self.world_with(Config::default(), NetworkOptions::default())
+    }
+
+    /// As it is on another network, and with another configuration. The overlay is an ideal one to
+    /// measure broadcasts on: every node has the same number of neighbours, drawn uniformly.
+    #[must_use]
+    pub fn world_with(&self, config: Config, network: NetworkOptions) -> World {
+        let config = Arc::new(config);
         let mut world = World::new(WorldOptions {
             seed: self.seed,
-            network: NetworkOptions::default(),
+            network,
             wire: Wire::Typed,
             config: config.clone(),
             record: false,

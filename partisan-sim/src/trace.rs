@@ -74,11 +74,27 @@ impl Trace {
 fn show(frame: &Frame) -> String {
     match frame {
         Frame::App { payload, .. } => format!("App({} bytes)", payload.len()),
+        Frame::Relayed { header, payload } => format!(
+            "Relayed({:?} #{} to {:?}, ttl {}, {} bytes)",
+            header.id.origin,
+            header.id.sequence,
+            header.target,
+            header.ttl,
+            payload.len()
+        ),
         Frame::Control(message) => format!("{message:?}"),
         Frame::Hello(hello) => format!(
             "Hello({} life {} for {:?} channel {} lane {} epoch {})",
             hello.name, hello.incarnation, hello.expected, hello.channel, hello.lane, hello.epoch.0
         ),
         Frame::Refuse(refuse) => format!("{refuse:?}"),
+        Frame::Broadcast(message) => format!(
+            "Broadcast({} {} hops {} own {} {} bytes)",
+            message.id,
+            message.handler,
+            message.hops,
+            message.own,
+            message.payload.len()
+        ),
     }
 }

@@ -23,6 +23,10 @@ pub struct DriverConfig {
     /// The most bytes of payload that wait in a mailbox, counted as above; the message that
     /// crosses the bound is still taken. Default 16 MiB.
     pub mailbox_bytes: usize,
+    /// The most bytes of relayed and broadcast messages that the loop is given at a time, 64 KiB to
+    /// 1 GiB; a longer one waits until it is alone. At the bound the connections that bring them are
+    /// not read any further. Default 16 MiB.
+    pub loop_bytes: usize,
     /// How long a connection that is closed on purpose may take to write what is queued and to
     /// see the peer's end. Default 5 s.
     #[serde(with = "duration_text")]
@@ -35,6 +39,10 @@ pub struct DriverConfig {
     /// other is accepted meanwhile. More than `connections.max_pending`, which refuses politely.
     /// Default 1,024.
     pub accept_backlog: usize,
+    /// How long a store of broadcasts or a cost oracle of the application may take for one answer.
+    /// Default 5 s.
+    #[serde(with = "duration_text")]
+    pub answer_deadline: Duration,
     /// How many bytes one read asks for, 1 KiB to 16 MiB. Default 64 KiB.
     pub read_chunk: usize,
     /// How many events wait for the slowest subscriber before it misses some. Default 1,024.
@@ -52,9 +60,11 @@ impl Default for DriverConfig {
             control_queue_frames: 1024,
             mailbox_messages: 1 << 16,
             mailbox_bytes: 16 << 20,
+            loop_bytes: 16 << 20,
             flush_deadline: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(12),
             accept_backlog: 1024,
+            answer_deadline: Duration::from_secs(5),
             read_chunk: 64 << 10,
             event_queue: 1024,
             tcp_timeout: Duration::from_secs(30),
@@ -72,6 +82,7 @@ impl DriverConfig {
         within("driver.control_queue_frames", self.control_queue_frames, 16, 1 << 16)?;
         within("driver.mailbox_messages", self.mailbox_messages, 1, 1 << 30)?;
         within("driver.mailbox_bytes", self.mailbox_bytes, 1, 1 << 36)?;
+        within("driver.loop_bytes", self.loop_bytes, 64 << 10, 1 << 30)?;
         within("driver.accept_backlog", self.accept_backlog, 1, 1 << 20)?;
         within("driver.read_chunk", self.read_chunk, 1 << 10, 16 << 20)?;
         within("driver.event_queue", self.event_queue, 1, 1 << 20)?;
@@ -79,6 +90,7 @@ impl DriverConfig {
             ("driver.flush_deadline", self.flush_deadline),
             ("driver.shutdown_grace", self.shutdown_grace),
             ("driver.tcp_timeout", self.tcp_timeout),
+            ("driver.answer_deadline", self.answer_deadline),
         ] {
             if span.is_zero() {
                 return Err(ConfigError::Zero { key });
@@ -124,6 +136,7 @@ mod tests {
         assert!(check(|c| c.lane_queue_bytes = 0).contains("driver.lane_queue_bytes"));
         assert!(check(|c| c.control_queue_frames = 1).contains("driver.control_queue_frames"));
         assert!(check(|c| c.mailbox_messages = 0).contains("driver.mailbox_messages"));
+        assert!(check(|c| c.loop_bytes = 1).contains("driver.loop_bytes"));
         assert!(check(|c| c.read_chunk = 1).contains("driver.read_chunk"));
         assert!(check(|c| c.flush_deadline = Duration::ZERO).contains("driver.flush_deadline"));
     }

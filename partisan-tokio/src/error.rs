@@ -87,6 +87,9 @@ pub enum NodeError {
     /// The destination has a mailbox already.
     #[error("`{0}` is registered already; drop its mailbox first or choose another name")]
     Registered(String),
+    /// The node itself keeps the messages of this handler of broadcasts.
+    #[error("handler `{0}` keeps no messages; configure it with store = \"application\"")]
+    NotAStore(String),
     /// The inbox has been taken already.
     #[error("the inbox is taken already; share its messages or drop the other one first")]
     InboxTaken,

@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use partisan_proto::{
-    Action, Answer, ChannelId, CloseReason, Command, CommandError, ConnectionId, Event, Instant,
-    NodeId, Notification, OpenError, Outbox, PeerInfo, Ticket,
+    Action, Answer, BroadcastTree, ChannelId, CloseReason, Command, CommandError, ConnectionId,
+    Event, ExchangeInfo, Instant, NodeId, Notification, OpenError, Outbox, PeerInfo, QuestionId,
+    Response, Ticket, Views,
 };
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
@@ -26,10 +27,28 @@ const REQUESTS_A_TURN: usize = 64;
 /// What the tasks of a node tell its loop.
 #[derive(Debug)]
 pub(crate) enum LoopEvent {
-    Accepted { stream: TcpStream, place: OwnedSemaphorePermit },
-    Dialled { connection: ConnectionId, result: Result<TcpStream, OpenError> },
-    Frame { connection: Arc<Connection>, frame: partisan_proto::wire::Frame },
-    Closed { connection: ConnectionId, reason: CloseReason },
+    Accepted {
+        stream: TcpStream,
+        place: OwnedSemaphorePermit,
+    },
+    Dialled {
+        connection: ConnectionId,
+        result: Result<TcpStream, OpenError>,
+    },
+    Frame {
+        connection: Arc<Connection>,
+        frame: partisan_proto::wire::Frame,
+        /// Held until all that follows from the frame is done.
+        room: Option<OwnedSemaphorePermit>,
+    },
+    Closed {
+        connection: ConnectionId,
+        reason: CloseReason,
+    },
+    Answered {
+        id: QuestionId,
+        response: Response,
+    },
     Congested(ConnectionId),
     Drained(ConnectionId),
 }
@@ -41,6 +60,9 @@ pub(crate) type Reply = oneshot::Sender<Result<Answer, CommandError>>;
 pub(crate) enum Request {
     Command(Command, Reply),
     Peer(NodeId, oneshot::Sender<Option<PeerInfo>>),
+    Views(oneshot::Sender<Views>),
+    Tree(NodeId, oneshot::Sender<BroadcastTree>),
+    Exchanges(oneshot::Sender<Vec<ExchangeInfo>>),
     /// Drop everything at once, as a crash would.
     Abort,
 }
@@ -77,6 +99,8 @@ pub(crate) struct EventLoop {
     pub(crate) members_moved: bool,
     /// What performing actions caused.
     pub(crate) feedback: Vec<Event>,
+    /// The room that the payloads of this turn take.
+    pub(crate) rooms: Vec<OwnedSemaphorePermit>,
 }
 
 impl EventLoop {
@@ -106,6 +130,7 @@ impl EventLoop {
             routes_version: 0,
             members_moved: true,
             feedback: Vec::new(),
+            rooms: Vec::new(),
         }
     }
 
@@ -162,21 +187,30 @@ impl EventLoop {
             self.take_event(event, &mut handshakes);
         }
         for request in asked.drain(..) {
-            match request {
-                Request::Abort => return true,
-                Request::Command(command, reply) => self.command(command, reply),
-                Request::Peer(node, reply) => {
-                    // Whoever asked may have given up.
-                    let _ = reply.send(self.core.peer(node));
-                }
+            if self.take_request(request) {
+                return true;
             }
         }
         if self.wake_at().is_some_and(|at| at <= tokio::time::Instant::now()) {
             self.feed(Event::Wake);
         }
         self.settle();
+        self.rooms.clear();
         for connection in handshakes {
             connection.frame_handled();
+        }
+        false
+    }
+
+    /// Does what a handle wants; `true` when all must end at once. Whoever asked may have given up.
+    fn take_request(&mut self, request: Request) -> bool {
+        match request {
+            Request::Abort => return true,
+            Request::Command(command, reply) => self.command(command, reply),
+            Request::Peer(node, reply) => drop(reply.send(self.core.peer(node))),
+            Request::Views(reply) => drop(reply.send(self.core.views())),
+            Request::Tree(root, reply) => drop(reply.send(self.core.broadcast_tree(root))),
+            Request::Exchanges(reply) => drop(reply.send(self.core.exchanges())),
         }
         false
     }
@@ -231,7 +265,8 @@ impl EventLoop {
                     Err(error) => self.feed(Event::OpenFailed { connection, error }),
                 }
             }
-            LoopEvent::Frame { connection, frame } => {
+            LoopEvent::Frame { connection, frame, room } => {
+                self.rooms.extend(room);
                 let id = connection.id;
                 if self.handshaking.contains(&id) {
                     handshakes.push(connection);
@@ -246,6 +281,7 @@ impl EventLoop {
                     self.feed(Event::Closed { connection, reason });
                 }
             }
+            LoopEvent::Answered { id, response } => self.feed(Event::Answered { id, response }),
             LoopEvent::Congested(connection) => self.feed(Event::Congested { connection }),
             LoopEvent::Drained(connection) => self.feed(Event::Drained { connection }),
         }
@@ -350,6 +386,7 @@ impl Drop for EventLoop {
             connection.end(false);
         }
         self.shared.mailboxes.close();
+        self.shared.subscriptions.close();
         lock(&self.shared.events).take();
         self.shared.is_over.store(true, Ordering::Release);
         self.shared.stopped.send_replace(true);
@@ -367,6 +404,8 @@ fn moves_members(action: &Action) -> bool {
                 | Notification::MemberLeft { .. }
                 | Notification::Removed { .. }
                 | Notification::JoinEnded { .. }
+                | Notification::NeighborUp { .. }
+                | Notification::NeighborDown { .. }
         ),
         _ => false,
     }

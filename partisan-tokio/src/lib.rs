@@ -33,6 +33,7 @@
 //! a full mailbox stops the reading of the connections that bring its messages, and so in the end
 //! their senders. Messages of a connection are never delivered once the protocol has closed it.
 
+mod broadcasts;
 mod cluster;
 mod connection;
 mod driver_config;
@@ -53,6 +54,10 @@ mod start;
 mod store;
 mod sync;
 
+pub use broadcasts::{
+    Broadcast, BroadcastHandler, Broadcasts, CostOracle, Exchange, HandlerError, Overflow,
+    ReceivedBroadcast, Registration,
+};
 pub use cluster::{LocalCluster, LocalClusterBuilder};
 pub use driver_config::DriverConfig;
 pub use error::{NodeError, SendError, StartError};
@@ -64,8 +69,9 @@ pub use settings::Settings;
 pub use shared::{NodeCounters, View};
 pub use store::Recovered;
 
+pub use partisan_proto::wire::PartitionId;
 pub use partisan_proto::{
     Address, ChannelId, ChannelName, ChannelOptions, Channels, CloseReason, ClusterName,
     CommandError, Config, ConnectionInfo, Contact, Incarnation, Instance, JoinError, Member,
-    NodeId, NodeName, NodeSpec, Notification, PeerInfo, Tag,
+    NodeId, NodeName, NodeSpec, Notification, PeerInfo, Tag, Views,
 };

@@ -1,7 +1,7 @@
 //! A bounded queue of messages for one receiver.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use bytes::Bytes;
 use partisan_proto::wire::Destination;
@@ -16,10 +16,13 @@ use crate::sync::lock;
 /// A message from a node of the cluster, perhaps from this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Who sent it: proven by the handshake, not claimed by the message.
+    /// Who sent it: proven by the handshake, not claimed by the message; for a relayed one, what
+    /// the nodes that passed it on vouch for.
     pub from: NodeId,
     /// The channel it came by.
     pub channel: ChannelId,
+    /// Whether it came by way of other nodes: see [`SendOptions::relay`](crate::SendOptions::relay).
+    pub relayed: bool,
     /// What it says. Shares memory with messages that arrived together with it: copy what is kept
     /// for long.
     pub payload: Bytes,
@@ -112,6 +115,16 @@ struct State {
     closed: bool,
 }
 
+impl State {
+    fn push(&mut self, lane: Lane, relayed: bool, payload: Bytes) {
+        if !self.closed {
+            self.bytes += payload.len();
+            let Lane { peer: from, channel } = lane;
+            self.messages.push_back(Message { from, channel, relayed, payload });
+        }
+    }
+}
+
 impl MailboxQueue {
     pub(crate) fn new(destination: Destination, most_messages: usize, most_bytes: usize) -> Self {
         Self {
@@ -140,24 +153,29 @@ impl MailboxQueue {
             if !fits {
                 break;
             }
-            if let Some(Arrived { payload, .. }) = arrived.pop_front()
-                && !state.closed
-            {
-                state.bytes += payload.len();
-                state.messages.push_back(Message {
-                    from: lane.peer,
-                    channel: lane.channel,
-                    payload,
-                });
+            if let Some(Arrived { payload, .. }) = arrived.pop_front() {
+                state.push(lane, false, payload);
             }
         }
+        self.wake(state);
+        fits
+    }
+
+    /// Takes a message that was relayed, room or not: whoever brings it has waited for room.
+    pub(crate) fn push_relayed(&self, lane: Lane, payload: Bytes) {
+        let mut state = lock(&self.state);
+        state.push(lane, true, payload);
+        self.wake(state);
+    }
+
+    /// Wakes the receiver if it waits for what is there now.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
         let wake = state.idle && !state.messages.is_empty();
         state.idle &= !wake;
         drop(state);
         if wake {
             self.readable.notify_one();
         }
-        fits
     }
 
     /// Waits until there is room.

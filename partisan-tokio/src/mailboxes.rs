@@ -122,6 +122,24 @@ impl Mailboxes {
         self.deliver(lane, &mut VecDeque::from([arrived]))
     }
 
+    /// Delivers a relayed message, room or not; `false` when nobody has registered its name.
+    pub(crate) fn deliver_relayed(&self, lane: Lane, arrived: Arrived) -> bool {
+        let mailbox = self.find(&arrived.destination);
+        if let Some(mailbox) = &mailbox {
+            mailbox.push_relayed(lane, arrived.payload);
+        } else {
+            self.undeliverable.fetch_add(1, Ordering::Relaxed);
+        }
+        mailbox.is_some()
+    }
+
+    /// Waits until the mailbox of a destination has room, if there is such a mailbox.
+    pub(crate) async fn room(&self, destination: &Destination) {
+        if let Some(mailbox) = self.find(destination) {
+            mailbox.room().await;
+        }
+    }
+
     /// Takes no more messages.
     pub(crate) fn close(&self) {
         let named = self.named.write().unwrap_or_else(PoisonError::into_inner);

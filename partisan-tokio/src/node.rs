@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use partisan_proto::wire::PartitionId;
 use partisan_proto::{
     Answer, ChannelId, Command, CommandError, Config, ConnectionInfo, Contact, Instance, Member,
-    NodeId, NodeName, NodeSpec, PeerInfo,
+    NodeId, NodeName, NodeSpec, PeerInfo, Views,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -180,6 +181,50 @@ impl Node {
         self.done(Command::Disconnect(node.into().id())).await
     }
 
+    /// Whom the manager is connected to on purpose and whom it knows besides, where it
+    /// distinguishes: HyParView's active and passive view, SCAMP's partial view and in-view.
+    ///
+    /// # Errors
+    /// [`NodeError::Stopped`].
+    pub async fn views(&self) -> Result<Views, NodeError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Request::Views(reply)).await?;
+        answer.await.map_err(|_| NodeError::Stopped)
+    }
+
+    /// Who is next to this node in the overlay, by identifier: whom broadcasts and relayed messages
+    /// go by.
+    #[must_use]
+    pub fn neighbors(&self) -> Arc<[Instance]> {
+        Arc::clone(&self.shared.published.load().view.neighbors)
+    }
+
+    /// Makes this node and all up to `ttl` hops away stop sending messages to their neighbours, for
+    /// a test of the application: see [`Command::InjectPartition`]. Says what it is called.
+    ///
+    /// # Errors
+    /// [`NodeError`]; [`CommandError::TooManyPartitions`].
+    pub async fn inject_partition(&self, ttl: u8) -> Result<PartitionId, NodeError> {
+        match self.command(Command::InjectPartition { ttl }).await? {
+            Answer::Partition(id) => Ok(id),
+            _ => Err(CommandError::NotSupported("inject_partition").into()),
+        }
+    }
+
+    /// Ends a partition everywhere: see [`Command::ResolvePartition`].
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn resolve_partition(&self, id: PartitionId) -> Result<(), NodeError> {
+        self.done(Command::ResolvePartition(id)).await
+    }
+
+    /// Which injected partitions this node is in, and to whom it sends nothing for each.
+    #[must_use]
+    pub fn partitions(&self) -> Arc<[(PartitionId, NodeId)]> {
+        Arc::clone(&self.shared.published.load().view.partitions)
+    }
+
     /// The receiving end of messages that name no destination. It must be read: once it is full,
     /// the connections that bring messages for it are not read any further.
     ///
@@ -300,12 +345,12 @@ impl Node {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     }
 
-    async fn ask(&self, request: Request) -> Result<(), NodeError> {
+    pub(crate) async fn ask(&self, request: Request) -> Result<(), NodeError> {
         let sent = self.requests.send(request).await;
         sent.map_err(|_| NodeError::Stopped)
     }
 
-    async fn command(&self, command: Command) -> Result<Answer, NodeError> {
+    pub(crate) async fn command(&self, command: Command) -> Result<Answer, NodeError> {
         let (reply, answer) = oneshot::channel();
         self.ask(Request::Command(command, reply)).await?;
         let answer = answer.await.map_err(|_| NodeError::Stopped)?;

@@ -36,6 +36,7 @@ impl EventLoop {
             Action::Send { connection, frame } => self.send(connection, &Outgoing::Core(&frame)),
             Action::Close { connection, reason, flush } => self.close(connection, reason, flush),
             Action::Deliver(delivery) => self.deliver(delivery),
+            Action::DeliverBroadcast(message) => self.shared.subscriptions.deliver(&message),
             Action::Reply { ticket, result } => {
                 if let Some(reply) = self.tickets.remove(&ticket) {
                     // Whoever asked may have given up.
@@ -47,10 +48,14 @@ impl EventLoop {
                     store.latest.send_replace(bytes);
                 }
             }
-            // Nobody here knows: a question without an answer has its own deadline.
-            Action::Ask { .. } => {}
+            Action::Ask { id, question } => {
+                self.feedback.extend(self.shared.answerers.ask(id, question));
+            }
             Action::Notify(notification) => {
                 trace(&notification);
+                if let Notification::ExchangeEnded { exchange, handler, .. } = notification {
+                    self.shared.answerers.exchange_over(handler, exchange);
+                }
                 self.shared.tell(NodeEvent::Notification(notification));
             }
         }
@@ -83,12 +88,17 @@ impl EventLoop {
         }
     }
 
-    /// The core delivers what did not come by the straight path; it cannot wait for room.
+    /// The core delivers what did not come by the straight path; it cannot wait for room. For what
+    /// was relayed its connection has waited.
     fn deliver(&self, delivery: Delivery) {
-        let Delivery { from, channel, destination, payload } = delivery;
+        let Delivery { from, channel, relayed, destination, payload } = delivery;
         let lane = Lane { peer: from, channel };
         let arrived = Arrived { destination, payload };
         let mailboxes = &self.shared.mailboxes;
+        if relayed {
+            mailboxes.deliver_relayed(lane, arrived);
+            return;
+        }
         if mailboxes.deliver_one(lane, arrived).is_err() {
             mailboxes.undeliverable.fetch_add(1, Ordering::Relaxed);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use partisan_proto::wire::{AppHeader, Destination, FRAME_PREFIX};
-use partisan_proto::{ChannelId, CommandError, ConnectionId, NodeId, NodeName};
+use partisan_proto::{ChannelId, Command, CommandError, ConnectionId, NodeId, NodeName};
 use serde::Serialize;
 
 use crate::connection::{Connection, Lane, Outgoing, Payload, Pressure, PutError};
@@ -46,12 +46,13 @@ impl From<&NodeName> for Recipient {
 pub struct SendOptions {
     channel: ChannelId,
     key: Option<u64>,
+    relay: bool,
     header: AppHeader,
 }
 
 impl Default for SendOptions {
     fn default() -> Self {
-        Self { channel: ChannelId::DEFAULT, key: None, header: AppHeader::default() }
+        Self { channel: ChannelId::DEFAULT, key: None, relay: false, header: AppHeader::default() }
     }
 }
 
@@ -67,6 +68,17 @@ impl SendOptions {
     #[must_use]
     pub const fn key(mut self, key: u64) -> Self {
         self.key = Some(key);
+        self
+    }
+
+    /// By way of other nodes while the receiver is not connected (`transitive` of Partisan), hop by
+    /// hop: see [`relay`](partisan_proto::relay). Its [`Message::relayed`](crate::Message::relayed)
+    /// tells the receiver. What stops it on its way is told by
+    /// [`Notification::RelayFailed`](partisan_proto::Notification::RelayFailed), where it can be
+    /// known. The order of keys holds only as long as the way is the same.
+    #[must_use]
+    pub const fn relay(mut self) -> Self {
+        self.relay = true;
         self
     }
 
@@ -89,6 +101,8 @@ enum Obstacle {
     MailboxFull(Arc<MailboxQueue>),
     /// Its lane is being dialled again.
     LaneDown,
+    /// It must go by way of others, and the loop knows by whom.
+    NotConnected(CommandError),
     Failed(SendError),
 }
 
@@ -96,6 +110,9 @@ impl From<CommandError> for Obstacle {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::LaneDown(_) => Self::LaneDown,
+            CommandError::UnknownNode(_)
+            | CommandError::NotYetConnected(_)
+            | CommandError::Disconnected(_) => Self::NotConnected(error),
             other => Self::Failed(other.into()),
         }
     }
@@ -122,7 +139,7 @@ impl Node {
             let payload = Payload::Borrowed(payload);
             match self.attempt(to, payload, options) {
                 Ok(()) => Ok(None),
-                Err(Obstacle::Failed(error)) => Err(error),
+                Err(obstacle) if obstacle.is_final(options) => Err(refused(to, obstacle)),
                 Err(_) => Ok(Some(payload.to_bytes())),
             }
         });
@@ -132,7 +149,8 @@ impl Node {
         }
     }
 
-    /// Sends a message as [`Node::send`] does, without waiting.
+    /// Sends a message as [`Node::send`] does, without waiting; and so it relays none, since only the
+    /// loop knows by whom.
     ///
     /// # Errors
     /// [`SendError`]; [`SendError::is_full`] when there is no room.
@@ -162,7 +180,7 @@ impl Node {
         let to = to.into().id();
         match self.attempt(to, Payload::Shared(&payload), options) {
             Ok(()) => Ok(()),
-            Err(Obstacle::Failed(error)) => Err(error),
+            Err(obstacle) if obstacle.is_final(options) => Err(refused(to, obstacle)),
             Err(_) => self.send_patiently(to, payload, options).await,
         }
     }
@@ -179,7 +197,19 @@ impl Node {
             let mut version = self.shared.version.subscribe();
             match self.attempt(to, Payload::Shared(&payload), options) {
                 Ok(()) => return Ok(()),
+                Err(obstacle) if obstacle.is_final(options) => return Err(refused(to, obstacle)),
                 Err(Obstacle::Failed(error)) => return Err(error),
+                Err(Obstacle::NotConnected(_)) => {
+                    match self.relay(to, payload.clone(), options).await {
+                        Err(SendError::Command(CommandError::QueueFull(hop))) => {
+                            self.relieved(hop, options).await;
+                        }
+                        Err(SendError::Command(CommandError::LaneDown(_))) => {
+                            version.changed().await.map_err(|_| SendError::Stopped)?;
+                        }
+                        result => return result,
+                    }
+                }
                 Err(Obstacle::MailboxFull(mailbox)) => mailbox.room().await,
                 Err(Obstacle::LaneDown) => {
                     version.changed().await.map_err(|_| SendError::Stopped)?;
@@ -212,6 +242,32 @@ impl Node {
         let to = to.into().id();
         self.attempt(to, Payload::Shared(payload), options)
             .map_err(|obstacle| refused(to, obstacle))
+    }
+
+    /// Has the loop send it by way of others.
+    async fn relay(
+        &self,
+        to: NodeId,
+        payload: Bytes,
+        options: &SendOptions,
+    ) -> Result<(), SendError> {
+        let SendOptions { channel, key, relay, header } = options.clone();
+        let destination = header.destination;
+        let send = partisan_proto::Send { to, channel, key, destination, relay, payload };
+        match self.command(Command::Send(send)).await {
+            Ok(_) => Ok(()),
+            Err(NodeError::Command(error)) => Err(error.into()),
+            Err(_) => Err(SendError::Stopped),
+        }
+    }
+
+    /// Waits until the queues to a neighbour that were full have room.
+    async fn relieved(&self, hop: NodeId, options: &SendOptions) {
+        let published = self.shared.published.load_full();
+        let id = published.view.routes().lane(hop, options.channel, options.key, 0, |_| 0);
+        if let Some(connection) = id.ok().and_then(|id| published.connections.get(&id)) {
+            connection.queue.relieved().await;
+        }
     }
 
     fn attempt(
@@ -292,6 +348,17 @@ impl Node {
     }
 }
 
+impl Obstacle {
+    /// Whether waiting is of no use.
+    const fn is_final(&self, options: &SendOptions) -> bool {
+        match self {
+            Self::Failed(_) => true,
+            Self::NotConnected(_) => !options.relay,
+            Self::Full(_) | Self::MailboxFull(_) | Self::LaneDown => false,
+        }
+    }
+}
+
 fn frame_bytes(options: &SendOptions, payload: usize) -> usize {
     FRAME_PREFIX + options.header.encoded_len() + payload
 }
@@ -300,6 +367,7 @@ fn refused(to: NodeId, obstacle: Obstacle) -> SendError {
     match obstacle {
         Obstacle::Full(_) | Obstacle::MailboxFull(_) => CommandError::QueueFull(to).into(),
         Obstacle::LaneDown => CommandError::LaneDown(to).into(),
+        Obstacle::NotConnected(error) => error.into(),
         Obstacle::Failed(error) => error,
     }
 }

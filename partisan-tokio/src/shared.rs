@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
+use partisan_proto::wire::PartitionId;
 use partisan_proto::{
     Config, ConnectionId, ConnectionInfo, Counters, Instance, Member, NodeId, NodeSpec, Routes,
 };
 use tokio::sync::{broadcast, watch};
 
+use crate::broadcasts::{Answerers, Subscriptions};
 use crate::connection::Connection;
 use crate::events::{EventStream, NodeEvent};
 use crate::id_hasher::BuildIdHasher;
@@ -28,6 +30,10 @@ pub struct View {
     pub members: Arc<[Member]>,
     /// Every open connection, by peer, channel and lane.
     pub connections: Arc<[ConnectionInfo]>,
+    /// Who is next to the node in the overlay, by identifier.
+    pub neighbors: Arc<[Instance]>,
+    /// Which injected partitions the node is in, and to whom it sends nothing for each.
+    pub partitions: Arc<[(PartitionId, NodeId)]>,
     routes: Routes,
 }
 
@@ -38,6 +44,8 @@ impl View {
             spec: Arc::clone(node.spec()),
             members: members.unwrap_or_else(|| node.members().into()),
             connections: node.connections().into(),
+            neighbors: node.neighbors().iter().collect(),
+            partitions: node.partitions().into(),
             routes: node.routes().clone(),
         }
     }
@@ -86,6 +94,8 @@ pub struct NodeCounters {
     pub persist_failures: u64,
     /// Messages for a name that nobody had registered.
     pub undeliverable: u64,
+    /// Broadcasts for a handler to which nobody had subscribed.
+    pub unreceived: u64,
     /// Connections closed since the peer did not read its control frames.
     pub stalled: u64,
 }
@@ -109,6 +119,8 @@ pub(crate) struct Shared {
     /// As `stopped`, and cheap enough to be read for every message.
     pub(crate) is_over: AtomicBool,
     pub(crate) mailboxes: Arc<Mailboxes>,
+    pub(crate) subscriptions: Arc<Subscriptions>,
+    pub(crate) answerers: Arc<Answerers>,
     pub(crate) counters: DriverCounters,
     pub(crate) protocol_counters: Mutex<Counters>,
     pub(crate) recovered: Option<Recovered>,
@@ -140,6 +152,7 @@ impl Shared {
             accept_errors: read(&self.counters.accept_errors),
             persist_failures: read(&self.counters.persist_failures),
             undeliverable: read(&self.mailboxes.undeliverable),
+            unreceived: read(&self.subscriptions.unreceived),
             stalled: read(&self.counters.stalled),
         }
     }

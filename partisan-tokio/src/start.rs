@@ -9,13 +9,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use partisan_proto::{
-    Address, Birth, Config, ConfigError, Counters, Host, Incarnation, Instant, NodeName, NodeSpec,
-    Outbox, Snapshot,
+    Address, Birth, Config, ConfigError, Counters, Host, Incarnation, Instant, Manager, NodeName,
+    NodeSpec, Outbox, Snapshot,
 };
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::broadcasts::{Answerers, Subscriptions};
 use crate::connection::Surroundings;
 use crate::driver_config::DriverConfig;
 use crate::error::StartError;
@@ -39,6 +40,43 @@ impl Node {
     /// # Errors
     /// [`StartError`]; then nothing of it is left running.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_as(settings, |_| Ok(None)).await
+    }
+
+    /// As [`Node::start`], with a manager of the user's own in place of the configured one. It is
+    /// made once the node knows who it is.
+    ///
+    /// ```
+    /// use partisan_proto::manager::pluggable::Pluggable;
+    /// use partisan_proto::config::PluggableConfig;
+    /// use partisan_tokio::{Node, NodeName, Settings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let settings = Settings::new(NodeName::new("alice@127.0.0.1")?);
+    /// let alice = Node::start_with(settings, |birth| {
+    ///     let (me, config) = (birth.me(), PluggableConfig::default());
+    ///     Ok(Box::new(Pluggable::new(&me, config, &birth.seed, birth.snapshot.clone())?))
+    /// })
+    /// .await?;
+    /// # alice.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing of it is left running.
+    pub async fn start_with(
+        settings: Settings,
+        manager: impl FnOnce(&Birth) -> Result<Box<dyn Manager>, ConfigError>,
+    ) -> Result<Self, StartError> {
+        Self::start_as(settings, |birth| manager(birth).map(Some)).await
+    }
+
+    async fn start_as(
+        settings: Settings,
+        manager: impl FnOnce(&Birth) -> Result<Option<Box<dyn Manager>>, ConfigError>,
+    ) -> Result<Self, StartError> {
         settings.validate()?;
         let mut listeners = Vec::new();
         let mut bound = Vec::new();
@@ -58,13 +96,14 @@ impl Node {
             settings.tags.clone(),
         )?;
         let Loaded { snapshot, recovered } = load(&settings)?;
-        let birth = Birth {
+        let mut birth = Birth {
             spec,
             incarnation: incarnation(snapshot.as_ref()),
             seed: seed()?,
             snapshot,
             manager: None,
         };
+        birth.manager = manager(&birth)?;
         let node = run(settings, birth, recovered, listeners)?;
         tracing::info!(node = %node.spec(), "started");
         Ok(node)
@@ -142,9 +181,12 @@ fn run(
     let shared = Arc::new(share(config, &driver, &core, recovered, counters, told));
     let around = Arc::new(Surroundings {
         max_frame: shared.config.connections.max_frame,
-        config: driver,
         mailboxes: Arc::clone(&shared.mailboxes),
+        subscriptions: Arc::clone(&shared.subscriptions),
         events: events.clone(),
+        me: core.instance().node,
+        loop_room: Arc::new(Semaphore::new(driver.loop_bytes)),
+        config: driver,
     });
     let helpers = listen(listeners, &around, &shared);
     let node = Node { id: core.instance().node, shared: Arc::clone(&shared), requests, events };
@@ -180,6 +222,8 @@ fn share(
         stopped: watch::Sender::new(false),
         is_over: AtomicBool::new(false),
         mailboxes: Arc::new(Mailboxes::new(driver)),
+        subscriptions: Arc::new(Subscriptions::new(driver)),
+        answerers: Arc::new(Answerers::new(driver.answer_deadline)),
         counters,
         protocol_counters: Mutex::new(Counters::default()),
         recovered,

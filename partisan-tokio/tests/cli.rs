@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use partisan_proto::Snapshot;
+use partisan_proto::config::{HandlerOptions, ManagerConfig};
 use partisan_tokio::{NodeName, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -89,6 +90,23 @@ impl Process {
         let mut command = partisan(&["ctl", "--control"]);
         command.arg(&self.socket).args(arguments);
         command.output().unwrap()
+    }
+
+    /// Asks until the answer holds this text.
+    fn await_answer(&mut self, arguments: &[&str], expected: &str) {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let output = self.ctl(arguments);
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            if text.contains(expected) {
+                return;
+            }
+            assert!(Instant::now() < end, "{text}{} without {expected}", errors(&output));
+            // Whatever it prints is a reason to ask at once.
+            if let Ok(line) = self.lines.recv_timeout(ASK_AGAIN) {
+                self.seen.push(line);
+            }
+        }
     }
 
     /// Name, address and state of each member.
@@ -336,7 +354,7 @@ fn mistakes_are_explained() {
     let range = file("range.toml", "[driver]\nread_chunk = 0\n");
     let nameless = file("nameless.toml", "listen = []\n");
     let short = file("secret", "short\n");
-    let cases: [(&[&str], i32, &[&str]); 10] = [
+    let cases: [(&[&str], i32, &[&str]); 13] = [
         (&["--name", "a", "--listen", &taken], 1, &["in use", "another port"]),
         (&["--name", "a", "--config", &unknown], 2, &["line 3", "lane_bytes"]),
         (&["--name", "a", "--config", &range], 2, &["driver.read_chunk"]),
@@ -345,6 +363,9 @@ fn mistakes_are_explained() {
         (&[], 2, &["--name"]),
         (&["--name", "a", "--secret-file", &short], 2, &["16 bytes"]),
         (&["--name", "a", "--advertise", "0.0.0.0:1"], 2, &["nobody can dial"]),
+        (&["--name", "a", "--manager", "hyperview"], 2, &["hyperview", "hyparview"]),
+        (&["--name", "a", "--tag", ""], 2, &["--tag"]),
+        (&["--name", "a", "--manager", "client-server"], 2, &["--tag server", "client"]),
         (&["--name", "a b"], 2, &["white space"]),
         (&["--name", "a", "--lsiten", "x"], 2, &["--lsiten", "--listen"]),
     ];
@@ -369,4 +390,139 @@ fn the_example_of_a_settings_file_is_read_and_tells_the_defaults() {
     assert_eq!(settings.driver, plain.driver);
     assert_eq!(settings.config.connections, plain.config.connections);
     assert_eq!(settings.config.manager, plain.config.manager);
+    assert_eq!(settings.config.relay, plain.config.relay);
+    assert_eq!(settings.config.partitions, plain.config.partitions);
+    let mut broadcast = settings.config.broadcast.clone();
+    let named = broadcast.handlers.remove("default");
+    assert_eq!(named, Some(HandlerOptions::default()));
+    assert_eq!(broadcast, plain.config.broadcast);
+    // Nothing new may be missing from the example.
+    let text = fs::read_to_string(path).unwrap();
+    let mut written: toml::Table = text.parse().unwrap();
+    let mut all = toml::Table::try_from(&settings).unwrap();
+    // Without it the addresses bound are told.
+    all.remove("advertise");
+    for table in [&mut all, &mut written] {
+        table["config"].as_table_mut().unwrap().remove("channels");
+    }
+    assert_eq!(keys(&written), keys(&all), "the keys of the example and those there are");
+}
+
+/// Each key of a table with those it is in.
+fn keys(table: &toml::Table) -> Vec<String> {
+    let of = |(key, value): (&String, &toml::Value)| match value {
+        toml::Value::Table(inner) => {
+            keys(inner).into_iter().map(|inner| format!("{key}.{inner}")).collect()
+        }
+        _ => vec![key.clone()],
+    };
+    let mut keys: Vec<String> = table.iter().flat_map(of).collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[test]
+fn what_the_example_shows_of_other_managers_is_right() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/partisan.toml");
+    let text = fs::read_to_string(path).unwrap();
+    let all: Vec<&str> = text.lines().collect();
+    let start = |line: &&str| line.starts_with("# [config.manager.");
+    let mut found = Vec::new();
+    for (place, _) in all.iter().enumerate().filter(|(_, line)| start(line)) {
+        if all[place - 1] != "#" {
+            // A table within the one before.
+            continue;
+        }
+        let block = all[place..].iter().take_while(|line| line.len() > 1);
+        let block: Vec<&str> = block.filter_map(|line| line.strip_prefix("# ")).collect();
+        let settings = Settings::from_toml(&format!("name = 'a'\n{}", block.join("\n")));
+        let settings = settings.unwrap_or_else(|error| panic!("{block:#?}: {error}"));
+        settings.validate().unwrap();
+        found.push(settings.config.manager);
+    }
+    assert!(matches!(
+        found.as_slice(),
+        [
+            ManagerConfig::HyParView(_),
+            ManagerConfig::ClientServer(_),
+            ManagerConfig::Static(_),
+            ManagerConfig::Pluggable(_),
+        ]
+    ));
+}
+
+#[test]
+fn a_broadcast_reaches_another_process_and_its_tree_is_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut a = Process::start(directory.path(), "a", &["--manager", "hyparview"]);
+    let contact = a.address();
+    let joining = ["--manager", "hyparview", "--join", &contact];
+    let mut b = Process::start(directory.path(), "b", &joining);
+    b.await_line("joined through a@127.0.0.1");
+    a.await_answer(&["neighbors"], "b@127.0.0.1");
+    b.await_answer(&["neighbors"], "a@127.0.0.1");
+    let told = a.ctl(&["broadcast", "hello", "everybody"]);
+    assert!(told.status.success(), "{}", errors(&told));
+    assert_eq!(String::from_utf8_lossy(&told.stdout), "told to all; 1 neighbour passes it on\n");
+    b.await_line("a@127.0.0.1 to all: hello everybody");
+    b.type_line("broadcast  well  met ");
+    a.await_line("b@127.0.0.1 to all: well  met");
+    a.await_answer(&["views"], "active   b@127.0.0.1");
+    a.await_answer(&["tree", "b"], "sent to       b@127.0.0.1");
+    let tree = b.ctl(&["tree", "a", "--json"]);
+    let tree: Value = serde_json::from_slice(&tree.stdout).unwrap();
+    assert_eq!(tree["tree"]["eager"][0], "a@127.0.0.1");
+    let none = a.ctl(&["tree", "nobody"]);
+    assert_eq!(none.status.code(), Some(3));
+    assert!(a.seen.iter().all(|line| !line.contains("to all: hello")), "own are not printed");
+}
+
+#[test]
+fn clients_reach_each_other_through_a_server() {
+    let directory = tempfile::tempdir().unwrap();
+    let star = |tag: &'static str| ["--manager", "client-server", "--tag", tag];
+    let mut server = Process::start(directory.path(), "a", &star("server"));
+    let contact = server.address();
+    let mut clients = ["b", "c"].map(|name| {
+        let more = [&star("client")[..], &["--join", &contact]].concat();
+        let mut client = Process::start(directory.path(), name, &more);
+        client.await_line("joined through a@127.0.0.1");
+        client
+    });
+    server.await_answer(&["neighbors"], "b@127.0.0.1\nc@127.0.0.1");
+    let [b, c] = &mut clients;
+    b.await_members(&[("a@127.0.0.1", "connected"), ("b@127.0.0.1", "self")]);
+    // Clients are not told of each other: the short name is unknown, the full one is enough.
+    assert_eq!(b.ctl(&["send", "c", "hello"]).status.code(), Some(3));
+    let sent = b.ctl(&["send", "c@127.0.0.1", "hello"]);
+    assert!(sent.status.success(), "{}", errors(&sent));
+    c.await_line("on default: hello");
+    let broadcast = b.ctl(&["broadcast", "to", "all"]);
+    assert!(broadcast.status.success(), "{}", errors(&broadcast));
+    server.await_line("b@127.0.0.1 to all: to all");
+    c.await_line("to all: to all");
+}
+
+#[test]
+fn an_injected_partition_is_shown_and_resolved() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut a = Process::start(directory.path(), "a", &[]);
+    let contact = a.address();
+    let mut b = Process::start(directory.path(), "b", &["--join", &contact]);
+    b.await_line("joined through a@127.0.0.1");
+    a.await_answer(&["neighbors"], "b@127.0.0.1");
+    let injected = a.ctl(&["partition", "--ttl", "1"]);
+    assert!(injected.status.success(), "{}", errors(&injected));
+    let text = String::from_utf8_lossy(&injected.stdout).into_owned();
+    let id = text.trim().strip_prefix("injected ").unwrap().to_owned();
+    b.await_line("nothing is sent to the neighbours");
+    b.await_answer(&["partitions"], &format!("{id}  a@127.0.0.1"));
+    assert_eq!(a.ctl(&["send", "b", "x"]).status.code(), Some(3));
+    assert_eq!(b.ctl(&["resolve", "nothing"]).status.code(), Some(3));
+    let resolved = a.ctl(&["resolve", &id]);
+    assert!(resolved.status.success(), "{}", errors(&resolved));
+    b.await_line("is over");
+    b.await_answer(&["partitions"], "no injected partitions");
+    b.type_line("send a healed");
+    a.await_line("b@127.0.0.1 on default: healed");
 }

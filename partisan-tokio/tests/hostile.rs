@@ -5,20 +5,36 @@ mod support;
 use std::time::Duration;
 
 use partisan_proto::config::Secret;
-use partisan_proto::wire::{Frame, Hello};
-use partisan_proto::{JoinError, Refusal};
-use partisan_tokio::{
-    ClusterName, CommandError, Config, Node, NodeError, Notification, SendOptions,
+use partisan_proto::wire::{
+    BroadcastMessage, ControlMessage, Destination, Frame, Hello, PartitionId, PartitionMessage,
+    RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice,
 };
-use support::{DEADLINE, RawPeer, config, contact, name, notified, pair, settings, soon};
+use partisan_proto::{
+    Epoch, HandlerId, Incarnation, Instance, JoinError, MessageId, NodeId, Refusal,
+};
+use partisan_tokio::{
+    ClusterName, CommandError, Config, Node, NodeError, Notification, Overflow, SendOptions,
+};
+use support::{
+    DEADLINE, RawPeer, config, contact, eventually, name, notified, pair, settings, soon,
+};
 
 /// The pair is as well as ever.
 async fn unharmed(a: &Node, b: &Node) {
-    let mut inbox = a.inbox().unwrap();
+    unharmed_by_a_member(a, b).await;
+    assert_eq!(a.counters().protocol.sessions, 1, "the session has not moved");
+}
+
+/// Messages and broadcasts arrive, over the one session that there ever was.
+async fn unharmed_by_a_member(a: &Node, b: &Node) {
+    let (mut inbox, mut broadcasts) =
+        (a.inbox().unwrap(), a.broadcasts("default", Overflow::Wait).unwrap());
     b.send(a.id(), "still here", &SendOptions::default()).await.unwrap();
     let message = soon(inbox.recv()).await.unwrap();
     assert_eq!(message.decode::<String>().unwrap(), "still here");
-    assert_eq!(a.counters().protocol.sessions, 1, "the session has not moved");
+    b.broadcast("default", "still here").await.unwrap();
+    assert_eq!(soon(broadcasts.next()).await.unwrap().decode::<String>().unwrap(), "still here");
+    assert_eq!(b.peer(a.id()).await.unwrap().unwrap().epoch, Some(Epoch(1)));
 }
 
 fn hello(cluster: &str) -> Hello {
@@ -101,7 +117,7 @@ async fn messages_during_the_handshake_are_judged_and_not_delivered() {
     let mut raw = RawPeer::connect(&a).await;
     raw.send(&Frame::Hello(Box::new(hello("test")))).await;
     let message = Frame::App {
-        destination: partisan_proto::wire::Destination::Inbox,
+        destination: Destination::Inbox,
         payload: bytes::Bytes::from_static(b"smuggled"),
     };
     raw.send(&message).await;
@@ -167,4 +183,167 @@ async fn nodes_with_the_same_secret_talk() {
     )
     .await;
     unharmed(&a, &b).await;
+}
+
+/// A broadcast of a node that nobody knows, or as changed.
+fn broadcast(change: impl FnOnce(&mut BroadcastMessage)) -> Frame {
+    let origin = Instance { node: NodeId::from_u64(7), incarnation: Incarnation(1) };
+    let mut message = BroadcastMessage {
+        id: MessageId { origin, sequence: 1 },
+        hops: 1,
+        own: false,
+        stored: false,
+        handler: HandlerId::of(&"default".parse().unwrap()),
+        key: bytes::Bytes::new(),
+        payload: bytes::Bytes::from_static(b"x"),
+    };
+    change(&mut message);
+    Frame::Broadcast(message.into())
+}
+
+/// A message on its way from raw@h to `target`, or as changed.
+fn relayed(target: NodeId, change: impl FnOnce(&mut RelayHeader)) -> Frame {
+    let (origin, incarnation) = (name("raw@h").id(), Incarnation(1));
+    let mut header = RelayHeader {
+        id: RelayId { origin, incarnation, sequence: 1 },
+        target,
+        ttl: 5,
+        hops: 1,
+        flooded: false,
+        key: None,
+        destination: Destination::Inbox,
+    };
+    change(&mut header);
+    Frame::Relayed { header: Box::new(header), payload: bytes::Bytes::from_static(b"x") }
+}
+
+fn encoded(frame: &Frame) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    partisan_proto::wire::encode(frame, &mut bytes);
+    bytes
+}
+
+fn control(message: ControlMessage) -> Frame {
+    Frame::Control(message)
+}
+
+#[tokio::test]
+async fn messages_for_others_on_the_membership_channel_end_the_session() {
+    let (a, b) = pair().await;
+    let frames = [broadcast(|_| {}), relayed(b.id(), |_| {})];
+    let mut epoch = Epoch(0);
+    for (before, frame) in frames.iter().enumerate() {
+        let (mut raw, session) = RawPeer::open(&a, "membership", epoch).await;
+        epoch = session;
+        raw.send(frame).await;
+        raw.frames_until_closed().await;
+        eventually(|| a.counters().protocol.misbehaved > before as u64).await;
+    }
+    unharmed_by_a_member(&a, &b).await;
+}
+
+#[tokio::test]
+async fn headers_that_cannot_be_close_their_connection_alone() {
+    let (a, b) = pair().await;
+    let (anchor, epoch) = RawPeer::open(&a, "membership", Epoch(0)).await;
+    // The flags of a broadcast, and of a relayed message; hops and ttl of a relayed message.
+    let mut flags = encoded(&broadcast(|_| {}));
+    flags[5] = 0xff;
+    let cut = |frame: &Frame| {
+        let mut bytes = encoded(frame);
+        bytes.truncate(20);
+        bytes[3] = 16;
+        bytes
+    };
+    let impossible = [
+        flags,
+        cut(&broadcast(|_| {})),
+        encoded(&relayed(b.id(), |header| header.hops = 0)),
+        encoded(&relayed(b.id(), |header| (header.ttl, header.hops) = (200, 200))),
+        encoded(&relayed(b.id(), |header| header.id.sequence = 0)),
+        cut(&relayed(b.id(), |_| {})),
+    ];
+    for (before, bytes) in impossible.iter().enumerate() {
+        let (mut lane, _) = RawPeer::open(&a, "default", epoch).await;
+        lane.write(bytes).await;
+        lane.frames_until_closed().await;
+        eventually(|| a.counters().protocol.malformed > before as u64).await;
+    }
+    assert!(a.is_connected(&name("raw@h")), "its session is not over for that");
+    drop(anchor);
+    unharmed_by_a_member(&a, &b).await;
+}
+
+#[tokio::test]
+async fn forged_broadcasts_are_counted_and_go_nowhere() {
+    let (a, b) = pair().await;
+    let (_anchor, epoch) = RawPeer::open(&a, "membership", Epoch(0)).await;
+    let (mut lane, _) = RawPeer::open(&a, "default", epoch).await;
+    let mut received = b.broadcasts("default", Overflow::Wait).unwrap();
+    let me = a.instance();
+    lane.send(&broadcast(|message| message.id.origin = me)).await;
+    lane.send(&broadcast(|message| message.id.sequence = 0)).await;
+    eventually(|| a.counters().protocol.broadcast.forged == 2).await;
+    // A sound one behind them arrives, so they have been judged everywhere.
+    lane.send(&broadcast(|_| {})).await;
+    let message = soon(received.next()).await.unwrap();
+    assert_eq!(message.from(), NodeId::from_u64(7));
+    assert_eq!(received.try_recv(), None);
+    unharmed_by_a_member(&a, &b).await;
+}
+
+#[tokio::test]
+async fn relayed_messages_without_end_are_passed_on_once() {
+    let (a, b) = pair().await;
+    let (_anchor, epoch) = RawPeer::open(&a, "membership", Epoch(0)).await;
+    let (mut lane, _) = RawPeer::open(&a, "default", epoch).await;
+    let mut inbox = b.inbox().unwrap();
+    for _ in 0..100 {
+        lane.send(&relayed(b.id(), |_| {})).await;
+    }
+    // To nobody, and back to its own origin.
+    lane.send(&relayed(NodeId::from_u64(7), |header| header.id.sequence = 2)).await;
+    lane.send(&relayed(a.id(), |header| header.id.origin = a.id())).await;
+    eventually(|| a.counters().protocol.relay.duplicates == 100).await;
+    let message = soon(inbox.recv()).await.unwrap();
+    assert!(message.relayed);
+    assert_eq!(message.from, name("raw@h").id());
+    drop(inbox);
+    // Takes the inbox of b, where nothing else may be first.
+    unharmed_by_a_member(&b, &a).await;
+}
+
+#[tokio::test]
+async fn partitions_without_number_are_refused_beyond_the_bound() {
+    let mut config = config();
+    config.partitions.max_active = 4;
+    let (a, b) =
+        support::pair_of(settings("a@127.0.0.1").config(config), settings("b@127.0.0.1")).await;
+    let (mut raw, _) = RawPeer::open(&a, "membership", Epoch(0)).await;
+    let id = |number| PartitionId { origin: b.id(), incarnation: Incarnation(1), number };
+    for number in 1..=100 {
+        let inject = PartitionMessage::Inject { id: id(number), ttl: 0 };
+        raw.send(&control(ControlMessage::Partition(inject))).await;
+    }
+    eventually(|| a.counters().protocol.partitions_refused == 96).await;
+    for number in 1..=100 {
+        let resolve = PartitionMessage::Resolve { id: id(number), ttl: 0 };
+        raw.send(&control(ControlMessage::Partition(resolve))).await;
+    }
+    a.wait_until(DEADLINE, |view| view.partitions.is_empty()).await.unwrap();
+    // Notices of messages that were never sent.
+    let mut events = a.events();
+    let notice = |origin| RelayNotice {
+        id: RelayId { origin, incarnation: a.instance().incarnation, sequence: 9 },
+        target: b.id(),
+        hops: 200,
+    };
+    for origin in [b.id(), NodeId::from_u64(7), a.id()] {
+        let (notice, reason) = (Box::new(notice(origin)), RelayFailure::Circle);
+        let found = RelayMessage::Found(notice.clone());
+        raw.send(&control(ControlMessage::Relay(RelayMessage::Failed { notice, reason }))).await;
+        raw.send(&control(ControlMessage::Relay(found))).await;
+    }
+    notified(&mut events, |note| matches!(note, Notification::RelayFailed { .. })).await;
+    unharmed_by_a_member(&a, &b).await;
 }

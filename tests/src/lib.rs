@@ -10,7 +10,7 @@ mod tcp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use partisan_proto::wire::Destination;
+use partisan_proto::wire::{Destination, PartitionId};
 use partisan_proto::{
     Answer, ChannelId, ChannelName, ChannelOptions, Channels, Command, CommandError, Config,
     ConnectionInfo, Contact, Counters, Delivery, Duration, Member, NodeId, NodeSpec, Notification,
@@ -61,6 +61,9 @@ pub trait Cluster: Sized {
 
     /// A node's sessions.
     fn routes(&self, node: usize) -> Routes;
+
+    /// The injected partitions that a node is in, and to whom it sends nothing for each.
+    fn partitions(&self, node: usize) -> Vec<(PartitionId, NodeId)>;
 
     /// How often what happened to a node in its present life.
     fn counters(&self, node: usize) -> Counters;
@@ -143,6 +146,7 @@ pub trait Cluster: Sized {
             channel,
             key,
             destination: Destination::Inbox,
+            relay: false,
             payload: text.to_owned().into_bytes().into(),
         };
         self.ask(from, Command::Send(send))

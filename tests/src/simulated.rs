@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
+use partisan_proto::wire::PartitionId;
 use partisan_proto::{
-    Command, Config, ConnectionInfo, Counters, Delivery, Duration, Instant, Member, Node, NodeSpec,
-    Notification, Routes, Tag, Ticket,
+    Command, Config, ConnectionInfo, Counters, Delivery, Duration, Instant, Member, Node, NodeId,
+    NodeSpec, Notification, Routes, Tag, Ticket,
 };
 use partisan_sim::fault::{FaultClass, draw_faults};
 use partisan_sim::{Latency, NetworkOptions, Restart, World, WorldOptions, check};
@@ -157,6 +158,10 @@ impl Cluster for Simulated {
 
     fn routes(&self, node: usize) -> Routes {
         self.node(node).map(|node| node.routes().clone()).unwrap_or_default()
+    }
+
+    fn partitions(&self, node: usize) -> Vec<(PartitionId, NodeId)> {
+        self.node(node).map(Node::partitions).unwrap_or_default()
     }
 
     fn counters(&self, node: usize) -> Counters {

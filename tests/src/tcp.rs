@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use partisan_proto::config::ManagerConfig;
-use partisan_proto::wire::Destination;
+use partisan_proto::wire::{Destination, PartitionId};
 use partisan_proto::{
-    Answer, ChannelId, Command, CommandError, Config, ConnectionInfo, Counters, Delivery, Member,
+    Answer, Command, CommandError, Config, ConnectionInfo, Counters, Delivery, Member, NodeId,
     NodeName, NodeSpec, Notification, Routes, Tag,
 };
 use partisan_sim::Restart;
@@ -192,6 +192,7 @@ impl Tcp {
                 let delivery = Delivery {
                     from: message.from,
                     channel: message.channel,
+                    relayed: message.relayed,
                     destination: Destination::Inbox,
                     payload: message.payload,
                 };
@@ -280,6 +281,10 @@ impl Cluster for Tcp {
         self.nodes[node].node.view().routes().clone()
     }
 
+    fn partitions(&self, node: usize) -> Vec<(PartitionId, NodeId)> {
+        self.nodes[node].node.partitions().to_vec()
+    }
+
     fn counters(&self, node: usize) -> Counters {
         self.nodes[node].node.counters().protocol
     }
@@ -355,12 +360,29 @@ async fn perform(node: &Node, command: Command) -> Answered {
         Command::UpdateMembers(specs) => node.update_members(specs).await,
         Command::Disconnect(other) => node.disconnect(other).await,
         Command::Send(send) => {
-            let options = options(send.channel, send.key);
+            let options = options(&send);
             return match node.send_bytes(send.to, send.payload, &options).await {
                 Ok(()) => Ok(Answer::Done),
                 Err(SendError::Command(error)) => Err(error),
                 Err(error) => panic!("{error}"),
             };
+        }
+        Command::InjectPartition { ttl } => {
+            let injected = node.inject_partition(ttl).await;
+            return injected.map(Answer::Partition).map_err(command_error);
+        }
+        Command::ResolvePartition(id) => node.resolve_partition(id).await,
+        Command::Broadcast(broadcast) => {
+            let partisan_proto::Broadcast { handler, key, payload } = broadcast;
+            return match node.broadcast_bytes(name_of(node, handler), key, payload).await {
+                Ok(id) => Ok(Answer::Broadcast(id)),
+                Err(SendError::Command(error)) => Err(error),
+                Err(error) => panic!("{error}"),
+            };
+        }
+        Command::CancelExchanges(which) => {
+            let cancelled = node.cancel_exchanges(which).await;
+            return cancelled.map(Answer::Cancelled).map_err(command_error);
         }
         Command::Stop => {
             node.shutdown().await;
@@ -370,9 +392,18 @@ async fn perform(node: &Node, command: Command) -> Answered {
     done.map(|()| Answer::Done).map_err(command_error)
 }
 
-fn options(channel: ChannelId, key: Option<u64>) -> SendOptions {
-    let options = SendOptions::default().channel(channel);
-    match key {
+/// The handler of this identifier, or one that nobody has.
+fn name_of(node: &Node, handler: partisan_proto::HandlerId) -> &str {
+    let names = node.config().broadcast.handlers.keys().map(|name| name.as_str());
+    let mut names = names.chain(["default"]);
+    let is = |name: &&str| node.broadcast_handler(name) == Some(handler);
+    names.find(is).unwrap_or("nobody has it")
+}
+
+fn options(send: &partisan_proto::Send) -> SendOptions {
+    let options = SendOptions::default().channel(send.channel);
+    let options = if send.relay { options.relay() } else { options };
+    match send.key {
         Some(key) => options.key(key),
         None => options,
     }

@@ -4,12 +4,23 @@
 //! (`"10s"`, `"1500ms"`). Unknown keys are errors. [`Config::validate`] checks ranges and
 //! combinations; a [`Node`](crate::Node) refuses to start on a bad one.
 
+mod broadcast;
 mod client_server;
 mod fixed;
+mod hyparview;
+mod partitions;
+mod relay;
 mod scamp;
 
+pub use broadcast::{
+    BroadcastConfig, CacheConfig, ExchangeConfig, ExchangeSelection, HandlerOptions, MAX_HANDLERS,
+    OwnTrees, StoreConfig,
+};
 pub use client_server::ClientServerConfig;
 pub use fixed::{StaticConfig, StaticPeer};
+pub use hyparview::{Criterion, HyParViewConfig, Oracle, XBotConfig};
+pub use partitions::PartitionsConfig;
+pub use relay::RelayConfig;
 pub use scamp::{ScampConfig, StrategyConfig};
 
 use alloc::collections::BTreeMap;
@@ -44,6 +55,12 @@ pub struct Config {
     pub connections: ConnectionsConfig,
     /// Who decides who is a member.
     pub manager: ManagerConfig,
+    /// How messages to nodes that are not connected travel.
+    pub relay: RelayConfig,
+    /// How many injected partitions a node puts up with.
+    pub partitions: PartitionsConfig,
+    /// How messages to all nodes spread.
+    pub broadcast: BroadcastConfig,
 }
 
 impl Default for Config {
@@ -54,6 +71,9 @@ impl Default for Config {
             channels: Channels::default(),
             connections: ConnectionsConfig::default(),
             manager: ManagerConfig::default(),
+            relay: RelayConfig::default(),
+            partitions: PartitionsConfig::default(),
+            broadcast: BroadcastConfig::default(),
         }
     }
 }
@@ -68,10 +88,14 @@ impl Config {
             return Err(ConfigError::SecretTooShort { least: Secret::SHORTEST });
         }
         self.connections.validate()?;
+        self.relay.validate()?;
+        self.partitions.validate()?;
+        self.broadcast.validate(&self.channels)?;
         match &self.manager {
             ManagerConfig::Pluggable(pluggable) => pluggable.validate(),
             ManagerConfig::Static(fixed) => fixed.validate(),
             ManagerConfig::ClientServer(star) => star.validate(),
+            ManagerConfig::HyParView(hyparview) => hyparview.validate(),
         }
     }
 }
@@ -342,6 +366,9 @@ pub enum ManagerConfig {
     Static(StaticConfig),
     /// Servers in a full mesh, and clients connected to servers alone.
     ClientServer(ClientServerConfig),
+    /// Partial views of a large cluster.
+    #[serde(rename = "hyparview")]
+    HyParView(HyParViewConfig),
 }
 
 impl Default for ManagerConfig {

@@ -1,6 +1,7 @@
 //! Dialling: whom, when, and when again.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -311,15 +312,25 @@ impl Connections {
         cx.set_timer(Timer::DialContact(id.0), wait);
     }
 
+    /// Forgets a contact, and gives back the memory of the last one: it would be a good part of a
+    /// quiet node's.
+    fn forget_contact(&mut self, id: ContactId) -> Option<ContactDial> {
+        let dial = self.contacts.remove(&id);
+        if self.contacts.is_empty() {
+            self.contacts = BTreeMap::new();
+        }
+        dial
+    }
+
     /// A contact turned out to be a node that is connected already.
     pub(super) fn contact_reached(&mut self, cx: &mut Context<'_>, id: ContactId) {
-        if let Some(node) = self.contacts.remove(&id).and_then(|dial| dial.reached) {
+        if let Some(node) = self.forget_contact(id).and_then(|dial| dial.reached) {
             cx.change(Change::ContactReached { contact: id, node });
         }
     }
 
     pub(super) fn drop_contact(&mut self, cx: &mut Context<'_>, id: ContactId) {
-        let Some(dial) = self.contacts.remove(&id) else {
+        let Some(dial) = self.forget_contact(id) else {
             return;
         };
         cx.timers.cancel(Timer::DialContact(id.0));
@@ -345,7 +356,7 @@ impl Connections {
         let of_peer = self.peers.get_mut(&node).and_then(|peer| peer.dialling.take());
         let own = match origin {
             Origin::ForContact(contact) => {
-                self.contacts.remove(&contact).map(|dial| (contact, dial.lanes))
+                self.forget_contact(contact).map(|dial| (contact, dial.lanes))
             }
             Origin::For(_) | Origin::Accepted => None,
         };
@@ -360,7 +371,7 @@ impl Connections {
         }
         for (contact, _) in others {
             cx.timers.cancel(Timer::DialContact(contact.0));
-            self.contacts.remove(&contact);
+            self.forget_contact(contact);
             cx.change(Change::ContactReached { contact, node });
         }
         own

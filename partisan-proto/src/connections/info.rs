@@ -2,9 +2,11 @@
 
 use alloc::sync::Arc;
 
+use crate::broadcast::BroadcastCounters;
 use crate::id::{ChannelId, ConnectionId, Epoch, Incarnation, NodeId};
 use crate::manager::MembershipCounters;
 use crate::notification::DialError;
+use crate::relay::RelayCounters;
 use crate::spec::NodeSpec;
 use crate::time::Duration;
 
@@ -72,4 +74,51 @@ pub struct Counters {
     pub sessions: u64,
     /// What the manager refused.
     pub membership: MembershipCounters,
+    /// What became of relayed messages.
+    pub relay: RelayCounters,
+    /// Injected partitions that were not taken part in, for want of room.
+    pub partitions_refused: u64,
+    /// What broadcasts did.
+    pub broadcast: BroadcastCounters,
+}
+
+/// What the connections count themselves: [`Counters`] without what others do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) dialled: u64,
+    pub(super) accepted: u64,
+    pub(super) open_failed: u64,
+    pub(super) established: u64,
+    pub(super) handshake_timeouts: u64,
+    pub(super) refused: u64,
+    pub(super) refused_by_peer: u64,
+    pub(super) too_many: u64,
+    pub(super) malformed: u64,
+    pub(super) misbehaved: u64,
+    pub(super) ping_timeouts: u64,
+    pub(super) pings: u64,
+    pub(super) stray_pongs: u64,
+    pub(super) sessions: u64,
+}
+
+impl From<Counts> for Counters {
+    fn from(counts: Counts) -> Self {
+        Self {
+            dialled: counts.dialled,
+            accepted: counts.accepted,
+            open_failed: counts.open_failed,
+            established: counts.established,
+            handshake_timeouts: counts.handshake_timeouts,
+            refused: counts.refused,
+            refused_by_peer: counts.refused_by_peer,
+            too_many: counts.too_many,
+            malformed: counts.malformed,
+            misbehaved: counts.misbehaved,
+            ping_timeouts: counts.ping_timeouts,
+            pings: counts.pings,
+            stray_pongs: counts.stray_pongs,
+            sessions: counts.sessions,
+            ..Self::default()
+        }
+    }
 }

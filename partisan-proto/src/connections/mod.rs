@@ -34,8 +34,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use self::dial::ContactDial;
 use self::handshake::Step;
+use self::info::Counts;
 use self::keep_alive::{Due, KeepAlive, PongValue};
 use self::session::Session;
 use self::table::Table;
@@ -48,7 +51,7 @@ use crate::notification::{DialError, Notification};
 use crate::random::{Nonces, Random, Seed};
 use crate::spec::NodeSpec;
 use crate::timers::Timer;
-use crate::wire::{ControlMessage, Frame};
+use crate::wire::{BroadcastMessage, ControlMessage, Frame, RelayHeader};
 
 /// All connections of a node.
 // In this order in memory: each frame needs the table alone.
@@ -64,7 +67,7 @@ pub struct Connections {
     dialled: u64,
     nonces: Nonces,
     contacts: BTreeMap<ContactId, ContactDial>,
-    counters: Counters,
+    counters: Counts,
 }
 
 /// One lane of one channel to one node.
@@ -181,6 +184,8 @@ struct Peer {
 #[derive(Debug)]
 pub(crate) enum Received {
     App(Delivery),
+    Relayed { from: NodeId, channel: ChannelId, header: Box<RelayHeader>, payload: Bytes },
+    Broadcast { from: Instance, message: Arc<BroadcastMessage> },
     Control { from: Instance, connection: ConnectionId, message: ControlMessage },
 }
 
@@ -194,7 +199,7 @@ impl Connections {
             pending: BTreeSet::new(),
             peers: BTreeMap::new(),
             contacts: BTreeMap::new(),
-            counters: Counters::default(),
+            counters: Counts::default(),
         }
     }
 
@@ -260,8 +265,12 @@ impl Connections {
                 self.misbehaved(cx, id, Misbehaviour::HandshakeTwice);
             }
             Frame::App { destination, payload } if !slot.is_anchor() => {
-                let (from, channel) = (slot.node, slot.channel);
-                return Some(Received::App(Delivery { from, channel, destination, payload }));
+                let (from, channel, relayed) = (slot.node, slot.channel, false);
+                let delivery = Delivery { from, channel, relayed, destination, payload };
+                return Some(Received::App(delivery));
+            }
+            Frame::Broadcast(message) if !slot.is_anchor() => {
+                return Some(Received::Broadcast { from, message });
             }
             Frame::Control(ControlMessage::Goodbye(reason)) if slot.is_anchor() => {
                 self.goodbye(cx, slot.node, reason);
@@ -269,7 +278,11 @@ impl Connections {
             Frame::Control(message) if slot.is_anchor() => {
                 return Some(Received::Control { from, connection: id, message });
             }
-            Frame::App { .. } | Frame::Control(_) => {
+            Frame::Relayed { header, payload } if !slot.is_anchor() => {
+                let (from, channel) = (slot.node, slot.channel);
+                return Some(Received::Relayed { from, channel, header, payload });
+            }
+            Frame::App { .. } | Frame::Broadcast(_) | Frame::Relayed { .. } | Frame::Control(_) => {
                 self.misbehaved(cx, id, Misbehaviour::WrongChannel);
             }
         }
@@ -393,7 +406,7 @@ impl Connections {
         cx: &mut Context<'_>,
         node: NodeId,
     ) -> Result<(), CommandError> {
-        cx.routes.check(node)?;
+        cx.routes.reachable(node)?;
         self.say_goodbye(cx, node, CloseReason::Requested);
         Ok(())
     }
@@ -495,7 +508,7 @@ impl Connections {
         })
     }
 
-    pub(crate) const fn counters(&self) -> Counters {
-        self.counters
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters.into()
     }
 }

@@ -24,6 +24,8 @@ pub struct Routes {
     peers: Vec<(NodeId, Route)>,
     fallback: bool,
     version: u64,
+    /// To whom no message may be sent, ascending.
+    partitioned: Vec<NodeId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,7 +162,7 @@ impl Routes {
     /// [`ConnectionsConfig::channel_fallback`]: crate::config::ConnectionsConfig::channel_fallback
     #[must_use]
     pub const fn new(fallback: bool) -> Self {
-        Self { peers: Vec::new(), fallback, version: 0 }
+        Self { peers: Vec::new(), fallback, version: 0, partitioned: Vec::new() }
     }
 
     /// Changes whenever anything else does: a driver publishes a new clone when it has moved.
@@ -223,7 +225,7 @@ impl Routes {
     /// take the open lane with the least `load`.
     ///
     /// # Errors
-    /// [`CommandError`] `ReservedChannel`, `UnknownNode`, `NotYetConnected`, `Disconnected`,
+    /// [`CommandError`] `ReservedChannel`, `Partitioned`, `UnknownNode`, `NotYetConnected`, `Disconnected`,
     /// `UnknownChannel`, `NoSuchChannel`, `LaneDown` or `PayloadTooLarge`.
     pub fn lane(
         &self,
@@ -267,8 +269,30 @@ impl Routes {
     /// Whether messages can go to `node` and what became of it if not.
     ///
     /// # Errors
-    /// [`CommandError`] `UnknownNode`, `NotYetConnected` or `Disconnected`.
+    /// [`CommandError`] `Partitioned`, `UnknownNode`, `NotYetConnected` or `Disconnected`.
     pub fn check(&self, node: NodeId) -> Result<&Arc<PeerRoutes>, CommandError> {
+        if self.is_partitioned(node) {
+            return Err(CommandError::Partitioned(node));
+        }
+        self.reachable(node)
+    }
+
+    /// Whether an injected partition keeps messages from this node: see
+    /// [`partitions`](crate::partitions).
+    #[must_use]
+    pub fn is_partitioned(&self, node: NodeId) -> bool {
+        self.partitioned.binary_search(&node).is_ok()
+    }
+
+    /// To these nodes, ascending, no message may be sent. Counts as a change even when they are the
+    /// same, so that whoever publishes does so for another partition too.
+    pub(crate) fn partition(&mut self, nodes: Vec<NodeId>) {
+        self.partitioned = nodes;
+        self.version += 1;
+    }
+
+    /// As [`Routes::check`], whether messages may go there or not.
+    pub(crate) fn reachable(&self, node: NodeId) -> Result<&Arc<PeerRoutes>, CommandError> {
         match self.route(node) {
             None => Err(CommandError::UnknownNode(node)),
             Some(Route::Awaited) => Err(CommandError::NotYetConnected(node)),

@@ -10,6 +10,7 @@
 
 pub mod client_server;
 pub mod fixed;
+pub mod hyparview;
 pub mod joining;
 pub mod pluggable;
 #[cfg(test)]

@@ -1,29 +1,376 @@
-//! Relay: messages to nodes without a direct connection travel along the overlay.
+//! Relay: messages to nodes that are not connected travel along the overlay
+//! (`forward_message` with `transitive`, `relay_message` in Partisan).
+//!
+//! A message whose target has no session here is given to a neighbour, and so on:
+//!
+//! 1. A node that is connected to the target hands the message over, whatever its ttl says.
+//! 2. Else it goes where the manager knows the target to be
+//!    ([`Manager::next_hop`](crate::Manager::next_hop)).
+//! 3. Else back along the way by which the target was last heard of: each relayed message shows
+//!    the nodes that it passes the way to its origin.
+//! 4. Else copies of it go to all neighbours except where it came from. When one arrives, the
+//!    target says so, back along the way of that copy, and the next message goes there alone.
+//!
+//! *Where it ends.* Each node handles a message once, told by origin, life and number, and a node
+//! never sends it to anybody twice: so it ends, and no connection carries it more than once in each
+//! direction. The ttl, [`RelayConfig::ttl`](crate::config::RelayConfig::ttl) at the origin, goes
+//! down with each hop; with none left a message is only handed over. A copy that took a longer way
+//! round and was first may have less of it left than another would have had.
+//!
+//! *What is known of its fate.* What can be known at once is the answer to the command. When a
+//! message that goes one way is stuck, the origin is told, best effort
+//! ([`Notification::RelayFailed`]). Copies end silently, since another may have arrived. Arrival is
+//! never confirmed. It is delivered at most once, as long as its target remembers its origin
+//! ([`RelayConfig::max_known`](crate::config::RelayConfig::max_known)).
+//!
+//! *Order.* None is promised. Messages of one key that take the same way keep their order, since
+//! the key picks one lane on every hop; but ways change.
+//!
+//! *Channel.* Each hop uses the channel of the same name, or `default` where the next node does
+//! not have it, from there on.
+//!
+//! *Trust.* The sender of a relayed message is what the nodes in between say it is: members that
+//! have proven who they are vouch for it, its origin has not proven anything to the target
+//! ([`Delivery::relayed`]).
+//!
+//! Unlike the original there is duplicate suppression, no copy goes back to where it came from, the
+//! target is found rather than hoped for, and nothing waits for a broadcast tree.
 
+pub(crate) mod known;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+
+use bytes::Bytes;
+
+use crate::action::{Action, Delivery};
 use crate::change::Change;
+use crate::command::Send;
 use crate::context::Context;
-use crate::id::Instance;
-use crate::timers::Timer;
-use crate::wire::RelayMessage;
+use crate::error::CommandError;
+use crate::id::{ChannelId, Instance, NodeId};
+use crate::notification::Notification;
+use crate::time::{Duration, Instant};
+use crate::wire::{
+    ControlMessage, Frame, MAX_RELAY_TTL, RelayFailure, RelayHeader, RelayId, RelayMessage,
+    RelayNotice, StableHasher,
+};
+use known::{Bounds, Known, Novelty};
+
+/// What relaying needs of the node around it.
+pub(crate) trait Ways {
+    /// Through whom the manager says that a node is reached.
+    fn next_hop(&self, to: NodeId) -> Option<NodeId>;
+
+    /// Sends a frame with a payload to a connected peer, if it may be sent now.
+    fn transmit(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: NodeId,
+        how: (ChannelId, Option<u64>),
+        frame: Frame,
+    ) -> Result<(), CommandError>;
+}
+
+/// How often what happened to relayed messages on a node, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct RelayCounters {
+    /// Messages sent from here.
+    pub sent: u64,
+    /// Transmissions of messages, own and others', copies counted each.
+    pub transmitted: u64,
+    /// Messages delivered here.
+    pub delivered: u64,
+    /// Messages that had been here already.
+    pub duplicates: u64,
+    /// Messages of a life of their origin that is over, or too old to be told from duplicates.
+    pub outdated: u64,
+    /// Messages that ended here without being handed over.
+    pub ended: u64,
+    /// Notices left out, to spare the membership channel.
+    pub unsaid: u64,
+}
 
 /// What is relayed through a node.
 #[derive(Debug, Default)]
-pub(crate) struct Relay {}
+pub(crate) struct Relay {
+    /// The number of the last message sent from here.
+    sequence: u64,
+    known: Known,
+    /// The second in which notices are counted, and how many were sent in it.
+    said: (Instant, u32),
+    counters: RelayCounters,
+}
+
+/// A message on its way through this node.
+struct Passing {
+    header: RelayHeader,
+    channel: ChannelId,
+    payload: Bytes,
+    /// By whom it came; from this node itself: nobody.
+    from: Option<NodeId>,
+}
+
+impl Passing {
+    /// The frame for the next hop.
+    fn frame(&self, flooded: bool) -> Frame {
+        let header = RelayHeader {
+            ttl: self.header.ttl.saturating_sub(1),
+            hops: self.header.hops.saturating_add(1),
+            flooded,
+            ..self.header.clone()
+        };
+        Frame::Relayed { header: Box::new(header), payload: self.payload.clone() }
+    }
+}
 
 impl Relay {
-    /// Another part changed something.
-    pub(crate) fn change(&mut self, _cx: &mut Context<'_>, _change: &Change) {}
-
-    /// A peer with a session sent a message of this part.
-    pub(crate) fn receive(
+    /// Sends a message of this node to one that has no session here; says its number.
+    pub(crate) fn send(
         &mut self,
-        _cx: &mut Context<'_>,
-        _from: Instance,
-        _message: RelayMessage,
-    ) {
+        cx: &mut Context<'_>,
+        ways: &mut impl Ways,
+        send: Send,
+    ) -> Result<u64, CommandError> {
+        let Send { to: target, channel, key, destination, payload, .. } = send;
+        let Instance { node: origin, incarnation } = cx.me.instance;
+        self.sequence += 1;
+        let id = RelayId { origin, incarnation, sequence: self.sequence };
+        let ttl = cx.config.relay.ttl;
+        let header = RelayHeader { id, target, ttl, hops: 0, flooded: false, key, destination };
+        let passing = Passing { header, channel, payload, from: None };
+        self.pass_on(cx, ways, &passing)?;
+        self.counters.sent += 1;
+        Ok(self.sequence)
     }
 
-    /// A timer of this part is due.
-    #[expect(dead_code, reason = "it has no timer yet")]
-    pub(crate) fn fire(&mut self, _cx: &mut Context<'_>, _timer: Timer) {}
+    /// A relayed message came from a peer with a session, on a lane of this channel.
+    pub(crate) fn arrived(
+        &mut self,
+        cx: &mut Context<'_>,
+        ways: &mut impl Ways,
+        (from, channel): (NodeId, ChannelId),
+        header: RelayHeader,
+        payload: Bytes,
+    ) {
+        if header.id.origin == cx.me.instance.node {
+            // It came back.
+            self.counters.duplicates += 1;
+            return;
+        }
+        match self.known.meet(header.id, from, bounds(cx)) {
+            Novelty::New => {}
+            Novelty::TooOld => {
+                self.counters.outdated += 1;
+                return;
+            }
+            Novelty::Seen => {
+                self.counters.duplicates += 1;
+                if !header.flooded && header.target != cx.me.instance.node {
+                    self.say_failed(cx, &header, RelayFailure::Circle);
+                }
+                return;
+            }
+        }
+        let passing = Passing { header, channel, payload, from: Some(from) };
+        if passing.header.target == cx.me.instance.node {
+            return self.deliver(cx, passing);
+        }
+        if passing.header.ttl + passing.header.hops > MAX_RELAY_TTL {
+            // So many only the target is given; one hop more, and nobody could read it.
+            self.counters.ended += 1;
+            return;
+        }
+        if let Err(error) = self.pass_on(cx, ways, &passing) {
+            self.counters.ended += 1;
+            if !passing.header.flooded {
+                self.say_failed(cx, &passing.header, failure(&error, &passing));
+            }
+        }
+    }
+
+    fn deliver(&mut self, cx: &mut Context<'_>, passing: Passing) {
+        let Passing { header, channel, payload, .. } = passing;
+        self.counters.delivered += 1;
+        if header.flooded {
+            let notice = notice(&header);
+            self.say(cx, header.id.origin, RelayMessage::Found(Box::new(notice)));
+        }
+        let (from, destination) = (header.id.origin, header.destination);
+        cx.act(Action::Deliver(Delivery { from, channel, relayed: true, destination, payload }));
+    }
+
+    /// Sends a message one hop further, or copies of it several ways.
+    fn pass_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        ways: &mut impl Ways,
+        passing: &Passing,
+    ) -> Result<(), CommandError> {
+        let RelayHeader { target, ttl, flooded, .. } = passing.header;
+        if cx.routes.peer(target).is_some() {
+            return self.transmit(cx, ways, passing, target, flooded);
+        }
+        if ttl == 0 {
+            return Err(CommandError::UnknownNode(target));
+        }
+        if let Some(hop) = self.hop(cx, ways, passing) {
+            match self.transmit(cx, ways, passing, hop, flooded) {
+                Ok(()) => return Ok(()),
+                // It will pass, and the way is right.
+                Err(error @ CommandError::QueueFull(_)) => return Err(error),
+                Err(_) => self.known.unlearn(target, hop),
+            }
+        }
+        self.flood(cx, ways, passing)
+    }
+
+    /// The one neighbour to send a message to, if one is known.
+    fn hop(&self, cx: &Context<'_>, ways: &impl Ways, passing: &Passing) -> Option<NodeId> {
+        let RelayHeader { target, flooded, .. } = passing.header;
+        let other = |hop: &NodeId| Some(*hop) != passing.from && *hop != cx.me.instance.node;
+        let told = ways.next_hop(target).filter(other);
+        // What was learned may have become wrong, and copies are to make up for that.
+        let learned = self.known.way(target).filter(|_| !flooded);
+        told.or_else(|| learned.filter(other).filter(|hop| cx.neighbors.contains(*hop)))
+    }
+
+    fn flood(
+        &mut self,
+        cx: &mut Context<'_>,
+        ways: &mut impl Ways,
+        passing: &Passing,
+    ) -> Result<(), CommandError> {
+        let behind = [passing.from, Some(passing.header.id.origin)];
+        let all = cx.neighbors.iter().map(|neighbor| neighbor.node);
+        let ahead: Vec<NodeId> = all.filter(|node| !behind.contains(&Some(*node))).collect();
+        let mut outcome = Err(CommandError::NoRelay(passing.header.target));
+        let mut failed = None;
+        for node in ahead {
+            match self.transmit(cx, ways, passing, node, true) {
+                Ok(()) => outcome = Ok(()),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        match (outcome, failed) {
+            (Err(_), Some(error)) => Err(error),
+            (outcome, _) => outcome,
+        }
+    }
+
+    fn transmit(
+        &mut self,
+        cx: &mut Context<'_>,
+        ways: &mut impl Ways,
+        passing: &Passing,
+        to: NodeId,
+        flooded: bool,
+    ) -> Result<(), CommandError> {
+        let how = (passing.channel, passing.header.key);
+        ways.transmit(cx, to, how, passing.frame(flooded))?;
+        self.counters.transmitted += 1;
+        Ok(())
+    }
+
+    /// A peer with a session says what became of a message.
+    pub(crate) fn receive(&mut self, cx: &mut Context<'_>, from: Instance, message: RelayMessage) {
+        let notice = match &message {
+            RelayMessage::Failed { notice, .. } => {
+                self.known.unlearn(notice.target, from.node);
+                **notice
+            }
+            RelayMessage::Found(notice) => {
+                if notice.target != cx.me.instance.node {
+                    self.known.learn(notice.target, from.node, bounds(cx));
+                }
+                **notice
+            }
+        };
+        let RelayNotice { id, target, hops } = notice;
+        if id.origin == cx.me.instance.node {
+            let mine = id.incarnation == cx.me.instance.incarnation;
+            if let RelayMessage::Failed { reason, .. } = message
+                && mine
+            {
+                let sequence = id.sequence;
+                cx.notify(Notification::RelayFailed { to: target, sequence, reason });
+            }
+            return;
+        }
+        let Some(hops) = hops.checked_sub(1).filter(|left| *left > 0) else {
+            return;
+        };
+        let notice = Box::new(RelayNotice { hops, ..notice });
+        let message = match message {
+            RelayMessage::Failed { reason, .. } => RelayMessage::Failed { notice, reason },
+            RelayMessage::Found(_) => RelayMessage::Found(notice),
+        };
+        // Not back to where it comes from: the way has changed meanwhile.
+        if self.known.way(id.origin) != Some(from.node) {
+            self.say(cx, id.origin, message);
+        }
+    }
+
+    fn say_failed(&mut self, cx: &mut Context<'_>, header: &RelayHeader, reason: RelayFailure) {
+        let notice = Box::new(notice(header));
+        self.say(cx, header.id.origin, RelayMessage::Failed { notice, reason });
+    }
+
+    /// Says something towards the origin of a message: so often in a second.
+    fn say(&mut self, cx: &mut Context<'_>, origin: NodeId, message: RelayMessage) {
+        if cx.now.since(self.said.0) >= Duration::from_secs(1) {
+            self.said = (cx.now, 0);
+        }
+        let Some(via) = self.known.way(origin) else {
+            return;
+        };
+        if self.said.1 >= cx.config.relay.notices_per_second {
+            self.counters.unsaid += 1;
+        } else if cx.send(via, ControlMessage::Relay(message)) {
+            self.said.1 += 1;
+        }
+    }
+
+    /// Another part changed something.
+    pub(crate) fn change(&mut self, _cx: &mut Context<'_>, change: &Change) {
+        if let Change::Reborn { .. } | Change::Stopping = change {
+            self.known.clear();
+        }
+    }
+
+    pub(crate) const fn counters(&self) -> RelayCounters {
+        self.counters
+    }
+
+    pub(crate) fn fingerprint(&self, hasher: &mut StableHasher) {
+        hasher.write_u64(self.sequence);
+        self.known.hash(hasher);
+        self.said.hash(hasher);
+    }
+}
+
+/// Of a message as it arrived: back over as many hops as it has behind it.
+fn notice(header: &RelayHeader) -> RelayNotice {
+    RelayNotice { id: header.id, target: header.target, hops: header.hops }
+}
+
+fn bounds(cx: &Context<'_>) -> Bounds {
+    let config = &cx.config.relay;
+    Bounds { nodes: config.max_known, window: config.window }
+}
+
+fn failure(error: &CommandError, passing: &Passing) -> RelayFailure {
+    match error {
+        CommandError::QueueFull(_) => RelayFailure::Congested,
+        CommandError::PayloadTooLarge { .. } => RelayFailure::TooLarge,
+        CommandError::Partitioned(_) => RelayFailure::Partitioned,
+        _ if passing.header.ttl == 0 => RelayFailure::Expired,
+        _ => RelayFailure::NoWay,
+    }
 }

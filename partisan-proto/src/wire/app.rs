@@ -39,6 +39,14 @@ impl Destination {
         fits.then(|| Self::Name(DestinationName(Bytes::copy_from_slice(name.as_bytes()))))
     }
 
+    /// How many bytes a header with this destination takes.
+    pub(super) const fn header_len(&self) -> usize {
+        match self {
+            Self::Inbox => 1,
+            Self::Name(DestinationName(bytes)) => 2 + bytes.len(),
+        }
+    }
+
     /// The name, where there is one.
     #[must_use]
     pub fn as_name(&self) -> Option<&str> {
@@ -69,10 +77,7 @@ impl AppHeader {
     /// How many bytes it takes.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        match &self.destination {
-            Destination::Inbox => 1,
-            Destination::Name(name) => 2 + name.0.len(),
-        }
+        self.destination.header_len()
     }
 
     /// Reads a header from the front of `body`; the rest is the payload.

@@ -1,14 +1,15 @@
 //! Frames: a length, a kind, a body.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::app::INBOX;
 use super::{
-    AppHeader, ControlMessage, DecodeError, Destination, Hello, MAX_CONTROL_FRAME, Refuse,
-    encode_app_header,
+    AppHeader, BroadcastMessage, ControlMessage, DecodeError, Destination, Hello,
+    MAX_CONTROL_FRAME, Refuse, RelayHeader, encode_app_header,
 };
 
 /// The bytes before a frame's body: length and kind.
@@ -23,6 +24,8 @@ const HELLO: u8 = 0;
 const APP: u8 = 1;
 const CONTROL: u8 = 2;
 const REFUSE: u8 = 3;
+const BROADCAST: u8 = 4;
+const RELAYED: u8 = 5;
 const SKIPPABLE: u8 = 0x80;
 
 /// One frame.
@@ -43,6 +46,38 @@ pub enum Frame {
     Control(ControlMessage),
     /// The handshake is refused.
     Refuse(Refuse),
+    /// A broadcast message, shared by the frames to several peers.
+    Broadcast(Arc<BroadcastMessage>),
+    /// An application message on its way to a node that the sender is not connected to.
+    Relayed {
+        /// From whom, to whom, how far.
+        header: Box<RelayHeader>,
+        /// What it says.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+        payload: Bytes,
+    },
+}
+
+impl Frame {
+    /// Whether it carries a payload of the application: such frames travel on the lanes of
+    /// channels, wait for room there, and never on the membership channel.
+    #[must_use]
+    pub const fn has_payload(&self) -> bool {
+        matches!(self, Self::App { .. } | Self::Broadcast(_) | Self::Relayed { .. })
+    }
+
+    /// How many bytes a frame with a payload has after its length, as the limit of a peer counts
+    /// them; none for other frames.
+    #[must_use]
+    pub fn payload_frame_len(&self) -> usize {
+        let kind = FRAME_PREFIX - 4;
+        match self {
+            Self::App { destination, payload } => kind + destination.header_len() + payload.len(),
+            Self::Relayed { header, payload } => kind + header.encoded_len() + payload.len(),
+            Self::Broadcast(message) => message.frame_len(),
+            Self::Hello(_) | Self::Control(_) | Self::Refuse(_) => 0,
+        }
+    }
 }
 
 /// What [`decode`] found at the front of the buffer.
@@ -58,8 +93,8 @@ pub enum Decoded {
 
 /// Takes one frame from the front of `buffer`.
 ///
-/// `limit` is the longest application frame this side takes (its `max_frame`), and the longest
-/// frame of a kind that may be skipped. The other kinds have fixed limits, whatever `limit` is:
+/// `limit` is the longest application or broadcast frame this side takes (its `max_frame`), and the
+/// longest frame of a kind that may be skipped. The other kinds have fixed limits, whatever `limit` is:
 /// [`MAX_CONTROL_FRAME`] and [`MAX_HELLO_FRAME`]. Until a handshake message
 /// ([`ControlMessage::is_handshake`]) has arrived on a connection a reader should pass
 /// [`MIN_FRAME_LIMIT`], so that a stranger cannot make it buffer long messages.
@@ -170,7 +205,7 @@ impl Iterator for Frames {
 /// How long a frame of this kind may be.
 fn limit_of(kind: u8, limit: u32) -> Result<u32, DecodeError> {
     match kind {
-        APP | SKIPPABLE.. => Ok(limit),
+        APP | BROADCAST | RELAYED | SKIPPABLE.. => Ok(limit),
         CONTROL => Ok(MAX_CONTROL_FRAME),
         HELLO | REFUSE => Ok(MAX_HELLO_FRAME),
         unknown => Err(DecodeError::UnknownKind(unknown)),
@@ -193,6 +228,11 @@ fn decode_body(kind: u8, body: Bytes) -> Result<Decoded, DecodeError> {
         CONTROL => Frame::Control(ControlMessage::decode(&body)?),
         HELLO => Frame::Hello(Box::new(Hello::decode(&body)?)),
         REFUSE => Frame::Refuse(Refuse::decode(&body)?),
+        RELAYED => {
+            let (header, payload) = RelayHeader::decode(&body)?;
+            Frame::Relayed { header: Box::new(header), payload }
+        }
+        BROADCAST => Frame::Broadcast(Arc::new(BroadcastMessage::decode(body)?)),
         SKIPPABLE.. => return Ok(Decoded::Skipped),
         unknown => return Err(DecodeError::UnknownKind(unknown)),
     };
@@ -215,6 +255,14 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
         Frame::Control(message) => with_prefix(CONTROL, out, |out| message.encode(out)),
         Frame::Hello(hello) => with_prefix(HELLO, out, |out| hello.encode(out)),
         Frame::Refuse(refuse) => with_prefix(REFUSE, out, |out| refuse.encode(out)),
+        Frame::Relayed { header, payload } => {
+            encode_relayed(header, payload.len(), out);
+            out.put_slice(payload);
+        }
+        Frame::Broadcast(message) => {
+            encode_broadcast(message, out);
+            out.put_slice(&message.payload);
+        }
     }
 }
 
@@ -225,6 +273,23 @@ pub fn encode_app(header: &AppHeader, payload: usize, out: &mut Vec<u8>) {
     out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
     out.put_u8(APP);
     encode_app_header(header, out);
+}
+
+/// Appends all of a relayed frame but its payload of `payload` bytes, which must follow.
+pub fn encode_relayed(header: &RelayHeader, payload: usize, out: &mut Vec<u8>) {
+    let length = 1 + header.encoded_len() + payload;
+    // Senders check against the peer's limit, which is below 2^32, before they come here.
+    out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    out.put_u8(RELAYED);
+    header.encode(out);
+}
+
+/// Appends all of a broadcast frame but the payload, which must follow.
+pub fn encode_broadcast(message: &BroadcastMessage, out: &mut Vec<u8>) {
+    // As of application frames.
+    out.put_u32(u32::try_from(message.frame_len()).unwrap_or(u32::MAX));
+    out.put_u8(BROADCAST);
+    message.encode_header(out);
 }
 
 fn with_prefix(kind: u8, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {

@@ -6,6 +6,8 @@
 //! kind 1  = App       hand-written header, then the payload as it is
 //! kind 2  = Control   postcard(ControlMessage); variants are only ever appended
 //! kind 3  = Refuse    code:u16 detail:u64, fixed for ever: why a handshake is refused
+//! kind 4  = Broadcast hand-written header, then the payload as it is
+//! kind 5  = Relayed   hand-written header, then the payload as it is
 //! others  : skipped when the top bit is set, else an error
 //! ```
 //!
@@ -15,6 +17,7 @@
 
 mod app;
 mod bounded;
+mod broadcast;
 mod control;
 mod frame;
 mod hash;
@@ -33,21 +36,31 @@ mod tests;
 
 pub use app::{AppHeader, Destination, DestinationName, MAX_APP_HEADER, encode_app_header};
 pub use bounded::Bounded;
+pub use broadcast::{BroadcastMessage, MAX_BROADCAST_HEADER, MAX_KEY};
 pub use control::{
     Accept, Confirm, ControlMessage, Delta, Digest, Entry, GoodbyeReason, Gossip,
     MAX_CONTROL_FRAME, MAX_DELTA, MAX_SUMMARY, Presence, Proof, Request, Summary, SummaryEntry,
 };
 pub use frame::{
     Decoded, FRAME_PREFIX, Frame, Frames, MAX_HELLO_FRAME, MIN_FRAME_LIMIT, decode, encode,
-    encode_app, missing, peek_kind,
+    encode_app, encode_broadcast, encode_relayed, missing, peek_kind,
 };
 pub use hash::StableHasher;
 pub use hello::{Hello, Nonce, PROTOCOL_VERSION, Role, VersionRange};
-pub use hyparview::HyParViewMessage;
-pub use partition::PartitionMessage;
-pub use plumtree::PlumtreeMessage;
+pub use hyparview::{
+    Costs, Declined, HyParViewMessage, Introductions, MAX_INTRODUCTIONS, MAX_PATH, NeighborAccept,
+    NeighborDecline, NeighborEnd, NeighborRequest, Optimize, Parting, Replace, Round, Shuffle,
+    ShuffleReply, Switch, Verdict, Walk, Wish,
+};
+pub use partition::{MAX_PARTITIONS, PartitionId, PartitionMessage};
+pub use plumtree::{
+    Announcement, Graft, Heartbeat, Holdings, MAX_ANNOUNCED, MAX_HEARTBEATS, MAX_HOLDINGS,
+    MAX_NOT_FOUND, PlumtreeMessage, Range, Subject, TreeId, Wanted,
+};
 pub use refuse::Refuse;
-pub use relay::RelayMessage;
+pub use relay::{
+    MAX_RELAY_HEADER, MAX_RELAY_TTL, RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice,
+};
 pub use scamp::{Introduction, ScampMessage};
 pub use star::{StarMessage, StarPiece};
 

@@ -13,7 +13,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{ChannelOptions, Channels, MAX_CHANNELS};
 use crate::error::Refusal;
-use crate::id::{ChannelName, ClusterName, Epoch, Incarnation, NAME_LIMIT, NodeId, NodeName, Tag};
+use crate::id::{
+    ChannelName, ClusterName, Epoch, HandlerId, Incarnation, Instance, MessageId, NAME_LIMIT,
+    NodeId, NodeName, Tag,
+};
 use crate::spec::{Address, Host, MAX_ADDRESSES, MAX_TAGS, NodeSpec};
 
 /// Any frame that an encoder of this version may be asked for.
@@ -21,6 +24,8 @@ pub(super) fn frame() -> impl Strategy<Value = Frame> {
     prop_oneof![
         2 => hello().prop_map(|hello| Frame::Hello(Box::new(hello))),
         4 => app(),
+        4 => relayed(),
+        4 => broadcast(),
         4 => control().prop_map(Frame::Control),
         1 => (refusal(), option::of(any::<[u8; 32]>()))
             .prop_map(|(refusal, proof)| Frame::Refuse(Refuse { refusal, proof })),
@@ -111,6 +116,54 @@ fn hello() -> impl Strategy<Value = Hello> {
     })
 }
 
+fn relay_id() -> impl Strategy<Value = RelayId> {
+    (node_id(), 1..=Incarnation::MOST.0, 1..=u64::MAX).prop_map(|(origin, life, sequence)| {
+        RelayId { origin, incarnation: Incarnation(life), sequence }
+    })
+}
+
+fn relayed() -> impl Strategy<Value = Frame> {
+    let ways = (0..=MAX_RELAY_TTL).prop_flat_map(|ttl| (Just(ttl), 1..=MAX_RELAY_TTL + 1 - ttl));
+    let numbers = (ways, any::<bool>(), any::<Option<u64>>());
+    (relay_id(), node_id(), numbers, app()).prop_map(|(id, target, numbers, app)| {
+        let ((ttl, hops), flooded, key) = numbers;
+        let Frame::App { destination, payload } = app else { unreachable!("made by `app`") };
+        let header = RelayHeader { id, target, ttl, hops, flooded, key, destination };
+        Frame::Relayed { header: Box::new(header), payload }
+    })
+}
+
+fn relay_message() -> impl Strategy<Value = RelayMessage> {
+    let notice = || {
+        (relay_id(), node_id(), any::<u8>())
+            .prop_map(|(id, target, hops)| Box::new(RelayNotice { id, target, hops }))
+    };
+    let reason = proptest::sample::select(alloc::vec![
+        RelayFailure::NoWay,
+        RelayFailure::Expired,
+        RelayFailure::Circle,
+        RelayFailure::Congested,
+        RelayFailure::TooLarge,
+        RelayFailure::Partitioned,
+    ]);
+    prop_oneof![
+        (notice(), reason).prop_map(|(notice, reason)| RelayMessage::Failed { notice, reason }),
+        notice().prop_map(RelayMessage::Found),
+    ]
+}
+
+fn partition_message() -> impl Strategy<Value = PartitionMessage> {
+    let id = || {
+        (node_id(), incarnation(), any::<u32>())
+            .prop_map(|(origin, incarnation, number)| PartitionId { origin, incarnation, number })
+    };
+    prop_oneof![
+        (id(), any::<u8>()).prop_map(|(id, ttl)| PartitionMessage::Inject { id, ttl }),
+        (id(), any::<u8>()).prop_map(|(id, ttl)| PartitionMessage::Resolve { id, ttl }),
+        sized(id(), MAX_PARTITIONS).prop_map(PartitionMessage::Active),
+    ]
+}
+
 fn app() -> impl Strategy<Value = Frame> {
     let destination = prop_oneof![
         Just(Destination::Inbox),
@@ -165,8 +218,82 @@ fn control() -> impl Strategy<Value = ControlMessage> {
         any::<u64>().prop_map(|id| ControlMessage::Pong { id }),
         goodbye().prop_map(ControlMessage::Goodbye),
         gossip().prop_map(ControlMessage::Gossip),
+        prop_oneof![
+            relay_message().prop_map(ControlMessage::Relay),
+            partition_message().prop_map(ControlMessage::Partition),
+        ],
         scamp().prop_map(ControlMessage::Scamp),
         star().prop_map(ControlMessage::Star),
+        plumtree().prop_map(ControlMessage::Plumtree),
+    ]
+}
+
+fn instance() -> impl Strategy<Value = Instance> {
+    (node_id(), incarnation()).prop_map(|(node, incarnation)| Instance { node, incarnation })
+}
+
+fn message_id() -> impl Strategy<Value = MessageId> {
+    let id = (instance(), any::<u64>());
+    id.prop_map(|(origin, sequence)| MessageId { origin, sequence })
+}
+
+fn handler_id() -> impl Strategy<Value = HandlerId> {
+    any::<u64>().prop_map(HandlerId::from_u64)
+}
+
+fn broadcast() -> impl Strategy<Value = Frame> {
+    let key = prop_oneof![Just(Vec::new()), vec(any::<u8>(), 1..20), Just([7; MAX_KEY].to_vec())];
+    let payload = prop_oneof![Just(Vec::new()), vec(any::<u8>(), 1..300)];
+    let flags = (any::<u8>(), any::<bool>(), any::<bool>());
+    let parts = (message_id(), flags, handler_id(), key, payload);
+    parts.prop_map(|(id, (hops, own, stored), handler, key, payload)| {
+        let (key, payload) = (key.into(), payload.into());
+        Frame::Broadcast(Arc::new(BroadcastMessage {
+            id,
+            hops,
+            own,
+            stored,
+            handler,
+            key,
+            payload,
+        }))
+    })
+}
+
+fn plumtree() -> impl Strategy<Value = PlumtreeMessage> {
+    let tree = || prop_oneof![Just(TreeId::Shared), instance().prop_map(TreeId::Own)];
+    let heartbeat = (instance(), any::<bool>(), any::<u64>(), any::<u8>(), any::<bool>());
+    let heartbeat = heartbeat.prop_map(|(root, own, number, hops, parent)| Heartbeat {
+        root,
+        own,
+        number,
+        hops,
+        parent,
+    });
+    let subject = || {
+        let subject = (handler_id(), sized(any::<u8>(), MAX_KEY));
+        option::of(subject.prop_map(|(handler, key)| Box::new(Subject { handler, key })))
+    };
+    let announcement = (message_id(), any::<u8>(), any::<bool>(), subject());
+    let announcement =
+        announcement.prop_map(|(id, hops, own, subject)| Announcement { id, hops, own, subject });
+    let wanted = (message_id(), subject()).prop_map(|(id, subject)| Wanted { id, subject });
+    let graft = (option::of(tree()), sized(wanted, MAX_ANNOUNCED));
+    let range = (instance(), any::<u64>(), any::<u64>()).prop_map(|(origin, first, last)| Range {
+        origin,
+        first,
+        last,
+    });
+    let holdings = (any::<bool>(), sized(range, MAX_HOLDINGS));
+    prop_oneof![
+        sized(heartbeat, MAX_HEARTBEATS).prop_map(PlumtreeMessage::Heartbeats),
+        tree().prop_map(PlumtreeMessage::Prune),
+        Just(PlumtreeMessage::Awake),
+        sized(announcement, MAX_ANNOUNCED).prop_map(PlumtreeMessage::IHave),
+        graft.prop_map(|(tree, wanted)| PlumtreeMessage::Graft(Box::new(Graft { tree, wanted }))),
+        sized(message_id(), MAX_NOT_FOUND).prop_map(PlumtreeMessage::NotFound),
+        holdings
+            .prop_map(|(answer, ranges)| PlumtreeMessage::Holdings(Holdings { answer, ranges })),
     ]
 }
 

@@ -6,6 +6,7 @@
 mod alternation;
 mod commands;
 pub mod fixed;
+pub mod hyparview;
 mod local;
 pub mod mesh;
 mod order;
@@ -65,6 +66,8 @@ pub enum ViolationKind {
     Unanswered,
     /// The members are not what they should be, though everything is healed.
     Membership,
+    /// The views of a node contradict each other, or are too large.
+    Views,
     /// The connections are not those that the members need.
     Connections,
     /// Timers, connections or queues are left over at rest.

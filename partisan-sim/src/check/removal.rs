@@ -68,7 +68,7 @@ impl Checker for NoResurrection {
 /// list may have it again, and a partial view loses members that nobody removed.
 fn never_returns(world: &World, observer: usize) -> bool {
     match world.hosts().get(observer).map(|host| &host.rest.config.manager) {
-        Some(ManagerConfig::Static(_)) => false,
+        Some(ManagerConfig::Static(_) | ManagerConfig::HyParView(_)) => false,
         Some(ManagerConfig::Pluggable(config)) => config.strategy == StrategyConfig::Full,
         _ => true,
     }

@@ -14,6 +14,7 @@
 //! assert_eq!(overlay.components(), [1_000]);
 //! ```
 
+pub mod broadcast;
 mod distance;
 mod overlay;
 mod series;

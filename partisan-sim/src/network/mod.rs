@@ -436,10 +436,11 @@ pub fn address(node: usize) -> Address {
 #[must_use]
 pub fn estimated_size(frame: &Frame) -> u32 {
     match frame {
-        Frame::App { payload, .. } => 6 + payload.len() as u32,
+        Frame::App { .. } | Frame::Relayed { .. } => 4 + frame.payload_frame_len() as u32,
         Frame::Control(_) => 64,
         Frame::Hello(_) => 160,
         Frame::Refuse(_) => 15,
+        Frame::Broadcast(message) => 4 + message.frame_len() as u32,
     }
 }
 

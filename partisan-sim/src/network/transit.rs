@@ -90,7 +90,7 @@ impl Network {
             way.congested = true;
             queue.push(now, Happening::Net(Signal::Congested(link, side)));
         }
-        let control = !matches!(frame, Frame::App { .. });
+        let control = !frame.has_payload();
         let frame = self.parcels.put(frame);
         queue.push(at, Happening::Net(Signal::Arrive { link, from: side, number, size, frame }));
         if control && in_flight > capacity.saturating_mul(4) {

@@ -5,6 +5,7 @@
 
 use partisan_proto::Duration;
 
+use super::experiment::Experiment;
 use super::findings::{Findings, Gate};
 use super::lab::Lab;
 use super::{Options, config};
@@ -29,27 +30,34 @@ pub fn largest_component(percent: usize) -> f64 {
     1.0 - lost(DEGREE as i32, branch)
 }
 
-/// Runs all of it.
-pub(super) fn run(options: &Options, findings: &mut Findings, progress: &mut dyn FnMut(&str)) {
+/// The percentages of nodes that are killed.
+const FAILURES: [usize; 7] = [10, 30, 50, 60, 70, 80, 90];
+
+/// All of them.
+pub(super) fn experiments(options: &Options) -> Vec<Experiment> {
     let nodes = options.scale(10_000, 1_000);
+    let mut all = Vec::new();
     for seed in options.seeds() {
-        progress(&format!("seed {seed}: at rest"));
-        at_rest(seed, nodes, findings);
-        let mut points = [Vec::new(), Vec::new()];
-        for percent in [10, 30, 50, 60, 70, 80, 90] {
-            progress(&format!("seed {seed}: {percent} % killed"));
-            let reached = failure(seed, nodes, percent, findings);
-            points[0].push((percent as f64, reached));
-            points[1].push((percent as f64, largest_component(percent).powi(2)));
+        let run = move |findings: &mut Findings| at_rest(seed, nodes, findings);
+        all.push(Experiment::new(format!("seed {seed}: at rest"), run));
+        for percent in FAILURES {
+            let run = move |findings: &mut Findings| failure(seed, nodes, percent, findings);
+            all.push(Experiment::new(format!("seed {seed}: {percent} % killed"), run));
         }
-        let names = ["reached", "theory"];
-        let curves = names.into_iter().zip(points);
-        let curves = curves.map(|(name, points)| Curve { name: name.into(), points });
-        let title = "Reliability without healing";
-        let (axis, marks) = ("percent killed", Vec::new());
-        let chart = Chart { title, axis, curves: curves.collect(), range: (0.0, 1.0), marks };
-        findings.chart("the share of the survivors that a flood reaches, on average", &chart);
     }
+    all
+}
+
+/// Draws what several experiments found together.
+pub(super) fn draw(findings: &mut Findings) {
+    let points =
+        |name: &str| findings.kept(name).iter().flat_map(|one| one.points.clone()).collect();
+    let names = ["reached", "theory"];
+    let curves = names.map(|name| Curve { name: name.into(), points: points(name) });
+    let title = "Reliability without healing";
+    let (axis, marks) = ("percent killed", Vec::new());
+    let chart = Chart { title, axis, curves: curves.into(), range: (0.0, 1.0), marks };
+    findings.chart("the share of the survivors that a flood reaches, on average", &chart);
 }
 
 /// The shape of the overlay against that of a random regular graph.
@@ -85,8 +93,8 @@ pub fn at_rest(seed: u64, nodes: usize, findings: &mut Findings) {
     findings.figure("pairs so many hops apart; orange a random regular graph", bars.picture());
 }
 
-/// What floods reach after this percentage of the nodes died; returns the mean share.
-pub fn failure(seed: u64, nodes: usize, percent: usize, findings: &mut Findings) -> f64 {
+/// What floods reach after this percentage of the nodes died.
+pub fn failure(seed: u64, nodes: usize, percent: usize, findings: &mut Findings) {
     let mut lab = Lab::fixed(seed, nodes, config::CYCLE);
     lab.world.run_for(Duration::from_secs(2));
     lab.kill(percent);
@@ -109,7 +117,10 @@ pub fn failure(seed: u64, nodes: usize, percent: usize, findings: &mut Findings)
     let measure = "reliability of floods, mean";
     findings.add(name, measure, &theory, near(expected * expected), reached);
     findings.add(name, "named neighbours that live", "1", Some(Gate::AtLeast(1.0)), shape.accuracy);
-    reached
+    for (name, share) in [("reached", reached), ("theory", expected * expected)] {
+        let points = vec![(percent as f64, share)];
+        findings.keep(name, Curve { name: percent.to_string(), points });
+    }
 }
 
 #[cfg(test)]

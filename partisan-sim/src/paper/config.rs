@@ -1,6 +1,9 @@
 //! The configurations of the experiments.
 
-use partisan_proto::config::{ManagerConfig, PluggableConfig, ScampConfig, StrategyConfig};
+use partisan_proto::config::{
+    HyParViewConfig, ManagerConfig, PluggableConfig, ScampConfig, StrategyConfig, XBotConfig,
+};
+use partisan_proto::wire::{ControlMessage, HyParViewMessage};
 use partisan_proto::{Config, Duration};
 
 /// A cycle of the papers: a shuffle period.
@@ -16,4 +19,28 @@ pub fn scamp(version: u8, copies: usize) -> Config {
     };
     let pluggable = PluggableConfig { strategy, ..PluggableConfig::default() };
     Config { manager: ManagerConfig::Pluggable(pluggable), ..Config::default() }
+}
+
+/// HyParView with the paper's parameters, which are the defaults.
+#[must_use]
+pub fn hyparview() -> Config {
+    let manager = ManagerConfig::HyParView(HyParViewConfig::default());
+    Config { manager, ..Config::default() }
+}
+
+/// HyParView with X-BOT: one neighbour of each protected, an exchange tried each cycle.
+#[must_use]
+pub fn xbot() -> Config {
+    let xbot = Some(XBotConfig::default());
+    let manager = ManagerConfig::HyParView(HyParViewConfig { xbot, ..HyParViewConfig::default() });
+    Config { manager, ..Config::default() }
+}
+
+/// Whether a message is a cyclic one of HyParView.
+#[must_use]
+pub const fn is_shuffle(message: &ControlMessage) -> bool {
+    matches!(
+        message,
+        ControlMessage::HyParView(HyParViewMessage::Shuffle(_) | HyParViewMessage::ShuffleReply(_))
+    )
 }

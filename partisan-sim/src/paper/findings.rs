@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::experiment::Watch;
 use crate::picture::page::{card, escape, page};
-use crate::picture::{Chart, Picture, number};
+use crate::picture::{Chart, Curve, Picture, number};
 
 /// What is demanded of a measure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -127,6 +128,11 @@ pub struct Findings {
     pub figures: Vec<Figure>,
     /// How it was measured, where that needs saying.
     pub notes: Vec<String>,
+    /// Curves of the first seed that are drawn together once all experiments are over, each with
+    /// the name of its chart.
+    pub(super) curves: Vec<(&'static str, Curve)>,
+    /// Who is told how far the experiment has come.
+    pub(super) watch: Watch,
 }
 
 impl Findings {
@@ -165,6 +171,31 @@ impl Findings {
         if !self.figures.iter().any(|figure| figure.picture.title == picture.title) {
             self.figures.push(Figure { note: note.into(), picture });
         }
+    }
+
+    /// Keeps a curve for a chart of several experiments, once.
+    pub(super) fn keep(&mut self, chart: &'static str, curve: Curve) {
+        if !self.curves.iter().any(|(name, kept)| *name == chart && kept.name == curve.name) {
+            self.curves.push((chart, curve));
+        }
+    }
+
+    /// The curves kept for a chart.
+    pub(super) fn kept(&self, chart: &str) -> Vec<Curve> {
+        let curves = self.curves.iter().filter(|(name, _)| *name == chart);
+        curves.map(|(_, curve)| curve.clone()).collect()
+    }
+
+    /// Adds what another experiment found.
+    pub(super) fn merge(&mut self, other: Self) {
+        for row in other.rows {
+            for value in row.ours {
+                self.add(&row.experiment, &row.measure, &row.paper, row.gate, value);
+            }
+        }
+        other.figures.into_iter().for_each(|Figure { note, picture }| self.figure(&note, picture));
+        other.notes.iter().for_each(|note| self.note(note));
+        other.curves.into_iter().for_each(|(chart, curve)| self.keep(chart, curve));
     }
 
     /// Says how something was measured, once.

@@ -9,8 +9,10 @@
 use partisan_proto::wire::ControlMessage;
 use partisan_proto::{Config, Duration};
 
+use super::experiment::Experiment;
 use super::findings::{Findings, Gate};
 use super::lab::Lab;
+use super::{Options, config};
 use crate::latency::Latency;
 use crate::measure::{Histogram, Overlay, Shape};
 use crate::picture::{Bars, Chart, Curve};
@@ -24,6 +26,8 @@ pub const JOIN_PAUSE: Duration = Duration::from_millis(10);
 const MESSAGE_PAUSE: Duration = Duration::from_millis(10);
 /// How many messages are sent after a failure.
 const MESSAGES: usize = 1_000;
+/// How many messages are broadcast by the nodes themselves after that.
+const BROADCASTS: u32 = 10;
 /// How many cycles a healing may take before it counts as failed.
 const MOST_CYCLES: u32 = 20;
 
@@ -75,15 +79,54 @@ pub struct Subject {
     pub cyclic: fn(&ControlMessage) -> bool,
 }
 
+/// All experiments with HyParView itself.
+pub(super) fn experiments(options: &Options) -> Vec<Experiment> {
+    let (nodes, cycles) = options.scale((10_000, 50), (1_000, 20));
+    let mut all = Vec::new();
+    for seed in options.seeds() {
+        let mut plan =
+            |what: &str, run: fn(&Subject, u64, usize, u32, usize, &mut Findings), arg| {
+                let run = move |findings: &mut Findings| {
+                    run(&hyparview(), seed, nodes, cycles, arg, findings);
+                };
+                all.push(Experiment::new(format!("seed {seed}: {what}"), run));
+            };
+        plan("one by one", |s, seed, nodes, cycles, _, f| stable(s, seed, nodes, cycles, f), 0);
+        plan("flash crowd", |s, seed, nodes, _, _, f| flash_crowd(s, seed, nodes, f), 0);
+        for (percent, ..) in FAILURES.iter().filter(|failure| !options.quick || failure.0 >= 80) {
+            plan(&format!("{percent} % killed"), failure, *percent);
+        }
+        for (percent, ..) in HEALINGS {
+            plan(&format!("healing from {percent} %"), healing, percent);
+        }
+    }
+    all
+}
+
+/// HyParView itself.
+fn hyparview() -> Subject {
+    Subject { config: config::hyparview(), cycle: config::CYCLE, cyclic: config::is_shuffle }
+}
+
+/// Draws what several experiments found together.
+pub(super) fn draw(findings: &mut Findings) {
+    let (reliability, healing) = (findings.kept("reliability"), findings.kept("healing"));
+    reliability_chart(reliability, findings);
+    healing_chart(healing, findings);
+}
+
 impl Subject {
-    fn lab(&self, seed: u64, nodes: usize) -> Lab {
-        Lab::new(seed, nodes, self.config.clone(), Latency::LAN, self.cycle)
+    /// A cluster whose experiment lasts so many cycles after the joins one by one.
+    fn lab(&self, seed: u64, nodes: usize, cycles: u32, findings: &Findings) -> Lab {
+        let planned = JOIN_PAUSE * nodes as u32 + self.cycle * cycles;
+        let lab = Lab::new(seed, nodes, self.config.clone(), Latency::LAN, self.cycle);
+        lab.watched(findings, planned)
     }
 }
 
 /// Table 1 and Figure 5: the overlay of nodes that joined one by one, after so many cycles.
 pub fn stable(subject: &Subject, seed: u64, nodes: usize, cycles: u32, findings: &mut Findings) {
-    let mut lab = subject.lab(seed, nodes);
+    let mut lab = subject.lab(seed, nodes, cycles, findings);
     lab.join(Bootstrap::Contact, JOIN_PAUSE);
     lab.cycles(cycles);
     let shape = lab.shape();
@@ -126,7 +169,7 @@ pub fn stable(subject: &Subject, seed: u64, nodes: usize, cycles: u32, findings:
 
 /// The overlay of nodes that all joined one contact at once, over ten cycles.
 pub fn flash_crowd(subject: &Subject, seed: u64, nodes: usize, findings: &mut Findings) {
-    let mut lab = subject.lab(seed, nodes);
+    let mut lab = subject.lab(seed, nodes, 10, findings);
     lab.join(Bootstrap::AtOnce, Duration::ZERO);
     let name = &format!("{nodes} nodes join one contact at once");
     let ideal = Shape::of(&Overlay::random(seed, nodes, ACTIVE), seed);
@@ -171,10 +214,10 @@ pub fn failure(
     cycles: u32,
     percent: usize,
     findings: &mut Findings,
-) -> Curve {
+) {
     let known = FAILURES.iter().find(|failure| failure.0 == percent);
     let (_, paper, least) = known.copied().unwrap_or((percent, "–", 0.0));
-    let mut lab = subject.lab(seed, nodes);
+    let mut lab = subject.lab(seed, nodes, cycles + 3, findings);
     lab.join(Bootstrap::Contact, JOIN_PAUSE);
     lab.cycles(cycles);
     lab.drop_messages(subject.cyclic);
@@ -187,7 +230,7 @@ pub fn failure(
     let mut points = Vec::with_capacity(MESSAGES);
     for message in 0..MESSAGES {
         points.push((message as f64 + 1.0, lab.flood().reliability()));
-        lab.world.run_for(MESSAGE_PAUSE);
+        lab.run_for(MESSAGE_PAUSE);
     }
     let name = &format!("{percent} % of {nodes} killed at once");
     let mean = |points: &[(f64, f64)]| {
@@ -206,11 +249,14 @@ pub fn failure(
     let good = points.iter().rposition(|point| point.1 < least).map_or(0, |place| place + 1);
     let measure = "messages until it stays so high";
     findings.add(name, measure, "almost at once", None, good as f64);
-    Curve { name: format!("{percent} %"), points }
+    let broadcasts = lab.broadcasts(BROADCASTS);
+    let measure = "reliability of 10 broadcasts by the nodes";
+    findings.add(name, measure, paper, Some(Gate::AtLeast(least)), broadcasts);
+    findings.keep("reliability", Curve { name: format!("{percent} %"), points });
 }
 
 /// The reliability of the first messages after each of several failures.
-pub fn reliability_chart(mut curves: Vec<Curve>, findings: &mut Findings) {
+fn reliability_chart(mut curves: Vec<Curve>, findings: &mut Findings) {
     // The first hundred tell: the rest is a plateau.
     curves.retain(|curve| ["50 %", "70 %", "80 %", "90 %", "95 %"].contains(&curve.name.as_str()));
     curves.iter_mut().for_each(|curve| curve.points.truncate(100));
@@ -228,10 +274,10 @@ pub fn healing(
     cycles: u32,
     percent: usize,
     findings: &mut Findings,
-) -> Curve {
+) {
     let known = HEALINGS.iter().find(|healing| healing.0 == percent);
     let (_, paper, most) = known.copied().unwrap_or((percent, "–", 20.0));
-    let mut lab = subject.lab(seed, nodes);
+    let mut lab = subject.lab(seed, nodes, cycles + 6, findings);
     lab.join(Bootstrap::Contact, JOIN_PAUSE);
     lab.cycles(cycles);
     let (before, _) = lab.floods(10);
@@ -253,11 +299,11 @@ pub fn healing(
     let value = needed.map_or(f64::INFINITY, f64::from);
     let gate = Some(Gate::AtMost(most));
     findings.add(name, "cycles until reliability is as before", paper, gate, value);
-    Curve { name: format!("{percent} %"), points }
+    findings.keep("healing", Curve { name: format!("{percent} %"), points });
 }
 
 /// The reliability by cycles after each of several failures.
-pub fn healing_chart(curves: Vec<Curve>, findings: &mut Findings) {
+fn healing_chart(curves: Vec<Curve>, findings: &mut Findings) {
     let title = "Reliability by cycles after a failure";
     let chart = Chart { title, axis: "cycles", curves, range: (0.0, 1.0), marks: Vec::new() };
     findings.chart("mean of 10 broadcasts at the end of each cycle (Figure 4)", &chart);

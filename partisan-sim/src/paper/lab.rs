@@ -5,8 +5,11 @@ use std::sync::Arc;
 use partisan_proto::wire::{ControlMessage, Frame};
 use partisan_proto::{Config, Duration, Instant};
 
+use super::experiment::Watch;
+use super::findings::Findings;
 use crate::draw::{Label, Stream};
 use crate::latency::Latency;
+use crate::measure::broadcast::Tally;
 use crate::measure::{Flood, Overlay, Shape};
 use crate::network::{Death, NetworkOptions};
 use crate::rules::Verdict;
@@ -23,6 +26,9 @@ pub(super) struct Lab {
     /// How long a cycle of the papers is.
     pub(super) cycle: Duration,
     stream: Stream,
+    watch: Watch,
+    /// How much time the experiment takes in all, for those who watch.
+    planned: Duration,
 }
 
 impl Lab {
@@ -52,7 +58,25 @@ impl Lab {
 
     fn of(seed: u64, world: World, cycle: Duration) -> Self {
         let stream = Stream::new(seed, Label::Story, 1);
-        Self { world, seed, cycle, stream }
+        Self { world, seed, cycle, stream, watch: Watch::default(), planned: Duration::ZERO }
+    }
+
+    /// Tells those who watch the experiment how much of this time has passed.
+    pub(super) fn watched(mut self, findings: &Findings, planned: Duration) -> Self {
+        self.watch = findings.watch.clone();
+        self.planned = planned;
+        self
+    }
+
+    /// Lets so much time pass.
+    pub(super) fn run_for(&mut self, span: Duration) {
+        let end = self.world.now() + span;
+        while self.world.now() < end {
+            let left = end.since(self.world.now());
+            self.world.run_for(left.min(Duration::from_secs(1)));
+            let passed = self.world.now().as_secs_f64();
+            self.watch.tell(passed / self.planned.as_secs_f64().max(passed));
+        }
     }
 
     /// Forms the cluster; the joins follow each other after `pause`.
@@ -63,12 +87,12 @@ impl Lab {
         for (at, work) in plan {
             self.world.plan_work(at, work);
         }
-        self.world.run_for(last.since(self.world.now()));
+        self.run_for(last.since(self.world.now()));
     }
 
     /// Lets so many cycles pass.
     pub(super) fn cycles(&mut self, count: u32) {
-        self.world.run_for(self.cycle * count);
+        self.run_for(self.cycle * count);
     }
 
     /// Kills this percentage of the nodes at once, drawn; the systems of their peers are told.
@@ -110,6 +134,23 @@ impl Lab {
             hops += f64::from(flood.last_hop);
         }
         (reached / count as f64, hops / count as f64)
+    }
+
+    /// Broadcasts a message from a live node that is drawn, so many times, a second apart; says the
+    /// mean share of the live nodes that were handed each, those who sent included, ten seconds
+    /// after the last.
+    pub(super) fn broadcasts(&mut self, count: u32) -> f64 {
+        let tally = Tally::default();
+        self.world.check(tally.clone());
+        let live: Vec<_> = self.world.live().collect();
+        for _ in 0..count {
+            let from = live[self.stream.below(live.len())];
+            self.world.broadcast(from, "a message to all");
+            self.run_for(Duration::from_secs(1));
+        }
+        self.run_for(Duration::from_secs(10));
+        let reached: u64 = tally.take().values().map(|spread| spread.deliveries).sum();
+        reached as f64 / (f64::from(count) * live.len() as f64)
     }
 
     /// The overlay in numbers.

@@ -23,23 +23,32 @@
 
 pub mod baseline;
 pub mod config;
+mod experiment;
 mod findings;
 pub mod hyparview;
 mod lab;
 pub mod scamp;
 pub mod xbot;
 
+pub use experiment::Watcher;
 pub use findings::{Figure, Findings, Gate, Row};
 
 use std::ops::Range;
+use std::sync::Arc;
+
+use experiment::Experiment;
 
 /// A paper whose experiments are repeated here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Paper {
     /// No paper: fixed random neighbours, whom nobody replaces. What any overlay has to beat.
     Baseline,
+    /// HyParView: overlays, flash crowds, failures, healing.
+    Hyparview,
     /// SCAMP: the sizes of views.
     Scamp,
+    /// X-BOT: what links cost with and without it.
+    Xbot,
 }
 
 /// How experiments are run.
@@ -49,6 +58,8 @@ pub struct Options {
     pub quick: bool,
     /// With how many seeds, from 1.
     pub seeds: u64,
+    /// How many experiments go on at once.
+    pub jobs: usize,
 }
 
 impl Options {
@@ -62,15 +73,26 @@ impl Options {
 }
 
 impl Paper {
-    /// Runs its experiments; tells `progress` what is being done.
+    /// Runs its experiments, several at once, each in a world of its own; `watcher` sees how they
+    /// go. What they find does not depend on how many go on at once.
     #[must_use]
-    pub fn run(self, options: &Options, progress: &mut dyn FnMut(&str)) -> Findings {
-        let mut findings = Findings::default();
+    pub fn run(self, options: &Options, watcher: &Arc<dyn Watcher>) -> Findings {
+        let mut findings = experiment::run(self.experiments(options), options.jobs.max(1), watcher);
         match self {
-            Self::Baseline => baseline::run(options, &mut findings, progress),
-            Self::Scamp => scamp::run(options, &mut findings, progress),
+            Self::Baseline => baseline::draw(&mut findings),
+            Self::Hyparview => hyparview::draw(&mut findings),
+            Self::Scamp | Self::Xbot => {}
         }
         findings
+    }
+
+    fn experiments(self, options: &Options) -> Vec<Experiment> {
+        match self {
+            Self::Baseline => baseline::experiments(options),
+            Self::Hyparview => hyparview::experiments(options),
+            Self::Scamp => scamp::experiments(options),
+            Self::Xbot => xbot::experiments(options),
+        }
     }
 
     /// What it is called.
@@ -78,7 +100,9 @@ impl Paper {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Baseline => "Baseline",
+            Self::Hyparview => "HyParView",
             Self::Scamp => "SCAMP",
+            Self::Xbot => "X-BOT",
         }
     }
 }

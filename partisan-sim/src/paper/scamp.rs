@@ -4,6 +4,7 @@
 
 use partisan_proto::Duration;
 
+use super::experiment::Experiment;
 use super::findings::{Findings, Gate};
 use super::lab::Lab;
 use super::{Options, config};
@@ -19,17 +20,23 @@ const TOLERANCE: f64 = 0.1;
 /// How many clusters are formed for one mean, without and with extra copies: the first few joins
 /// decide much, above all without.
 const CLUSTERS: (u64, u64) = (12, 4);
-/// Runs all of it.
-pub(super) fn run(options: &Options, findings: &mut Findings, progress: &mut dyn FnMut(&str)) {
+
+/// All of them.
+pub(super) fn experiments(options: &Options) -> Vec<Experiment> {
     let sizes: &[usize] = if options.quick { &[200, 500] } else { &[1_000, 3_000] };
+    let mut all = Vec::new();
     for seed in options.seeds() {
-        for nodes in sizes {
+        for nodes in sizes.iter().copied() {
             for (version, copies) in [(1, 0), (1, 4), (2, 4)] {
-                progress(&format!("seed {seed}: {nodes} nodes, version {version}, c = {copies}"));
-                views(seed, *nodes, version, copies, findings);
+                let name = format!("seed {seed}: {nodes} nodes, version {version}, c = {copies}");
+                let run = move |findings: &mut Findings| {
+                    views(seed, nodes, version, copies, findings);
+                };
+                all.push(Experiment::new(name, run));
             }
         }
     }
+    all
 }
 
 /// The views of `nodes` nodes that join at random ones, with so many extra copies: their mean
@@ -46,6 +53,7 @@ pub fn views(seed: u64, nodes: usize, version: u8, copies: usize, findings: &mut
         lab.cycles(1);
         let alive = lab.world.hosts().iter().filter_map(|host| host.node());
         all.merge(&alive.map(|node| node.views().active.len()).collect());
+        findings.watch.tell((cluster + 1) as f64 / clusters as f64);
         components = components.max(lab.shape().components);
         violations += lab.world.violations().len();
     }

@@ -4,9 +4,11 @@
 
 use partisan_proto::{Config, Duration};
 
+use super::experiment::{Experiment, Watch};
 use super::findings::{Findings, Gate};
 use super::hyparview::{ACTIVE, JOIN_PAUSE};
 use super::lab::Lab;
+use super::{Options, config};
 use crate::latency::Latency;
 use crate::measure::Overlay;
 use crate::picture::{Chart, Coloring, Curve, Layout, overlay};
@@ -24,6 +26,23 @@ pub struct Subjects {
     pub optimized: Config,
 }
 
+/// All experiments, with HyParView and with X-BOT.
+pub(super) fn experiments(options: &Options) -> Vec<Experiment> {
+    let (nodes, looks) = options.scale((1_000, 200), (300, 100));
+    let mut all = Vec::new();
+    for seed in options.seeds() {
+        let maps = [("on a plane", plane as fn(&_, _, _, _, &mut Findings)), ("in zones", zones)];
+        for (map, experiment) in maps {
+            let run = move |findings: &mut Findings| {
+                let subjects = Subjects { plain: config::hyparview(), optimized: config::xbot() };
+                experiment(&subjects, seed, nodes, looks, findings);
+            };
+            all.push(Experiment::new(format!("seed {seed}: {map}"), run));
+        }
+    }
+    all
+}
+
 /// The overlay with and without optimisation, from the same joins.
 struct Pair {
     plain: Lab,
@@ -32,17 +51,25 @@ struct Pair {
 }
 
 impl Pair {
-    fn run(subjects: &Subjects, seed: u64, nodes: usize, looks: usize, latency: &Latency) -> Self {
+    fn run(
+        subjects: &Subjects,
+        seed: u64,
+        nodes: usize,
+        looks: usize,
+        latency: &Latency,
+        watch: &Watch,
+    ) -> Self {
         let lab = |config: &Config| Lab::new(seed, nodes, config.clone(), latency.clone(), LOOK);
         let mut pair = Self {
             plain: lab(&subjects.plain),
             optimized: lab(&subjects.optimized),
             costs: [Vec::new(), Vec::new()],
         };
-        for (lab, costs) in [&mut pair.plain, &mut pair.optimized].into_iter().zip(&mut pair.costs)
-        {
+        let labs = [&mut pair.plain, &mut pair.optimized].into_iter().zip(&mut pair.costs);
+        for (place, (lab, costs)) in labs.enumerate() {
             lab.join(Bootstrap::Contact, JOIN_PAUSE * 5);
-            for _ in 0..looks {
+            for look in 0..looks {
+                watch.tell((place * looks + look) as f64 / (2 * looks) as f64);
                 lab.world.run_for(LOOK);
                 let overlay = Overlay::of(&lab.world);
                 let cost = overlay.link_cost(|a, b| latency.least(seed, a, b).as_secs_f64());
@@ -74,7 +101,7 @@ impl Pair {
 
 /// Nodes at random on a plane: how much cheaper links become, and what paths pay for it.
 pub fn plane(subjects: &Subjects, seed: u64, nodes: usize, looks: usize, findings: &mut Findings) {
-    let pair = Pair::run(subjects, seed, nodes, looks, &Latency::PLANE);
+    let pair = Pair::run(subjects, seed, nodes, looks, &Latency::PLANE, &findings.watch);
     let name = &format!("{nodes} nodes on a plane");
     let last = |costs: &[(f64, f64)]| costs.last().map_or(0.0, |point| point.1);
     let saved = 1.0 - last(&pair.costs[1]) / last(&pair.costs[0]);
@@ -104,7 +131,7 @@ pub fn plane(subjects: &Subjects, seed: u64, nodes: usize, looks: usize, finding
 /// Nodes in three zones, 1 ms inside and 80 ms across: how many links stay inside.
 pub fn zones(subjects: &Subjects, seed: u64, nodes: usize, looks: usize, findings: &mut Findings) {
     let latency = Latency::zones();
-    let pair = Pair::run(subjects, seed, nodes, looks, &latency);
+    let pair = Pair::run(subjects, seed, nodes, looks, &latency, &findings.watch);
     let name = &format!("{nodes} nodes in three zones");
     let inside = |lab: &Lab| {
         let same = |a, b| f64::from(u8::from(latency.region(a) == latency.region(b)));

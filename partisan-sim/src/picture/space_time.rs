@@ -111,6 +111,8 @@ fn name(frame: &Frame) -> String {
         Frame::Hello(_) => "Hello".into(),
         Frame::Refuse(_) => "Refuse".into(),
         Frame::App { .. } => "Message".into(),
+        Frame::Relayed { .. } => "Relayed".into(),
+        Frame::Broadcast(_) => "Broadcast".into(),
         Frame::Control(message) => {
             let text = format!("{message:?}");
             let words = text.split(|letter: char| !letter.is_alphanumeric());
@@ -130,8 +132,8 @@ fn color(name: &str) -> usize {
     match name.split(' ').next().unwrap_or_default() {
         "Hello" | "Confirm" | "Accept" | "Refuse" | "Goodbye" => 7,
         "Ping" | "Pong" => 4,
-        "Message" => 1,
-        "Plumtree" | "Relay" => 2,
+        "Message" | "Relayed" => 1,
+        "Broadcast" | "Plumtree" | "Relay" => 2,
         _ => 0,
     }
 }

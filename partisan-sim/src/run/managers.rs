@@ -6,7 +6,7 @@ use partisan_proto::Config;
 use partisan_proto::config::{ManagerConfig, StaticConfig, StaticPeer};
 
 use super::Scenario;
-use crate::check::{self, fixed};
+use crate::check::{self, fixed, hyparview};
 use crate::draw::{Label, draw};
 use crate::network::address;
 use crate::world::World;
@@ -14,8 +14,10 @@ use crate::world::World;
 /// The safety checkers of a manager.
 pub(super) fn watch(manager: &ManagerConfig, world: &mut World) {
     check::watch(world);
-    if let ManagerConfig::Static(_) = manager {
-        world.check(fixed::NoStrangers::default());
+    match manager {
+        ManagerConfig::Static(_) => world.check(fixed::NoStrangers::default()),
+        ManagerConfig::HyParView(_) => world.check(hyparview::SoundViews::default()),
+        _ => {}
     }
 }
 

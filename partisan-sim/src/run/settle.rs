@@ -2,6 +2,7 @@
 //! it gets there in time and then rests.
 
 mod fixed;
+mod hyparview;
 mod scamp;
 mod star;
 
@@ -40,6 +41,7 @@ pub(super) fn settle(scenario: &Scenario, world: &mut World) {
     }
     match &scenario.manager {
         ManagerConfig::Static(_) => fixed::settle(world, &mut stream),
+        ManagerConfig::HyParView(_) => hyparview::settle(world, &mut stream),
         ManagerConfig::ClientServer(star) => star::settle(world, &mut stream, star),
         ManagerConfig::Pluggable(pluggable) if pluggable.strategy != StrategyConfig::Full => {
             scamp::settle(world, &mut stream);

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use partisan_proto::config::BroadcastConfig;
 use partisan_proto::wire::Destination;
 use partisan_proto::{
-    Answer, Birth, ChannelId, Command, CommandError, Config, Contact, Delivery, Duration, Event,
-    Incarnation, Instant, Node, NodeSpec, Notification, Outbox, Send, Snapshot, Ticket,
+    Answer, Birth, Broadcast, ChannelId, Command, CommandError, Config, Contact, Delivery,
+    Duration, Event, HandlerId, HandlerName, Incarnation, Instant, Node, NodeSpec, Notification,
+    Outbox, Send, Snapshot, Ticket,
 };
 
 use super::{FIRST_MILLISECOND, Happened, World};
@@ -208,7 +210,29 @@ impl World {
     ) -> Ticket {
         let (to, destination) = (self.hosts[to].rest.name.id(), Destination::Inbox);
         let payload = payload.into();
-        self.command(from, Command::Send(Send { to, channel, key, destination, payload }))
+        self.command(
+            from,
+            Command::Send(Send { to, channel, key, destination, relay: false, payload }),
+        )
+    }
+
+    /// A node tells all nodes of its cluster something.
+    pub fn broadcast(&mut self, node: usize, payload: impl Into<Bytes>) -> Ticket {
+        let name = HandlerName::new(BroadcastConfig::DEFAULT_HANDLER);
+        let name = name.expect("a constant name is a good one");
+        self.broadcast_to(node, HandlerId::of(&name), Bytes::new(), payload)
+    }
+
+    /// As [`World::broadcast`], to a handler of another name, with a key.
+    pub fn broadcast_to(
+        &mut self,
+        node: usize,
+        handler: HandlerId,
+        key: Bytes,
+        payload: impl Into<Bytes>,
+    ) -> Ticket {
+        let payload = payload.into();
+        self.command(node, Command::Broadcast(Broadcast { handler, key, payload }))
     }
 
     /// Lets so much time pass.

@@ -87,6 +87,7 @@ fn code(action: &Action) -> u64 {
         Action::Ask { id, .. } => 8 | id.0 << 4,
         Action::Persist(bytes) => 6 | (bytes.len() as u64) << 4,
         Action::Notify(_) => 7,
+        Action::DeliverBroadcast(message) => 9 | message.id.sequence << 4,
     }
 }
 
@@ -159,6 +160,11 @@ impl World {
             Action::Deliver(delivery) => {
                 if self.options.record {
                     self.hosts[number].rest.observed.deliveries.push((now, delivery));
+                }
+            }
+            Action::DeliverBroadcast(message) => {
+                if self.options.record {
+                    self.hosts[number].rest.observed.broadcasts.push((now, message));
                 }
             }
             Action::Reply { ticket, result } => {

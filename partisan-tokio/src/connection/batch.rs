@@ -59,7 +59,16 @@ impl Batch {
             let destination = destination.clone();
             return self.put_app(&AppHeader { destination }, Payload::Shared(payload));
         }
+        if let Frame::Broadcast(message) = frame {
+            let before = self.copied.len();
+            wire::encode_broadcast(message, &mut self.copied);
+            return self.put_payload(before, Payload::Shared(&message.payload));
+        }
         let before = self.copied.len();
+        if let Frame::Relayed { header, payload } = frame {
+            wire::encode_relayed(header, payload.len(), &mut self.copied);
+            return self.put_payload(before, Payload::Shared(payload));
+        }
         wire::encode(frame, &mut self.copied);
         self.bytes += self.copied.len() - before;
     }
@@ -67,6 +76,11 @@ impl Batch {
     pub(crate) fn put_app(&mut self, header: &AppHeader, payload: Payload<'_>) {
         let before = self.copied.len();
         wire::encode_app(header, payload.len(), &mut self.copied);
+        self.put_payload(before, payload);
+    }
+
+    /// Appends the payload of a frame whose header begins at `before`.
+    fn put_payload(&mut self, before: usize, payload: Payload<'_>) {
         self.bytes += self.copied.len() - before + payload.len();
         match payload {
             Payload::Shared(bytes) if bytes.len() >= SHARE_FROM => {

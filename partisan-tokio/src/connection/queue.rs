@@ -48,6 +48,8 @@ pub(crate) struct Queue {
     ready: Notify,
     /// One permit a byte of room for application frames. Fair, and safe to give up waiting.
     room: Semaphore,
+    /// Wakes whoever waits for the core to be told that there is room.
+    relief: Notify,
     limit: usize,
     control_limit: usize,
     /// Bytes of application frames, queued or being written.
@@ -72,6 +74,7 @@ impl Queue {
             state: Mutex::default(),
             ready: Notify::new(),
             room: Semaphore::new(limit),
+            relief: Notify::new(),
             limit,
             control_limit,
             load: AtomicUsize::new(0),
@@ -111,7 +114,7 @@ impl Queue {
 
     /// Queues a frame: the one way out, for every frame.
     ///
-    /// Application frames of the core need no reservation: it is told `Congested` in time, and may
+    /// Frames with payloads of the core need no reservation: it is told `Congested` in time, and may
     /// overrun the bound by what it sent in the turn in which it was told.
     pub(crate) fn put(&self, frame: &Outgoing<'_>) -> Result<Pressure, PutError> {
         let mut state = lock(&self.state);
@@ -123,7 +126,7 @@ impl Queue {
                 state.app.permits += reserved.0;
                 self.put_app(&mut state, |batch| batch.put_app(header, *payload));
             }
-            Outgoing::Core(frame @ Frame::App { .. }) => {
+            Outgoing::Core(frame) if frame.has_payload() => {
                 self.put_app(&mut state, |batch| batch.put_frame(frame));
             }
             Outgoing::Core(frame) => {
@@ -163,6 +166,7 @@ impl Queue {
     /// The core could not be told; the next frame will try again.
     pub(crate) fn still_uncongested(&self) {
         lock(&self.state).congested = false;
+        self.relief.notify_waiters();
     }
 
     /// Whether the core must be told that there is room again.
@@ -176,6 +180,23 @@ impl Queue {
         if state.congested && self.load() <= self.limit / 2 {
             state.congested = false;
             tell();
+            drop(state);
+            self.relief.notify_waiters();
+        }
+    }
+
+    /// Waits until the core was told that there is room, or the connection closes.
+    pub(crate) async fn relieved(&self) {
+        loop {
+            let mut relief = std::pin::pin!(self.relief.notified());
+            relief.as_mut().enable();
+            {
+                let state = lock(&self.state);
+                if !state.congested || state.closed {
+                    return;
+                }
+            }
+            relief.await;
         }
     }
 
@@ -210,6 +231,7 @@ impl Queue {
     pub(crate) fn close(&self) {
         lock(&self.state).closed = true;
         self.room.close();
+        self.relief.notify_waiters();
     }
 }
 

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use partisan_proto::CloseReason;
 use partisan_proto::wire::{self, DecodeError, Decoded, Frame, Frames, MIN_FRAME_LIMIT};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Connection, Gate, Lane, Surroundings};
 use crate::event_loop::LoopEvent;
@@ -105,7 +106,10 @@ impl Reader {
                     Frame::App { destination, payload } => {
                         self.arrived.push_back(Arrived { destination, payload })
                     }
-                    frame => self.hand_over(connection, frame, around).await?,
+                    frame if frame.has_payload() => {
+                        self.hand_over_payload(connection, frame, around).await?;
+                    }
+                    frame => self.hand_over(connection, frame, None, around).await?,
                 },
                 Ok(Decoded::Skipped) => {}
                 Ok(Decoded::Incomplete(missing)) => break Ok(missing),
@@ -137,14 +141,38 @@ impl Reader {
         &mut self,
         connection: &Arc<Connection>,
         frame: Frame,
+        room: Option<OwnedSemaphorePermit>,
         around: &Surroundings,
     ) -> Result<(), CloseReason> {
         self.handed_over += 1;
         self.shaken |= matches!(&frame, Frame::Control(message) if message.is_handshake());
         let connection = Arc::clone(connection);
-        let event = LoopEvent::Frame { connection, frame };
+        let event = LoopEvent::Frame { connection, frame, room };
         let sent = around.events.send(event).await;
         sent.map_err(|_| CloseReason::Stopped)
+    }
+
+    /// Hands a payload to the core, which must not be given more of them than it has room for: this
+    /// connection waits. It waits besides for the mailbox of a relayed message that ends here, and
+    /// for subscribers that must miss no broadcast.
+    async fn hand_over_payload(
+        &mut self,
+        connection: &Arc<Connection>,
+        frame: Frame,
+        around: &Surroundings,
+    ) -> Result<(), CloseReason> {
+        match &frame {
+            Frame::Relayed { header, .. } if header.target == around.me => {
+                around.mailboxes.room(&header.destination).await;
+            }
+            Frame::Broadcast(message) => around.subscriptions.room(message.handler).await,
+            _ => {}
+        }
+        let most = around.config.loop_bytes;
+        let bytes = u32::try_from(frame.payload_frame_len().min(most)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&around.loop_room).acquire_many_owned(bytes).await;
+        let room = room.map_err(|_| CloseReason::Stopped)?;
+        self.hand_over(connection, frame, Some(room), around).await
     }
 
     /// Delivers what has arrived, waiting where a mailbox is full. That holds up this connection
@@ -195,6 +223,6 @@ impl Reader {
             return Ok(());
         };
         let frame = Frame::App { destination, payload };
-        self.hand_over(connection, frame, around).await
+        self.hand_over(connection, frame, None, around).await
     }
 }

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use partisan_proto::CloseReason;
+use partisan_proto::{CloseReason, NodeId};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 use super::reader::Reader;
 use super::writer::Writer;
 use super::{Connection, Phase};
+use crate::broadcasts::Subscriptions;
 use crate::driver_config::DriverConfig;
 use crate::event_loop::LoopEvent;
 use crate::mailboxes::Mailboxes;
@@ -22,7 +23,12 @@ pub(crate) struct Surroundings {
     /// The longest frame this node takes.
     pub(crate) max_frame: u32,
     pub(crate) mailboxes: Arc<Mailboxes>,
+    pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) events: mpsc::Sender<LoopEvent>,
+    /// The node itself.
+    pub(crate) me: NodeId,
+    /// One permit a byte of the payloads that the loop may be given.
+    pub(crate) loop_room: Arc<Semaphore>,
 }
 
 /// What ended the running of a connection.
@@ -130,11 +136,15 @@ mod tests {
         let mailboxes = Arc::new(Mailboxes::new(&config));
         let id = ConnectionId::accepted(1);
         let connection = Arc::new(Connection::new(id, &config, None));
+        let subscriptions = Arc::new(Subscriptions::new(&config));
         let around = Arc::new(Surroundings {
+            subscriptions,
             config,
             max_frame: 1 << 20,
             mailboxes: Arc::clone(&mailboxes),
             events,
+            me: NodeId::from_u64(2),
+            loop_room: Arc::new(Semaphore::new(1 << 20)),
         });
         let task = serve(Arc::clone(&connection), accepted.unwrap().0, around);
         Served { connection, peer: peer.unwrap(), mailboxes, told, task: tokio::spawn(task) }
@@ -183,7 +193,7 @@ mod tests {
         let step = Frame::Control(ControlMessage::Ping { id: 1 });
         let bytes = encoded(&[step.clone(), message("1"), message("2")]);
         all.peer.write_all(&bytes).await.unwrap();
-        let Some(LoopEvent::Frame { frame, connection }) = all.told.recv().await else {
+        let Some(LoopEvent::Frame { frame, connection, .. }) = all.told.recv().await else {
             panic!("no frame");
         };
         assert_eq!(frame, step);

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
-use partisan_proto::wire::{self, Decoded, Frame};
+use partisan_proto::Epoch;
+use partisan_proto::wire::{self, Confirm, ControlMessage, Decoded, Frame, Hello};
 use partisan_tokio::{
-    Address, Channels, ClusterName, Config, Contact, Node, NodeName, Notification, Settings,
+    Address, Channels, ClusterName, Config, Contact, Node, NodeName, NodeSpec, Notification,
+    Settings,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -86,16 +88,65 @@ pub async fn notified(
     .await
 }
 
+/// Waits until `condition` holds of what is counted or received, which no event tells.
+pub async fn eventually(condition: impl Fn() -> bool) {
+    soon(async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 /// A TCP client that is no node.
 pub struct RawPeer {
     pub stream: TcpStream,
+    read: bytes::BytesMut,
 }
 
 impl RawPeer {
     pub async fn connect(node: &Node) -> Self {
         let text = node.spec().addresses()[0].to_string();
         let stream = TcpStream::connect(text).await.unwrap();
-        Self { stream }
+        Self { stream, read: bytes::BytesMut::new() }
+    }
+
+    /// Follows the handshake to its end, as a member called raw@h; says the session's epoch.
+    pub async fn open(node: &Node, channel: &str, epoch: Epoch) -> (Self, Epoch) {
+        let mut raw = Self::connect(node).await;
+        let cluster = node.config().cluster.clone();
+        let mut hello =
+            Hello::of_stranger(cluster, name("raw@h"), channel.parse().unwrap(), [7; 32]);
+        hello.epoch = epoch;
+        raw.send(&Frame::Hello(Box::new(hello))).await;
+        let spec = NodeSpec::new(name("raw@h"), vec![], &Channels::default(), vec![]).unwrap();
+        let spec = (channel == "membership").then(|| spec.into());
+        let confirm = Confirm { proof: None, spec, known: None };
+        raw.send(&Frame::Control(ControlMessage::Confirm(Box::new(confirm)))).await;
+        loop {
+            match raw.next_frame().await {
+                Some(Frame::Control(ControlMessage::Accept(accept))) => return (raw, accept.epoch),
+                Some(Frame::Hello(_)) => {}
+                other => panic!("no end of the handshake: {other:?}"),
+            }
+        }
+    }
+
+    /// The next frame; `None` once the node has closed the connection.
+    pub async fn next_frame(&mut self) -> Option<Frame> {
+        soon(async {
+            loop {
+                match wire::decode(&mut self.read, 1 << 20) {
+                    Ok(Decoded::Frame(frame)) => return Some(frame),
+                    Ok(_) => {}
+                    Err(error) => panic!("the node sends what cannot be read: {error}"),
+                }
+                if !matches!(self.stream.read_buf(&mut self.read).await, Ok(1..)) {
+                    return None;
+                }
+            }
+        })
+        .await
     }
 
     pub async fn write(&mut self, bytes: &[u8]) {
@@ -110,10 +161,8 @@ impl RawPeer {
 
     /// All frames until the node closes the connection.
     pub async fn frames_until_closed(&mut self) -> Vec<Frame> {
-        let mut bytes = bytes::BytesMut::new();
-        soon(async { while matches!(self.stream.read_buf(&mut bytes).await, Ok(1..)) {} }).await;
         let mut frames = Vec::new();
-        while let Ok(Decoded::Frame(frame)) = wire::decode(&mut bytes, 1 << 20) {
+        while let Some(frame) = self.next_frame().await {
             frames.push(frame);
         }
         frames

@@ -63,3 +63,39 @@ fn overlays_that_are_not_what_the_papers_claim_miss_their_gates() {
     assert_eq!(names, ["link cost saved, share", "links inside a zone, share"]);
     assert!(missed[0].mean().abs() < 1e-9, "the same links cost the same");
 }
+
+/// HyParView as the papers' experiments look at it.
+fn hyparview_itself() -> Subject {
+    Subject { config: config::hyparview(), cycle: config::CYCLE, cyclic: config::is_shuffle }
+}
+
+#[test]
+fn hyparview_makes_a_random_regular_graph_of_joins_one_by_one() {
+    let mut findings = Findings::default();
+    hyparview::stable(&hyparview_itself(), 1, 300, 10, &mut findings);
+    judge(&findings);
+}
+
+#[test]
+fn hyparview_makes_a_random_graph_of_a_flash_crowd_within_ten_cycles() {
+    let mut findings = Findings::default();
+    hyparview::flash_crowd(&hyparview_itself(), 1, 300, &mut findings);
+    judge(&findings);
+}
+
+#[test]
+fn hyparview_loses_next_to_nothing_when_nine_of_ten_nodes_die_at_once() {
+    let mut findings = Findings::default();
+    hyparview::failure(&hyparview_itself(), 1, 300, 5, 50, &mut findings);
+    hyparview::failure(&hyparview_itself(), 1, 300, 5, 90, &mut findings);
+    judge(&findings);
+}
+
+#[test]
+fn hyparview_heals_within_the_cycles_of_the_paper() {
+    let mut findings = Findings::default();
+    for (percent, ..) in hyparview::HEALINGS {
+        hyparview::healing(&hyparview_itself(), 1, 300, 5, percent, &mut findings);
+    }
+    judge(&findings);
+}

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use partisan_proto::wire::{
     Accept, Bounded, Confirm, ControlMessage, Decoded, Delta, Destination, Digest, Entry, Frame,
-    GoodbyeReason, Gossip, Hello, Introduction, Presence, Refuse, Request, Role, ScampMessage,
+    GoodbyeReason, Gossip, Hello, Introduction, PartitionId, PartitionMessage, Presence, Refuse,
+    RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice, Request, Role, ScampMessage,
     StableHasher, StarMessage, StarPiece, Summary, SummaryEntry, VersionRange, decode, encode,
 };
 use partisan_proto::{
@@ -66,6 +67,8 @@ fn vectors() -> Vec<(&'static str, &'static str, Frame)> {
     vectors.extend(gossip_vectors());
     vectors.extend(scamp_vectors());
     vectors.extend(star_vectors());
+    vectors.extend(relay_vectors());
+    vectors.extend(partition_vectors());
     vectors
 }
 
@@ -123,6 +126,57 @@ fn session_vectors() -> Vec<(&'static str, &'static str, Frame)> {
         ("goodbye_stopping", "goodbye: stopping", control(goodbye(GoodbyeReason::Stopping))),
         ("goodbye_requested", "goodbye: requested", control(goodbye(GoodbyeReason::Requested))),
         ("goodbye_not_wanted", "goodbye: not wanted", control(goodbye(GoodbyeReason::NotWanted))),
+    ]
+}
+
+fn relay_vectors() -> Vec<(&'static str, &'static str, Frame)> {
+    let id = RelayId { origin: spec().id(), incarnation: Incarnation(3), sequence: 300 };
+    let target = NodeId::from_u64(0x0123_4567_89ab_cdef);
+    let header = |flooded, key, destination| {
+        Box::new(RelayHeader { id, target, ttl: 4, hops: 2, flooded, key, destination })
+    };
+    let relayed =
+        |header, payload: &'static [u8]| Frame::Relayed { header, payload: payload.into() };
+    let store = Destination::name("größe").unwrap();
+    let notice = || Box::new(RelayNotice { id, target, hops: 2 });
+    let reason = RelayFailure::Congested;
+    let failed = RelayMessage::Failed { notice: notice(), reason };
+    vec![
+        (
+            "relayed_one_way",
+            "a message on its one way to an inbox",
+            relayed(header(false, None, Destination::Inbox), b"hello"),
+        ),
+        (
+            "relayed_flooded",
+            "a copy of a message with a key, for a name",
+            relayed(header(true, Some(7), store), &[0, 0xff]),
+        ),
+        ("relay_failed", "a queue was full", control(ControlMessage::Relay(failed))),
+        (
+            "relay_found",
+            "a copy arrived",
+            control(ControlMessage::Relay(RelayMessage::Found(notice()))),
+        ),
+    ]
+}
+
+fn partition_vectors() -> Vec<(&'static str, &'static str, Frame)> {
+    let id = PartitionId { origin: spec().id(), incarnation: Incarnation(3), number: 300 };
+    let partition = |message| control(ControlMessage::Partition(message));
+    let active = PartitionMessage::Active(Bounded::from_first([id]));
+    vec![
+        (
+            "partition_inject",
+            "take part, and two hops further",
+            partition(PartitionMessage::Inject { id, ttl: 2 }),
+        ),
+        (
+            "partition_resolve",
+            "it is over everywhere",
+            partition(PartitionMessage::Resolve { id, ttl: 255 }),
+        ),
+        ("partition_active", "is this one over?", partition(active)),
     ]
 }
 

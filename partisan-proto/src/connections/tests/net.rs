@@ -260,7 +260,7 @@ impl Net {
                 Action::Deliver(delivery) => self.deliveries.push((index, delivery)),
                 Action::Reply { result, .. } => self.replies.push((index, result)),
                 Action::Notify(note) => self.notes.push((index, note)),
-                Action::Persist(_) | Action::Ask { .. } => {}
+                Action::DeliverBroadcast(_) | Action::Persist(_) | Action::Ask { .. } => {}
             }
         }
     }

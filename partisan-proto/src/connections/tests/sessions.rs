@@ -29,7 +29,7 @@ fn pair(config: &Config) -> Net {
 fn send(to: NodeId, channel: u8, key: Option<u64>, text: &'static str) -> Command {
     let payload = Bytes::from_static(text.as_bytes());
     let (channel, destination) = (ChannelId(channel), Destination::Inbox);
-    Command::Send(Send { to, channel, key, destination, payload })
+    Command::Send(Send { to, channel, key, destination, relay: false, payload })
 }
 
 fn ups_and_downs(notes: &[Notification]) -> Vec<bool> {

@@ -102,9 +102,19 @@ impl Joins {
         let hopeless = is_permanent(&error);
         join.last = Some(error);
         match hopeless {
-            true => self.under_way.remove(&contact),
+            true => self.remove(contact),
             false => None,
         }
+    }
+
+    /// Takes a join out, and gives back the memory of the last one: it would be a good part of a
+    /// quiet node's.
+    fn remove(&mut self, contact: ContactId) -> Option<Join> {
+        let join = self.under_way.remove(&contact);
+        if self.under_way.is_empty() {
+            self.under_way = BTreeMap::new();
+        }
+        join
     }
 
     /// A session with the contact began.
@@ -137,7 +147,7 @@ impl Joins {
         let old: Vec<ContactId> = matches.map(|(id, _)| *id).collect();
         let mut renewed = Vec::new();
         for old in old {
-            if let Some(mut join) = self.under_way.remove(&old) {
+            if let Some(mut join) = self.remove(old) {
                 join.reached = None;
                 let target = join.target.clone();
                 renewed.push((old, self.insert(join), target));
@@ -161,7 +171,7 @@ impl Joins {
         let ids = self.under_way.iter().filter(|(_, join)| of(join));
         let ids: Vec<ContactId> = ids.map(|(id, _)| *id).collect();
         let joins = ids.into_iter();
-        joins.filter_map(|id| Some((id, self.under_way.remove(&id)?))).collect()
+        joins.filter_map(|id| Some((id, self.remove(id)?))).collect()
     }
 
     /// Takes out everything.
@@ -198,7 +208,7 @@ impl Joins {
         let ids = self.under_way.iter().filter(|(_, join)| matching(join));
         let ids: Vec<ContactId> = ids.map(|(id, _)| *id).collect();
         let joins = ids.into_iter();
-        joins.filter_map(|id| self.under_way.remove(&id)).collect()
+        joins.filter_map(|id| self.remove(id)).collect()
     }
 }
 

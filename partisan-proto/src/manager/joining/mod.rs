@@ -234,6 +234,12 @@ impl Joining {
         }
     }
 
+    /// A node that was joined has parted before every lane to it was open; who waits for that is
+    /// answered: the join itself has succeeded.
+    pub fn settle(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.fully_connected(cx, node);
+    }
+
     /// How many joins are under way.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -33,10 +33,8 @@ impl Pluggable {
                 Ok(())
             }
             Command::UpdateMembers(specs) => self.update_members(cx, specs),
-            // Not given to managers.
-            Command::Disconnect(_) | Command::Send(_) | Command::Stop => {
-                Err(CommandError::NotSupported("this command"))
-            }
+            // The others are not given to managers.
+            _ => Err(CommandError::NotSupported("this command")),
         };
         cx.reply(ticket, result.map(|()| Answer::Done));
     }

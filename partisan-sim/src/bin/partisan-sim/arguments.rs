@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use partisan_proto::Duration;
 use partisan_proto::config::{
-    ClientServerConfig, ManagerConfig, PluggableConfig, ScampConfig, StaticConfig, StrategyConfig,
-    duration_text,
+    ClientServerConfig, HyParViewConfig, ManagerConfig, PluggableConfig, ScampConfig, StaticConfig,
+    StrategyConfig, XBotConfig, duration_text,
 };
 use partisan_sim::draw::{Label, draw};
 use partisan_sim::fault::FaultClass;
@@ -114,6 +114,9 @@ pub(crate) enum Command {
         /// With how many seeds, from 1.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
         seeds: u64,
+        /// How many experiments at once; by default as many as there are processors.
+        #[arg(long)]
+        jobs: Option<usize>,
         /// Where to write a page with the table and curves.
         #[arg(short, long)]
         output: Option<PathBuf>,
@@ -222,6 +225,13 @@ pub(crate) enum Manager {
     ScampV2,
     /// The first third of the nodes, and two at least, are servers; the others are clients.
     ClientServer,
+    /// Partial views by HyParView.
+    #[value(name = "hyparview")]
+    HyParView,
+    /// HyParView with X-BOT, which tries an exchange each second and takes every one that gains
+    /// anything.
+    #[value(name = "xbot")]
+    XBot,
 }
 
 impl Manager {
@@ -236,9 +246,23 @@ impl Manager {
             Self::ScampV1 => strategy(StrategyConfig::ScampV1(ScampConfig::default())),
             Self::ScampV2 => strategy(StrategyConfig::ScampV2(ScampConfig::default())),
             Self::ClientServer => ManagerConfig::ClientServer(ClientServerConfig::default()),
+            Self::HyParView => ManagerConfig::HyParView(HyParViewConfig::default()),
+            Self::XBot => ManagerConfig::HyParView(eager_xbot()),
             Self::Static => ManagerConfig::Static(StaticConfig::default()),
         }
     }
+}
+
+/// Exchanges happen as often as they can, so that faults strike in the midst of them; views are
+/// small, so that clusters of a few nodes have somebody to exchange.
+fn eager_xbot() -> HyParViewConfig {
+    let xbot = XBotConfig {
+        interval: Duration::from_secs(1),
+        least_gain: 0,
+        least_saving: 0,
+        ..XBotConfig::default()
+    };
+    HyParViewConfig { active_size: 3, xbot: Some(xbot), ..HyParViewConfig::default() }
 }
 
 fn strategy(strategy: StrategyConfig) -> ManagerConfig {

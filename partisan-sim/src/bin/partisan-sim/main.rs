@@ -44,8 +44,9 @@ fn main() -> ExitCode {
         Command::Report { seed, cluster, output, pictures } => {
             report::report(seed, &cluster, &output, pictures.as_deref())
         }
-        Command::Paper { paper, quick, seeds, output } => {
-            paper::paper(paper, &Options { quick, seeds }, output.as_deref())
+        Command::Paper { paper, quick, seeds, jobs, output } => {
+            let jobs = jobs.unwrap_or_else(processors);
+            paper::paper(paper, &Options { quick, seeds, jobs }, output.as_deref())
         }
         Command::Bench { shape, sizes, seed, manager, span } => {
             let shape = shape.unwrap_or_else(|| manager.shape());
@@ -56,6 +57,11 @@ fn main() -> ExitCode {
         println!("{object}");
     }
     ExitCode::from(code)
+}
+
+/// How many processors there are to use.
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn bar(length: u64, what: &str) -> ProgressBar {
@@ -191,7 +197,7 @@ fn try_seed(seed: u64, cluster: &Cluster, twice: u64) -> (Scenario, Report) {
 fn sweep(seeds: Range<u64>, cluster: &Cluster, jobs: Option<usize>, twice: u64) -> (u8, Value) {
     // Panics are reported as violations; their own messages would only be in the way.
     panic::set_hook(Box::new(|_| {}));
-    let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    let jobs = jobs.unwrap_or_else(processors);
     let count = seeds.end.saturating_sub(seeds.start);
     let bar = bar(count, "seeds");
     let (next, events) = (AtomicU64::new(seeds.start), AtomicU64::new(0));

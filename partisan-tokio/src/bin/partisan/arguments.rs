@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use partisan_proto::config::duration_text;
-use partisan_tokio::{Address, ClusterName, NodeName};
+use partisan_tokio::{Address, ClusterName, NodeName, Tag};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -27,11 +27,17 @@ The node stops on SIGTERM, SIGINT, `quit` or `ctl shutdown`: it says goodbye, se
 and stays a member of its cluster, so that it may come back. A second signal stops it at once. Use
 `leave` first to leave the cluster for good.
 
+What the node receives is printed: messages to it, and broadcasts to all.
+
 Example, three nodes of one cluster on one machine:
   partisan node --name a@127.0.0.1 --listen 127.0.0.1:9001 --control /tmp/a.sock
   partisan node --name b@127.0.0.1 --listen 127.0.0.1:9002 --join 127.0.0.1:9001
   partisan node --name c@127.0.0.1 --listen 127.0.0.1:9003 --join 127.0.0.1:9001
-  partisan ctl --control /tmp/a.sock members";
+  partisan ctl --control /tmp/a.sock members
+  partisan ctl --control /tmp/a.sock broadcast hello, everybody
+
+With `--manager hyparview` on each of them a cluster may have thousands of nodes. With
+`--manager client-server` each needs a role: `--tag server` or `--tag client`.";
 
 const CTL_HELP: &str = "\
 A node is named in full (`store-1@10.0.0.1`) or by the part before the `@` where that is unique.
@@ -86,6 +92,14 @@ pub(crate) struct NodeArguments {
     /// Where to keep the membership across restarts; without it a restarted node must join again.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Who decides who is a member and who is connected. All nodes of a cluster need the same. Its
+    /// settings come from the file, where that configures this one, else they are the defaults.
+    #[arg(long, value_enum)]
+    pub(crate) manager: Option<ManagerName>,
+    /// A label told to others; may be repeated. Makes a server or a client with
+    /// `--manager client-server`, and takes a reserved place in views of HyParView.
+    #[arg(long = "tag", value_delimiter = ',', value_name = "TAG")]
+    pub(crate) tags: Vec<Tag>,
     /// The name of the cluster; nodes of others are refused.
     #[arg(long, value_name = "NAME")]
     pub(crate) cluster: Option<ClusterName>,
@@ -96,6 +110,26 @@ pub(crate) struct NodeArguments {
     /// Answer `partisan ctl` at this Unix socket, which is made, and removed at the end.
     #[arg(long, value_name = "SOCKET")]
     pub(crate) control: Option<PathBuf>,
+}
+
+/// The managers, and the strategies of the pluggable one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ManagerName {
+    /// Everybody is connected to everybody: the default, for up to some hundred nodes.
+    Pluggable,
+    /// Each is connected to a few, and knows some more: for thousands of nodes.
+    #[value(name = "hyparview")]
+    HyParView,
+    /// Servers are connected to each other, clients to servers.
+    ClientServer,
+    /// Those that the settings list, and those that were joined; nobody is learned of.
+    Static,
+    /// Views that grow with the logarithm of the cluster; removals are flooded.
+    #[value(name = "scamp-v1")]
+    ScampV1,
+    /// As scamp-v1; whoever leaves mends the views of others.
+    #[value(name = "scamp-v2")]
+    ScampV2,
 }
 
 #[derive(Debug, Args)]
@@ -136,9 +170,38 @@ pub(crate) enum Ask {
         /// Which.
         node: String,
     },
-    /// Send a text to a node.
+    /// Who is next to the node in the overlay: by whom broadcasts and relayed messages go.
+    Neighbors,
+    /// Whom the manager is connected to on purpose, and whom it knows besides.
+    Views,
+    /// How broadcasts of a node travel through the one that is asked.
+    Tree {
+        /// Whose broadcasts.
+        root: String,
+    },
+    /// Tell a text to all nodes of the cluster.
+    Broadcast {
+        /// What to say.
+        #[arg(required = true)]
+        text: Vec<String>,
+    },
+    /// Which injected partitions the node is in.
+    Partitions,
+    /// For tests: stop sending messages to neighbours, here and so many hops around. Says what the
+    /// partition is called.
+    Partition {
+        /// How many hops around.
+        #[arg(long, default_value_t = 0)]
+        ttl: u8,
+    },
+    /// End an injected partition everywhere.
+    Resolve {
+        /// Which, as `partitions` lists it.
+        id: String,
+    },
+    /// Send a text to a node; by way of others while it is not connected.
     Send {
-        /// To whom.
+        /// To whom; in full where the node need not know all members.
         node: String,
         /// On this channel instead of `default`.
         #[arg(long)]

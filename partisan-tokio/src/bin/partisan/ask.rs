@@ -60,6 +60,13 @@ fn request(ask: Ask) -> (Request, Duration) {
         Ask::Leave => Request::Leave,
         Ask::Remove { node } => Request::Remove { node },
         Ask::Send { node, channel, text } => Request::Send { node, channel, text: text.join(" ") },
+        Ask::Neighbors => Request::Neighbors,
+        Ask::Views => Request::Views,
+        Ask::Tree { root } => Request::Tree { root },
+        Ask::Broadcast { text } => Request::Broadcast { text: text.join(" ") },
+        Ask::Partitions => Request::Partitions,
+        Ask::Partition { ttl } => Request::Partition { ttl },
+        Ask::Resolve { id } => Request::Resolve { id },
         Ask::Shutdown => Request::Shutdown,
     };
     (request, Duration::ZERO)

@@ -25,6 +25,23 @@ pub(crate) enum Request {
     Remove {
         node: String,
     },
+    Neighbors,
+    Views,
+    /// How broadcasts of a node travel through the one that is asked.
+    Tree {
+        root: String,
+    },
+    Broadcast {
+        text: String,
+    },
+    Partitions,
+    /// Stop sending to neighbours, here and so many hops around.
+    Partition {
+        ttl: u8,
+    },
+    Resolve {
+        id: String,
+    },
     Send {
         node: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,6 +59,10 @@ pub(crate) enum Reply {
     Connections(Vec<ConnectionRow>),
     Peers(Vec<PeerRow>),
     Counters(BTreeMap<String, u64>),
+    Neighbors(Vec<String>),
+    Views(ViewRow),
+    Tree(TreeRow),
+    Partitions(Vec<PartitionRow>),
     Done(String),
     Error(String),
 }
@@ -92,4 +113,34 @@ pub(crate) struct PeerRow {
     /// Dials that failed since the last session.
     pub(crate) failures: u32,
     pub(crate) last_failure: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ViewRow {
+    /// Whom the manager is connected to on purpose.
+    pub(crate) active: Vec<String>,
+    /// Whom it knows besides.
+    pub(crate) passive: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TreeRow {
+    /// Whether it is the sender's own tree; else the shared one.
+    pub(crate) own: bool,
+    /// Whose heartbeats shape it.
+    pub(crate) root: Option<String>,
+    /// By whom they come.
+    pub(crate) parent: Option<String>,
+    pub(crate) hops: u8,
+    /// To whom messages are sent.
+    pub(crate) eager: Vec<String>,
+    /// To whom they are announced.
+    pub(crate) lazy: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PartitionRow {
+    pub(crate) id: String,
+    /// To whom this node sends nothing for it.
+    pub(crate) nothing_to: Vec<String>,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::requests::Reply;
+use crate::requests::{Reply, TreeRow};
 
 /// Columns as wide as their widest cell; the last one is not padded.
 fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
@@ -24,6 +24,22 @@ fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String
 
 fn or_dash(text: Option<String>) -> String {
     text.filter(|text| !text.is_empty()).unwrap_or_else(|| "-".into())
+}
+
+fn joined(names: &[String]) -> String {
+    or_dash(Some(names.join(", ")))
+}
+
+fn tree_rows(tree: &TreeRow) -> [[String; 2]; 6] {
+    let kind = if tree.own { "of this sender alone" } else { "shared by all senders" };
+    [
+        ["kind".into(), kind.into()],
+        ["shaped by".into(), tree.root.clone().unwrap_or_else(|| "every message".into())],
+        ["comes by".into(), or_dash(tree.parent.clone())],
+        ["hops".into(), tree.hops.to_string()],
+        ["sent to".into(), joined(&tree.eager)],
+        ["announced to".into(), joined(&tree.lazy)],
+    ]
 }
 
 /// The answer as text that ends with a line end.
@@ -65,6 +81,18 @@ pub(crate) fn render(reply: &Reply) -> String {
         Reply::Counters(counters) => table(
             ["COUNTER", "VALUE"],
             counters.iter().map(|(name, value)| [name.clone(), value.to_string()]),
+        ),
+        Reply::Neighbors(names) if names.is_empty() => "no neighbours\n".into(),
+        Reply::Neighbors(names) => format!("{}\n", names.join("\n")),
+        Reply::Views(views) => {
+            let row = |view: &str, names: &[String]| [view.to_owned(), joined(names)];
+            table(["VIEW", "NODES"], [row("active", &views.active), row("passive", &views.passive)])
+        }
+        Reply::Tree(tree) => table(["TREE", ""], tree_rows(tree)),
+        Reply::Partitions(rows) if rows.is_empty() => "no injected partitions\n".into(),
+        Reply::Partitions(rows) => table(
+            ["PARTITION", "SENDS NOTHING TO"],
+            rows.iter().map(|row| [row.id.clone(), joined(&row.nothing_to)]),
         ),
         Reply::Done(text) => format!("{text}\n"),
         Reply::Error(text) => format!("error: {text}\n"),

@@ -58,6 +58,7 @@ mod join;
 mod joins;
 mod leave;
 mod managers;
+mod overlay;
 mod parallelism;
 mod partitions;
 mod removal;

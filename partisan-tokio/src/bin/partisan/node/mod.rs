@@ -2,6 +2,7 @@
 
 mod console;
 mod control;
+mod overlay;
 mod perform;
 mod prompt;
 mod settings;
@@ -10,7 +11,7 @@ mod tell;
 
 use std::sync::Arc;
 
-use partisan_tokio::{Contact, Mailbox, Node, StartError};
+use partisan_tokio::{Broadcast, Broadcasts, Contact, Mailbox, Node, NodeId, Overflow, StartError};
 use tokio::sync::Notify;
 
 use crate::arguments::NodeArguments;
@@ -48,6 +49,9 @@ pub(crate) async fn run(arguments: NodeArguments) -> Result<(), Failure> {
     let events = tokio::spawn(tell::events(node.clone(), node.events(), console.clone()));
     if let Ok(inbox) = node.inbox() {
         tokio::spawn(messages(node.clone(), inbox, console.clone()));
+    }
+    if let Ok(broadcasts) = node.broadcasts(overlay::HANDLER, Overflow::DropOldest) {
+        tokio::spawn(told_to_all(node.clone(), broadcasts, console.clone()));
     }
     for address in arguments.join {
         let text = address.to_string();
@@ -118,9 +122,7 @@ async fn answer(host: &Host, console: &Console, request: Request) {
 
 async fn messages(node: Node, mut inbox: Mailbox, console: Console) {
     while let Some(message) = inbox.recv().await {
-        let members = node.members();
-        let from = members.iter().find(|m| m.spec.id() == message.from);
-        let from = from.map_or_else(|| message.from.to_string(), |m| m.spec.name().to_string());
+        let from = called(&node, message.from);
         let channel = node.config().channels.name(message.channel);
         let channel = channel.map_or_else(|| "?".into(), ToString::to_string);
         let text = message
@@ -128,4 +130,30 @@ async fn messages(node: Node, mut inbox: Mailbox, console: Console) {
             .unwrap_or_else(|_| format!("({} bytes)", message.payload.len()));
         console.print(&format!("{from} on {channel}: {}", tell::harmless(&text)));
     }
+}
+
+/// Prints what others tell to all.
+async fn told_to_all(node: Node, mut broadcasts: Broadcasts, console: Console) {
+    while let Some(broadcast) = broadcasts.recv().await {
+        let message = match broadcast {
+            Broadcast::Message(message) if message.from() == node.id() => continue,
+            Broadcast::Message(message) => message,
+            Broadcast::Missed(count) => {
+                console.print(&format!("! {count} broadcasts were not printed"));
+                continue;
+            }
+        };
+        let text = message
+            .decode::<String>()
+            .unwrap_or_else(|_| format!("({} bytes)", message.payload().len()));
+        let from = called(&node, message.from());
+        console.print(&format!("{from} to all: {}", tell::harmless(&text)));
+    }
+}
+
+/// The name of a node, where this one knows it.
+fn called(node: &Node, id: NodeId) -> String {
+    let members = node.members();
+    let known = members.iter().find(|member| member.spec.id() == id);
+    known.map_or_else(|| format!("node {id}"), |member| member.spec.name().to_string())
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use partisan_tokio::{Address, Contact, Node, NodeName, SendOptions};
 
-use super::Host;
-use crate::requests::{ConnectionRow, MemberRow, PeerRow, Reply, Request, State};
+use super::{Host, overlay};
+use crate::requests::{ConnectionRow, MemberRow, PeerRow, Reply, Request, State, TreeRow};
 
 /// How long a message may wait for room or for a connection that is being opened.
 const SEND_PATIENCE: Duration = Duration::from_secs(3);
@@ -19,15 +19,22 @@ pub(crate) async fn perform(host: &Host, request: Request) -> Reply {
         Request::Connections => return Reply::Connections(connections(node)),
         Request::Peers => return Reply::Peers(peers(node).await),
         Request::Counters => return Reply::Counters(counters(node)),
-        Request::Join { address, wait_ms } => join(node, &address, wait_ms).await,
-        Request::Leave => leave(node).await,
-        Request::Remove { node: name } => remove(node, &name).await,
+        Request::Join { address, wait_ms } => join(node, &address, wait_ms).await.map(Reply::Done),
+        Request::Leave => leave(node).await.map(Reply::Done),
+        Request::Remove { node: name } => remove(node, &name).await.map(Reply::Done),
         Request::Send { node: name, channel, text } => {
-            send(node, &name, channel.as_deref(), &text).await
+            send(node, &name, channel.as_deref(), &text).await.map(Reply::Done)
         }
-        Request::Shutdown => Ok("stopping".into()),
+        Request::Neighbors => return Reply::Neighbors(overlay::neighbors(node)),
+        Request::Views => overlay::views(node).await.map(Reply::Views),
+        Request::Tree { root } => tree(node, &root).await.map(Reply::Tree),
+        Request::Partitions => return Reply::Partitions(overlay::partitions(node)),
+        Request::Broadcast { text } => overlay::broadcast(node, &text).await.map(Reply::Done),
+        Request::Partition { ttl } => overlay::partition(node, ttl).await.map(Reply::Done),
+        Request::Resolve { id } => overlay::resolve(node, &id).await.map(Reply::Done),
+        Request::Shutdown => Ok(Reply::Done("stopping".into())),
     };
-    result.map_or_else(Reply::Error, Reply::Done)
+    result.unwrap_or_else(Reply::Error)
 }
 
 fn members(node: &Node) -> Vec<MemberRow> {
@@ -115,6 +122,19 @@ fn counters(node: &Node) -> BTreeMap<String, u64> {
         ("name_collisions", protocol.membership.collisions),
         ("removals_crowded_out", protocol.membership.crowded_out),
         ("sessions", protocol.sessions),
+        ("broadcasts_sent", protocol.broadcast.sent),
+        ("broadcasts_received", protocol.broadcast.received),
+        ("broadcast_payloads", protocol.broadcast.payloads),
+        ("broadcast_duplicates", protocol.broadcast.duplicates),
+        ("broadcast_grafts", protocol.broadcast.grafts),
+        ("broadcasts_given_up", protocol.broadcast.given_up),
+        ("broadcasts_forged", protocol.broadcast.forged),
+        ("relays_sent", protocol.relay.sent),
+        ("relays_transmitted", protocol.relay.transmitted),
+        ("relays_delivered", protocol.relay.delivered),
+        ("relay_duplicates", protocol.relay.duplicates),
+        ("relays_ended", protocol.relay.ended),
+        ("partitions_refused", protocol.partitions_refused),
     ];
     counters.map(|(name, value)| (name.to_owned(), value)).into()
 }
@@ -154,8 +174,8 @@ async fn send(
     channel: Option<&str>,
     text: &str,
 ) -> Result<String, String> {
-    let name = member(node, name)?;
-    let mut options = SendOptions::default();
+    let name = anybody(node, name)?;
+    let mut options = SendOptions::default().relay();
     if let Some(wanted) = channel {
         let channels = &node.config().channels;
         let all: Vec<&str> = channels.iter().map(|(_, name, _)| name.as_str()).collect();
@@ -170,9 +190,22 @@ async fn send(
     Ok(format!("queued for {name}"))
 }
 
+async fn tree(node: &Node, root: &str) -> Result<TreeRow, String> {
+    overlay::tree(node, &anybody(node, root)?).await
+}
+
 /// What the library tells by identifier, told by the name that was asked for.
 fn by_name(error: &str, name: &NodeName) -> String {
     error.replace(&name.id().to_string(), name.as_str())
+}
+
+/// A member, or a node that is none here though it may be of the cluster, by its full name.
+fn anybody(node: &Node, text: &str) -> Result<NodeName, String> {
+    let known = member(node, text);
+    if known.is_ok() || overlay::knows_all(node) || !text.contains('@') {
+        return known;
+    }
+    NodeName::new(text).map_err(|error| format!("`{text}` is no name: {error}"))
 }
 
 /// The member of this name, or the only one whose part before the `@` is this.

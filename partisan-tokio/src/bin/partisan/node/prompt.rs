@@ -10,7 +10,14 @@ members                            who is in the cluster, where, and whether con
 connections                        every open connection
 peers                              round-trip times and failures of the other members
 counters                           how often what happened since the start
-send NODE [--channel C] TEXT...    send a text to a node
+neighbors                          who is next to the node in the overlay
+views                              whom the manager is connected to, and whom it knows besides
+tree NODE                          how broadcasts of a node travel through this one
+broadcast TEXT...                  tell a text to all nodes of the cluster
+partitions                         which injected partitions the node is in
+partition [TTL]                    for tests: stop sending to neighbours, here and TTL hops around
+resolve PARTITION                  end an injected partition everywhere
+send NODE [--channel C] TEXT...    send a text to a node, by way of others if need be
 join ADDRESS                       join the cluster of whoever answers there
 leave                              leave the cluster and go on alone
 remove NODE                        remove another node from the cluster, dead or alive
@@ -46,12 +53,18 @@ pub(crate) fn parse(line: &str) -> Result<Wish, String> {
         "counters" => alone(Wish::Request(Request::Counters)),
         "leave" => alone(Wish::Request(Request::Leave)),
         "join" => join(rest),
-        "remove" => match cut(rest) {
-            (node, "") if !node.is_empty() => {
-                Ok(Wish::Request(Request::Remove { node: node.to_owned() }))
-            }
-            _ => Err("write: remove NODE".into()),
+        "neighbors" => alone(Wish::Request(Request::Neighbors)),
+        "views" => alone(Wish::Request(Request::Views)),
+        "partitions" => alone(Wish::Request(Request::Partitions)),
+        "remove" => one(rest, "remove NODE", |node| Request::Remove { node }),
+        "tree" => one(rest, "tree NODE", |root| Request::Tree { root }),
+        "resolve" => one(rest, "resolve PARTITION", |id| Request::Resolve { id }),
+        "partition" => match if rest.is_empty() { Ok(0) } else { rest.parse() } {
+            Ok(ttl) => Ok(Wish::Request(Request::Partition { ttl })),
+            Err(_) => Err("write: partition [TTL], with a number up to 255".into()),
         },
+        "broadcast" if rest.is_empty() => Err("write: broadcast TEXT...".into()),
+        "broadcast" => Ok(Wish::Request(Request::Broadcast { text: rest.to_owned() })),
         "send" => send(rest).ok_or_else(|| "write: send NODE [--channel C] TEXT...".into()),
         _ => Err(format!("`{word}` is no command; `help` lists them")),
     }
@@ -61,6 +74,14 @@ fn cut(line: &str) -> (&str, &str) {
     let line = line.trim();
     let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     (word, rest.trim())
+}
+
+/// A command with one word after it.
+fn one(rest: &str, usage: &str, request: fn(String) -> Request) -> Result<Wish, String> {
+    match cut(rest) {
+        (word, "") if !word.is_empty() => Ok(Wish::Request(request(word.to_owned()))),
+        _ => Err(format!("write: {usage}")),
+    }
 }
 
 fn join(rest: &str) -> Result<Wish, String> {
@@ -99,8 +120,27 @@ mod tests {
     }
 
     #[test]
+    fn a_broadcast_is_all_that_follows_and_a_partition_needs_no_reach() {
+        let broadcast = parse("broadcast a  b").unwrap();
+        assert_eq!(broadcast, Wish::Request(Request::Broadcast { text: "a  b".into() }));
+        for (line, ttl) in [("partition", 0), ("partition 3", 3)] {
+            assert_eq!(parse(line).unwrap(), Wish::Request(Request::Partition { ttl }));
+        }
+    }
+
+    #[test]
     fn mistakes_are_told() {
-        for line in ["send", "send bob", "join x", "remove", "members all", "mebmers"] {
+        for line in [
+            "send",
+            "send bob",
+            "join x",
+            "remove",
+            "members all",
+            "mebmers",
+            "broadcast",
+            "tree",
+            "partition x",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
         assert_eq!(parse("  "), Ok(Wish::Nothing));

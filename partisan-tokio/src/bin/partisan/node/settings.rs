@@ -3,10 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use partisan_proto::config::Secret;
+use partisan_proto::config::{
+    ClientServerConfig, HyParViewConfig, ManagerConfig, PluggableConfig, ScampConfig, Secret,
+    StaticConfig, StrategyConfig,
+};
 use partisan_tokio::{NodeName, Settings, StartError};
 
-use crate::arguments::NodeArguments;
+use crate::arguments::{ManagerName, NodeArguments};
 use crate::failure::Failure;
 
 /// Reads the file, if there is one, and applies the flags.
@@ -30,13 +33,67 @@ pub(crate) fn load(arguments: &NodeArguments) -> Result<Settings, Failure> {
     if let Some(cluster) = &arguments.cluster {
         settings.config.cluster = cluster.clone();
     }
+    if let Some(name) = arguments.manager
+        && !is_configured(&settings.config.manager, name)
+    {
+        settings.config.manager = manager(name);
+    }
+    if !arguments.tags.is_empty() {
+        settings.tags.clone_from(&arguments.tags);
+    }
     if let Some(file) = &arguments.secret_file {
         let text = read(file, "secret file")?;
         settings.config.secret = Some(Secret(text.trim().to_owned()));
     }
     let checked = settings.validate();
     checked.map_err(|error| Failure::usage(format!("wrong settings: {error}")))?;
+    has_role(&settings)?;
     Ok(settings)
+}
+
+/// Without a role a node has no place among servers and clients, and would only be refused.
+fn has_role(settings: &Settings) -> Result<(), Failure> {
+    let ManagerConfig::ClientServer(star) = &settings.config.manager else {
+        return Ok(());
+    };
+    let has = |tag| settings.tags.contains(tag);
+    let (server, client) = (&star.server_tag, &star.client_tag);
+    if has(server) == has(client) {
+        let text = format!("a node is a server or a client: give --tag {server} or --tag {client}");
+        return Err(Failure::usage(text));
+    }
+    Ok(())
+}
+
+/// Whether the file configures this very manager.
+fn is_configured(config: &ManagerConfig, name: ManagerName) -> bool {
+    match (config, name) {
+        (ManagerConfig::Pluggable(pluggable), name) => matches!(
+            (&pluggable.strategy, name),
+            (StrategyConfig::Full, ManagerName::Pluggable)
+                | (StrategyConfig::ScampV1(_), ManagerName::ScampV1)
+                | (StrategyConfig::ScampV2(_), ManagerName::ScampV2)
+        ),
+        (ManagerConfig::HyParView(_), ManagerName::HyParView)
+        | (ManagerConfig::ClientServer(_), ManagerName::ClientServer)
+        | (ManagerConfig::Static(_), ManagerName::Static) => true,
+        _ => false,
+    }
+}
+
+/// A manager with its defaults.
+fn manager(name: ManagerName) -> ManagerConfig {
+    let pluggable = |strategy| {
+        ManagerConfig::Pluggable(PluggableConfig { strategy, ..PluggableConfig::default() })
+    };
+    match name {
+        ManagerName::Pluggable => pluggable(StrategyConfig::Full),
+        ManagerName::HyParView => ManagerConfig::HyParView(HyParViewConfig::default()),
+        ManagerName::ClientServer => ManagerConfig::ClientServer(ClientServerConfig::default()),
+        ManagerName::Static => ManagerConfig::Static(StaticConfig::default()),
+        ManagerName::ScampV1 => pluggable(StrategyConfig::ScampV1(ScampConfig::default())),
+        ManagerName::ScampV2 => pluggable(StrategyConfig::ScampV2(ScampConfig::default())),
+    }
 }
 
 fn nameless(file: Option<&Path>) -> Failure {

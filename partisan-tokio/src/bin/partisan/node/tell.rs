@@ -104,6 +104,13 @@ impl Names {
             Notification::PeerMisbehaved { node, misbehaviour } => {
                 format!("! {} {misbehaviour}", self.maybe(*node))
             }
+            Notification::RelayFailed { to, sequence, reason } => {
+                format!("! relayed message {sequence} did not reach {}: {reason}", self.of(*to))
+            }
+            Notification::PartitionInjected { id } => {
+                format!("! partition {id}: nothing is sent to the neighbours until it is resolved")
+            }
+            Notification::PartitionResolved { id } => format!("= partition {id} is over"),
             Notification::DuplicateName { .. } => {
                 "! another node has this name, and is newer; stop or rename this one".into()
             }

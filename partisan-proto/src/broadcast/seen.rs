@@ -1,0 +1,140 @@
+//! Which messages have come: exact for ever, in an interval of memory for each gap.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+
+use super::BroadcastCounters;
+use super::interval_set::IntervalSet;
+use crate::config::BroadcastConfig;
+use crate::id::{Instance, MessageId};
+use crate::time::Instant;
+
+/// The messages that have come, by origin.
+#[derive(Debug, Default)]
+pub(super) struct Seen(BTreeMap<Instance, Origin>);
+
+#[derive(Debug, Default)]
+struct Origin {
+    numbers: IntervalSet,
+    /// When it was last heard of.
+    used: Instant,
+}
+
+impl Seen {
+    pub(super) fn contains(&self, id: MessageId) -> bool {
+        self.0.get(&id.origin).is_some_and(|origin| origin.numbers.contains(id.sequence))
+    }
+
+    /// Adds a message; says whether it is new. Makes room where there is none.
+    pub(super) fn insert(
+        &mut self,
+        id: MessageId,
+        now: Instant,
+        config: &BroadcastConfig,
+        counters: &mut BroadcastCounters,
+    ) -> bool {
+        if self.0.len() >= config.max_origins && !self.0.contains_key(&id.origin) {
+            counters.forgotten_origins += self.make_room();
+        }
+        let origin = self.0.entry(id.origin).or_default();
+        origin.used = now;
+        let new = origin.numbers.insert(id.sequence);
+        while origin.numbers.intervals() > config.max_gaps + 1 {
+            origin.numbers.fill_lowest_gap();
+            counters.forgotten_gaps += 1;
+        }
+        new
+    }
+
+    /// The messages of one origin within a range that have not come, the oldest first.
+    pub(super) fn missing(
+        &self,
+        origin: Instance,
+        (first, last): (u64, u64),
+    ) -> impl Iterator<Item = MessageId> {
+        const NOTHING: &IntervalSet = &IntervalSet::EMPTY;
+        let numbers = self.0.get(&origin).map_or(NOTHING, |origin| &origin.numbers);
+        numbers.missing(first, last).map(move |sequence| MessageId { origin, sequence })
+    }
+
+    /// Forgets an eighth of the origins, those not heard of for longest; says how many. Many at
+    /// once, since it looks at all of them.
+    fn make_room(&mut self) -> u64 {
+        let mut used: Vec<_> = self.0.iter().map(|(id, origin)| (origin.used, *id)).collect();
+        used.sort_unstable();
+        used.truncate((used.len() / 8).max(1));
+        for (_, id) in &used {
+            self.0.remove(id);
+        }
+        used.len() as u64
+    }
+
+    #[cfg(test)]
+    pub(super) fn origins(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Hash for Seen {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for (id, origin) in &self.0 {
+            id.hash(state);
+            origin.numbers.hash(state);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Incarnation, NodeId};
+
+    fn id(node: u64, sequence: u64) -> MessageId {
+        let origin = Instance { node: NodeId::from_u64(node), incarnation: Incarnation(1) };
+        MessageId { origin, sequence }
+    }
+
+    fn config(max_origins: usize, max_gaps: usize) -> BroadcastConfig {
+        BroadcastConfig { max_origins, max_gaps, ..BroadcastConfig::default() }
+    }
+
+    /// Checklist B2.
+    #[test]
+    fn a_message_is_new_once_however_late_it_comes_again() {
+        let (mut seen, mut counters) = (Seen::default(), BroadcastCounters::default());
+        let config = BroadcastConfig::default();
+        let mut insert = |at, id| seen.insert(id, Instant::from_secs(at), &config, &mut counters);
+        assert!(insert(0, id(1, 1)));
+        (2..10_000).for_each(|n| assert!(insert(n, id(1, n))));
+        assert!(!insert(1 << 40, id(1, 1)) && !insert(1 << 40, id(1, 9_999)));
+        let mut other_life = id(1, 1);
+        other_life.origin.incarnation = Incarnation(2);
+        assert!(insert(1 << 40, other_life), "another life is another sender");
+    }
+
+    #[test]
+    fn the_origins_that_were_silent_for_longest_make_room() {
+        let (mut seen, mut counters) = (Seen::default(), BroadcastCounters::default());
+        let config = config(16, 4);
+        for node in 0..40 {
+            seen.insert(id(node, 1), Instant::from_secs(node), &config, &mut counters);
+            assert!(seen.origins() <= 16);
+        }
+        assert!(seen.contains(id(39, 1)) && !seen.contains(id(0, 1)));
+        assert!(counters.forgotten_origins >= 24);
+    }
+
+    #[test]
+    fn gaps_beyond_the_limit_are_given_up() {
+        let (mut seen, mut counters) = (Seen::default(), BroadcastCounters::default());
+        let config = config(16, 4);
+        for n in (1..=21).step_by(2) {
+            seen.insert(id(1, n), Instant::ZERO, &config, &mut counters);
+        }
+        assert_eq!(counters.forgotten_gaps, 6);
+        let missing: Vec<_> = seen.missing(id(1, 1).origin, (1, 21)).collect();
+        assert_eq!(missing, [14, 16, 18, 20].map(|n| id(1, n)));
+        assert_eq!(seen.missing(id(2, 1).origin, (5, 6)).count(), 2);
+    }
+}

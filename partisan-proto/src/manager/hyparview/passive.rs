@@ -1,0 +1,148 @@
+//! The passive view: nodes in reserve.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
+
+use crate::id::{Incarnation, Instance, NodeId};
+use crate::random::Random;
+use crate::spec::NodeSpec;
+use crate::wire::Introduction;
+
+/// A node that is known and not connected.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    // Besides the spec, which says the same: to look for it there takes a look at other memory.
+    pub(super) node: NodeId,
+    pub(super) incarnation: Incarnation,
+    pub(super) spec: Arc<NodeSpec>,
+}
+
+impl Known {
+    pub(super) const fn instance(&self) -> Instance {
+        Instance { node: self.node, incarnation: self.incarnation }
+    }
+
+    pub(super) fn introduction(&self) -> Introduction {
+        Introduction { incarnation: self.incarnation, spec: self.spec.clone() }
+    }
+}
+
+impl From<Introduction> for Known {
+    fn from(Introduction { incarnation, spec }: Introduction) -> Self {
+        Self { node: spec.id(), incarnation, spec }
+    }
+}
+
+impl Hash for Known {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        (self.node, self.incarnation).hash(hasher);
+    }
+}
+
+/// The passive view, in no order.
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Passive {
+    known: Vec<Known>,
+    most: usize,
+    /// Those of them whose last session broke: perhaps they are dead. Nobody is told of them, and
+    /// they are the first to go.
+    suspects: Vec<NodeId>,
+}
+
+/// Who had to make room in the passive view.
+pub(super) struct Evicted {
+    pub(super) known: Known,
+    pub(super) suspect: bool,
+}
+
+impl Passive {
+    pub(super) const fn new(most: usize) -> Self {
+        Self { known: Vec::new(), most, suspects: Vec::new() }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Known> {
+        self.known.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    fn place(&self, node: NodeId) -> Option<usize> {
+        self.known.iter().position(|known| known.node == node)
+    }
+
+    pub(super) fn get(&self, node: NodeId) -> Option<&Known> {
+        self.place(node).map(|place| &self.known[place])
+    }
+
+    pub(super) fn suspect(&mut self, node: NodeId) {
+        if !self.suspects.contains(&node) && self.get(node).is_some() {
+            self.suspects.push(node);
+        }
+    }
+
+    /// Adds a node, or what is newer of it. When there is no room, one that may be dead goes, else
+    /// one of `sent` (ids that the other side of an exchange has now), else any.
+    pub(super) fn insert(
+        &mut self,
+        known: Known,
+        sent: &[NodeId],
+        random: &mut Random,
+    ) -> Option<Evicted> {
+        if let Some(place) = self.place(known.node) {
+            let old = &mut self.known[place];
+            if known.incarnation > old.incarnation {
+                self.suspects.retain(|node| *node != known.node);
+                *old = known;
+            }
+            return None;
+        }
+        if self.known.len() < self.most {
+            if self.known.len() == self.known.capacity() {
+                self.known.reserve_exact(4.min(self.most - self.known.len()));
+            }
+            self.known.push(known);
+            return None;
+        }
+        let suspect = self.suspects.pop().and_then(|node| self.place(node));
+        let exchanged = || self.known.iter().position(|old| sent.contains(&old.node));
+        let place = suspect.or_else(exchanged).unwrap_or_else(|| random.below(self.known.len()));
+        let known = core::mem::replace(&mut self.known[place], known);
+        Some(Evicted { known, suspect: suspect.is_some() })
+    }
+
+    pub(super) fn remove(&mut self, node: NodeId) -> Option<Known> {
+        self.suspects.retain(|suspect| *suspect != node);
+        self.place(node).map(|place| self.known.swap_remove(place))
+    }
+
+    pub(super) fn clear(&mut self) {
+        (self.known, self.suspects) = (Vec::new(), Vec::new());
+    }
+
+    /// A random one of those that `eligible` lets pass.
+    pub(super) fn pick(
+        &self,
+        random: &mut Random,
+        eligible: impl Fn(&Known) -> bool,
+    ) -> Option<&Known> {
+        let count = self.known.iter().filter(|known| eligible(known)).count();
+        let place = random.below(count);
+        self.known.iter().filter(|known| eligible(known)).nth(place)
+    }
+
+    /// A uniform sample of those that are not in doubt, in random order.
+    pub(super) fn sample(&self, random: &mut Random, count: usize) -> Vec<&Known> {
+        let sound = self.known.iter().filter(|known| !self.suspects.contains(&known.node));
+        let mut sound: Vec<&Known> = sound.collect();
+        random.shuffle_front(&mut sound, count);
+        sound.truncate(count);
+        sound
+    }
+}

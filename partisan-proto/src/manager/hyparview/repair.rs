@@ -1,0 +1,182 @@
+//! Filling the active view: who is asked when a neighbour is missing.
+//!
+//! A loss is answered at once: whoever was named by the one that parted is asked first, then the
+//! passive view in random order, a few at a time. A node that has half of its neighbours or more
+//! asks few, since in a healthy overlay hardly anybody has room; it sends a walk that looks for
+//! those who do, now and then and ever less often. A node without any neighbour asks with high
+//! priority, and goes on to its address book and to the contacts of its joins.
+
+use alloc::vec::Vec;
+use core::hash::Hash;
+
+use super::HyParView;
+use super::passive::Known;
+use super::peers::{Purpose, State};
+use crate::context::Context;
+use crate::id::NodeId;
+use crate::time::Instant;
+use crate::timers::Timer;
+
+/// The promotion interval is doubled at most so often.
+const MOST_DOUBLINGS: u8 = 3;
+/// Two of those who were lost are not asked for exchanges within so many healing intervals.
+const MERGE_PAUSE: u32 = 20;
+
+/// A search for neighbours.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Search {
+    /// Those to ask first, the best one last.
+    wanted: Vec<Known>,
+    /// Those that were asked in this search.
+    tried: Vec<NodeId>,
+    /// How many more may be asked in this search.
+    budget: usize,
+    /// How many searches in a row found nobody.
+    pub(super) fruitless: u8,
+}
+
+impl HyParView {
+    /// How many neighbours are missing and not yet being asked.
+    fn missing(&self) -> usize {
+        let have =
+            self.peers.active().count() + self.peers.in_pursuit(Purpose::Fill) + self.promised();
+        self.config.active_size.saturating_sub(have)
+    }
+
+    fn is_isolated(&self) -> bool {
+        self.peers.active().next().is_none()
+    }
+
+    /// Puts somebody first in the search for neighbours.
+    pub(super) fn prefer(&mut self, known: Known) {
+        self.search.wanted.retain(|other| other.node != known.node);
+        if self.search.wanted.len() < self.config.active_size {
+            self.search.wanted.push(known);
+        }
+    }
+
+    /// Begins a search: a neighbour was lost, or the time has come.
+    pub(super) fn look_anew(&mut self, cx: &mut Context<'_>) {
+        self.search.fruitless = 0;
+        self.begin_search();
+        self.refill(cx);
+    }
+
+    fn begin_search(&mut self) {
+        self.search.tried.clear();
+        let few = 2 * self.peers.active().count() < self.config.active_size;
+        let preferred = self.search.wanted.len();
+        self.search.budget = preferred
+            + match (self.is_isolated(), few) {
+                (true, _) => self.passive.len() + self.book.len(),
+                (false, true) => self.passive.len(),
+                (false, false) => self.config.parallel_requests,
+            };
+    }
+
+    /// Asks so many that everything missing could be found, but no more at a time than allowed.
+    pub(super) fn refill(&mut self, cx: &mut Context<'_>) {
+        if cx.me.stopping {
+            return;
+        }
+        while self.missing() > 0
+            && self.peers.in_pursuit(Purpose::Fill) < self.config.parallel_requests
+            && let Some(known) = self.next_candidate()
+        {
+            self.search.tried.push(known.node);
+            self.seek(cx, known, Purpose::Fill);
+        }
+    }
+
+    fn next_candidate(&mut self) -> Option<Known> {
+        while self.search.budget > 0 {
+            self.search.budget -= 1;
+            let Some(known) = self.search.wanted.pop() else {
+                let isolated = self.is_isolated();
+                let pursued = self.peers.in_pursuit(Purpose::Fill) + self.promised();
+                let eligible = |known: &Known| {
+                    !self.search.tried.contains(&known.node)
+                        && self.is_free(known.node)
+                        && self.fits(&known.spec, pursued)
+                };
+                let mut random = self.random.clone();
+                let picked = self.passive.pick(&mut random, eligible).cloned();
+                self.random = random;
+                return picked.or_else(|| if isolated { self.book.take_best() } else { None });
+            };
+            let eligible = self.is_free(known.node) && self.has_room(&known.spec);
+            if eligible && !self.removals.covers(known.instance()) {
+                return Some(known);
+            }
+        }
+        None
+    }
+
+    /// Whether nothing is under way between this node and that one.
+    fn is_free(&self, node: NodeId) -> bool {
+        matches!(self.peers.state(node), None | Some(State::Stranger | State::Draining))
+    }
+
+    /// The time has come to look for more neighbours.
+    pub(super) fn promote(&mut self, cx: &mut Context<'_>) {
+        let me = cx.me.instance.node;
+        if self.is_isolated() {
+            // The contact said that others would come, and nobody did.
+            if self.joining.is_through(me) {
+                self.joining.lost(cx, me);
+            }
+            if self.search.fruitless > 0 {
+                self.recall(cx);
+            }
+        }
+        let fruitless = self.search.fruitless.saturating_add(1).min(MOST_DOUBLINGS);
+        self.begin_search();
+        self.search.fruitless = fruitless;
+        if !self.is_isolated() && self.missing() > 0 && !self.passive.is_empty() {
+            self.look_around(cx);
+        }
+        self.refill(cx);
+    }
+
+    /// Sets the timers that the state asks for, and no others.
+    pub(super) fn set_timers(&mut self, cx: &mut Context<'_>) {
+        let complete = self.peers.active().count() >= self.config.active_size;
+        let hope = if self.is_isolated() {
+            self.passive.len() + self.book.len() + self.contacts.len() + self.joining.len()
+        } else {
+            self.passive.len()
+        };
+        if complete || hope == 0 {
+            cx.timers.cancel(Timer::Promote);
+            self.search.wanted = Vec::new();
+            self.search.tried = Vec::new();
+        } else if cx.timers.due(Timer::Promote).is_none() {
+            let interval = self.config.promotion_interval;
+            let interval = interval.saturating_mul(1 << u32::from(self.search.fruitless));
+            cx.set_timer(Timer::Promote, interval / 2 + self.random.up_to(interval));
+        }
+        if self.book.lost() == 0 {
+            cx.timers.cancel(Timer::Reconcile);
+        } else if cx.timers.due(Timer::Reconcile).is_none() {
+            let interval = self.config.healing_interval;
+            cx.set_timer(Timer::Reconcile, interval / 2 + self.random.up_to(interval));
+        }
+    }
+
+    /// Tries one of those that could not be reached: perhaps a partition has healed.
+    pub(super) fn reconcile(&mut self, cx: &mut Context<'_>) {
+        if let Some(known) = self.book.take_lost(&mut self.random) {
+            match self.is_free(known.node) {
+                true => self.seek(cx, known, Purpose::Merge),
+                false => self.book.remember(known),
+            }
+        }
+    }
+
+    /// Whether a neighbour may be exchanged for one that was lost. Once: those who were lost
+    /// together are found together, and one link is enough.
+    pub(super) fn may_merge(&self, now: Instant) -> bool {
+        let pause = self.config.healing_interval.saturating_mul(MERGE_PAUSE);
+        self.last_merge.is_none_or(|last| now.since(last) >= pause)
+    }
+}

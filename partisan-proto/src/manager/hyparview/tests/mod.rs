@@ -1,0 +1,1 @@
+//! Rules of the HyParView manager, one by one.
