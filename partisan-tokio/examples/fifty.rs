@@ -87,12 +87,15 @@ pub(crate) async fn run(count: usize, deaths: usize, say: Say<'_>) -> Result<(),
     Ok(())
 }
 
+/// What arrived at a node, and over how many hops.
+type Arrivals = Vec<(String, u8)>;
+
 /// The nodes of a cluster, and what they have received.
 struct Watched {
     nodes: Vec<Node>,
     names: HashMap<NodeId, usize>,
-    /// By node: what arrived, and over how many hops.
-    received: Arc<Mutex<Vec<Vec<(String, u8)>>>>,
+    /// By node.
+    received: Arc<Mutex<Vec<Arrivals>>>,
     /// Moves whenever anything happens.
     moved: watch::Sender<u64>,
     /// What everybody who lives should have.
@@ -102,7 +105,7 @@ struct Watched {
 impl Watched {
     fn new(cluster: &LocalCluster) -> Result<Self, Failure> {
         let nodes = cluster.nodes().to_vec();
-        let received = Arc::new(Mutex::new(vec![Vec::new(); nodes.len()]));
+        let received = Arc::new(Mutex::new(vec![Arrivals::new(); nodes.len()]));
         let moved = watch::Sender::new(0);
         for (number, node) in nodes.iter().enumerate() {
             let mut broadcasts = node.broadcasts("default", Overflow::Wait)?;

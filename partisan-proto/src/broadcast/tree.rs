@@ -161,8 +161,7 @@ impl Tree {
     /// The neighbour that is nearest to the root, nearer than this node, by which messages can come
     /// from now on. Being nearer, it does not get them from this node.
     pub(super) fn nearest(&self, except: NodeId) -> Option<NodeId> {
-        let nearer =
-            |branch: &&Branch| branch.node != except && branch.hops < self.hops.min(UNKNOWN);
+        let nearer = |branch: &&Branch| branch.node != except && branch.hops < self.hops;
         let nearest = self.branches.iter().filter(nearer).min_by_key(|branch| branch.hops);
         nearest.map(|branch| branch.node)
     }

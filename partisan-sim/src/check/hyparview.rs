@@ -14,8 +14,8 @@ use crate::world::{Step, World};
 /// Views are disjoint and within their bounds, hold everybody but the node itself, and neighbours
 /// are those of the active view, each with a session.
 ///
-/// In clusters of more than [`LARGE`] nodes this is looked at after every step that told the
-/// application something, and else after every [`STRIDE`]th; and of all nodes in the end.
+/// In clusters of more than `LARGE` nodes this is looked at after every step that told the
+/// application something, and else after every `STRIDE`th; and of all nodes in the end.
 #[derive(Debug, Default)]
 pub struct SoundViews {
     steps: u64,

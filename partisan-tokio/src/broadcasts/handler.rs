@@ -307,7 +307,9 @@ async fn serve_store(
             }
             Some(Job::Ask(id, Question::Exchange { exchange, peer, .. })) => {
                 let begun = Exchange { id: exchange, peer };
-                let Some(work) = unpanicked(async { store.exchange(begun) }).await else {
+                #[expect(clippy::async_yields_async, reason = "the work is another task's")]
+                let begun = unpanicked(async { store.exchange(begun) }).await;
+                let Some(work) = begun else {
                     let failed = Response::ExchangeEnded(ExchangeResult::Failed);
                     answering.answer(id, failed).await;
                     continue;

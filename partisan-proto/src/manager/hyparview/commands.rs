@@ -76,7 +76,8 @@ impl HyParView {
         let mut joined = Ok(());
         for (place, spec) in listed.into_iter().enumerate() {
             if isolated && place < LISTED_JOINS {
-                joined = joined.and(self.join(cx, Contact::from(&spec)));
+                let asked = self.join(cx, Contact::from(&spec));
+                joined = joined.and(asked);
             } else if !known.contains(&spec.id()) && !spec.addresses().is_empty() {
                 let (node, incarnation) = (spec.id(), Incarnation::NONE);
                 self.reserve(Known { node, incarnation, spec: spec.into() }, &[]);

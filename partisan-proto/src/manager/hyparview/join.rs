@@ -322,11 +322,11 @@ mod tests {
         let at_once = (0..100).filter(|_| crowd.admits(now, 80)).count();
         assert_eq!(at_once, 10);
         for _ in 0..100 {
-            now = now + Duration::from_nanos(12_500_000);
+            now += Duration::from_nanos(12_500_000);
             assert!(crowd.admits(now, 80));
             assert!(!crowd.admits(now, 80));
         }
-        now = now + Duration::from_secs(60);
+        now += Duration::from_secs(60);
         assert_eq!((0..100).filter(|_| crowd.admits(now, 80)).count(), 10);
         assert_eq!([1, 7, 8, 128].map(burst), [1, 1, 1, 16]);
     }

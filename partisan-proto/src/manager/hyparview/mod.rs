@@ -3,10 +3,10 @@
 //!
 //! Each node has a small *active view*, its neighbours, with whom it is connected, and a larger
 //! *passive view* of nodes in reserve. The active view is symmetric, and repaired at once when a
-//! neighbour is lost ([`repair`]); the passive one is kept fresh by exchanges of samples
-//! ([`shuffle`]). Neighbours are agreed on by both sides ([`neighbor`]); newcomers take places in
-//! the midst of existing links ([`join`]); who leaves or is removed is not brought back by stale
-//! views ([`removal`]). With X-BOT ([`xbot`]) neighbours are exchanged for cheaper ones.
+//! neighbour is lost (`repair`); the passive one is kept fresh by exchanges of samples
+//! (`shuffle`). Neighbours are agreed on by both sides (`neighbor`); newcomers take places in
+//! the midst of existing links (`join`); who leaves or is removed is not brought back by stale
+//! views (`removal`). With X-BOT (`xbot`) neighbours are exchanged for cheaper ones.
 //!
 //! [`Manager::members`] are this node and its neighbours, and so are the notifications of members:
 //! nobody here knows everybody. The passive view is told by [`Manager::views`].
