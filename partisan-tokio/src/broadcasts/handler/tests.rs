@@ -30,6 +30,7 @@ impl BroadcastHandler for Moody {
         if key == "here" { Fetched::Found(key) } else { Fetched::Missing }
     }
 
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` would borrow the store")]
     fn exchange(
         &mut self,
         exchange: Exchange,
