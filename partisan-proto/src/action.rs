@@ -5,9 +5,11 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::call::Request;
 use crate::error::{CloseReason, CommandError};
 use crate::id::{ChannelId, ConnectionId, MessageId, NodeId, Ticket};
 use crate::notification::Notification;
+use crate::process::{ExitReason, Serial, Signal};
 use crate::question::{Question, QuestionId};
 use crate::spec::Address;
 use crate::time::{Duration, Instant};
@@ -52,6 +54,25 @@ pub enum Action {
     /// Hand a broadcast message to its handler: once for each message and life of this node.
     /// [`BroadcastMessage::hops`] says how many hops it came.
     DeliverBroadcast(Arc<BroadcastMessage>),
+    /// Tell a process something. It must not be lost: there are no more signals than it asked for.
+    Signal {
+        /// Which.
+        process: Serial,
+        /// What.
+        signal: Signal,
+    },
+    /// Hand a request to a process, or run a function for it; the answer comes with
+    /// [`ProcessAct::Reply`](crate::process::ProcessAct::Reply). Where there is no room or no such
+    /// function, answer with the [`Failure`](crate::call::Failure) that says so.
+    Serve(Request),
+    /// End a process: it was killed, or an exit signal reached it that it does not trap. For the
+    /// core it is gone already.
+    End {
+        /// Which.
+        process: Serial,
+        /// Why.
+        reason: ExitReason,
+    },
     /// Answer a command.
     Reply {
         /// Of the command.
@@ -107,6 +128,8 @@ pub enum Answer {
     Broadcast(MessageId),
     /// So many exchanges were cancelled.
     Cancelled(usize),
+    /// The timer had so long to go; `None` if it had fired, or never was.
+    TimeLeft(Option<Duration>),
 }
 
 /// Where a node leaves its actions. Owned and reused by the caller.

@@ -9,6 +9,7 @@ use crate::command::Contact;
 use crate::error::{CloseReason, Refusal};
 use crate::id::{ConnectionId, Epoch, Incarnation, Instance, NodeId};
 use crate::notification::DialError;
+use crate::process::{ExitReason, Serial};
 use crate::spec::NodeSpec;
 use crate::time::Duration;
 
@@ -45,10 +46,19 @@ pub enum Change {
     PeerDown {
         /// With whom, which life.
         instance: Instance,
+        /// With whom.
+        spec: Arc<NodeSpec>,
         /// The session.
         epoch: Epoch,
         /// Why.
         reason: CloseReason,
+    },
+    /// A connection of a session, other than its anchor, is gone, by itself or with the session.
+    LaneClosed {
+        /// The peer.
+        node: NodeId,
+        /// Which.
+        connection: ConnectionId,
     },
     /// Every negotiated lane to the peer is open.
     FullyConnected {
@@ -180,6 +190,16 @@ pub enum Change {
         /// Who is one now.
         instance: Instance,
     },
+    // From `processes`.
+    /// A process of this node ended.
+    ProcessEnded {
+        /// Which.
+        process: Serial,
+        /// Why.
+        reason: ExitReason,
+    },
+
+    // From the manager.
     /// This node became a new incarnation, after leaving or being removed; every session of the
     /// old one is over.
     Reborn {

@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::id::{ChannelId, HandlerId, NodeId, NodeName};
+use crate::id::{ChannelId, HandlerId, NodeId, NodeName, ProcessName};
+use crate::process::{Serial, SpawnOptions, TimerId};
 use crate::question::ExchangeId;
 use crate::spec::{Address, NodeSpec};
 use crate::time::Duration;
@@ -67,6 +68,29 @@ pub enum Command {
     /// application's handler a
     /// [`Notification::ExchangeEnded`](crate::Notification::ExchangeEnded) tells.
     CancelExchanges(ExchangeSelector),
+    /// A process comes to life (`spawn`): from now on it may do things, and be told things. The
+    /// number must be one that this node never gave to a process before.
+    Spawn {
+        /// Its number.
+        process: Serial,
+        /// How it begins.
+        options: SpawnOptions,
+    },
+    /// Let a name stand for a process (`register/2`), until it ends.
+    Register {
+        /// The name.
+        name: ProcessName,
+        /// The process.
+        process: Serial,
+    },
+    /// Let a name stand for nobody (`unregister/1`).
+    Unregister(ProcessName),
+    /// Cancel a timer of a process (`cancel_timer/1`). Answered
+    /// [`Answer::TimeLeft`](crate::Answer::TimeLeft); after that its message does not come.
+    CancelTimer(TimerId),
+    /// How long a timer of a process has to go (`read_timer/1`). Answered
+    /// [`Answer::TimeLeft`](crate::Answer::TimeLeft).
+    ReadTimer(TimerId),
     /// Stop without leaving: say goodbye, close all connections after what is queued has been
     /// sent. Peers keep the node as a member. Commands after this fail with
     /// [`CommandError::Stopping`](crate::CommandError::Stopping).

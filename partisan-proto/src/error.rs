@@ -15,7 +15,10 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::id::{ChannelName, HandlerId, HandlerName, Incarnation, NodeId, NodeName, Tag};
+use crate::id::{
+    ChannelName, ConnectionId, HandlerId, HandlerName, Incarnation, NodeId, NodeName, ProcessName, Tag,
+};
+use crate::process::Serial;
 use crate::spec::Address;
 use crate::wire::DecodeError;
 
@@ -318,6 +321,38 @@ pub enum CommandError {
         /// The most allowed.
         limit: usize,
     },
+    /// A connection that is gone.
+    #[error("connection {0:?} is gone")]
+    NoSuchConnection(ConnectionId),
+    /// The number of another process.
+    #[error("process {} exists already; give each process a number of its own", .0.0)]
+    ProcessExists(Serial),
+    /// No more processes here.
+    #[error("{limit} processes live here already; end some, or raise processes.max_processes")]
+    TooManyProcesses {
+        /// The most allowed.
+        limit: usize,
+    },
+    /// No such process.
+    #[error("no process {} lives here; it has ended or was never spawned", .0.0)]
+    NoSuchProcess(Serial),
+    /// The name stands for another process.
+    #[error("the name `{name}` stands for process {} already; choose another", .holder.0)]
+    NameTaken {
+        /// The name.
+        name: ProcessName,
+        /// Whom it stands for.
+        holder: Serial,
+    },
+    /// No more names here.
+    #[error("{limit} names are registered here already; raise processes.max_names")]
+    TooManyNames {
+        /// The most allowed.
+        limit: usize,
+    },
+    /// The name stands for nobody.
+    #[error("nobody is registered here as `{0}`")]
+    NameUnknown(ProcessName),
     /// This manager does not do that.
     #[error("this manager does not support {0}")]
     NotSupported(&'static str),

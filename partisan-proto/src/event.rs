@@ -3,6 +3,7 @@
 use crate::command::Command;
 use crate::error::{CloseReason, OpenError};
 use crate::id::{ConnectionId, Ticket};
+use crate::process::{ProcessAct, Serial};
 use crate::question::{QuestionId, Response};
 use crate::wire::Frame;
 
@@ -62,6 +63,13 @@ pub enum Event {
         ticket: Ticket,
         /// What.
         command: Command,
+    },
+    /// A process did something.
+    Process {
+        /// Which.
+        process: Serial,
+        /// What.
+        act: ProcessAct,
     },
     /// A question of [`Action::Ask`](crate::Action::Ask) is answered.
     Answered {

@@ -41,6 +41,13 @@ pub struct ChannelName(Arc<str>);
 #[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
 pub struct HandlerName(Arc<str>);
 
+/// The name that a process is registered under at its node.
+///
+/// The same rules as for a [`NodeName`].
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
+pub struct ProcessName(Arc<str>);
+
 /// The name of a cluster: nodes of different clusters refuse each other at the handshake.
 ///
 /// The same rules as for a [`NodeName`].
@@ -136,6 +143,7 @@ macro_rules! name_type {
 name_type!(NodeName);
 name_type!(ChannelName);
 name_type!(HandlerName);
+name_type!(ProcessName);
 name_type!(ClusterName);
 name_type!(Tag);
 
@@ -157,6 +165,7 @@ macro_rules! plain_name {
 
 plain_name!(ChannelName);
 plain_name!(HandlerName);
+plain_name!(ProcessName);
 plain_name!(ClusterName);
 plain_name!(Tag);
 

@@ -83,6 +83,7 @@ extern crate std;
 
 pub mod action;
 pub mod broadcast;
+pub mod call;
 pub mod change;
 pub mod command;
 pub mod config;
@@ -95,6 +96,7 @@ pub mod manager;
 pub mod neighbors;
 pub mod notification;
 pub mod partitions;
+pub mod process;
 pub mod question;
 pub mod random;
 pub mod relay;
@@ -119,12 +121,13 @@ pub use error::{
 pub use event::Event;
 pub use id::{
     ChannelId, ChannelName, ClusterName, ConnectionId, Epoch, HandlerId, HandlerName, Incarnation,
-    Instance, MessageId, NodeId, NodeName, Tag, Ticket,
+    Instance, MessageId, NodeId, NodeName, ProcessName, Tag, Ticket,
 };
 pub use manager::{Manager, Member, MembershipCounters, Views};
 pub use neighbors::Neighbors;
 pub use node::{Birth, Node};
 pub use notification::{DialError, ExchangeOutcome, Notification};
+pub use process::{ExitReason, ProcessAct, ProcessId, Reference, Serial, Signal, Target};
 pub use question::{
     ExchangeId, ExchangeInfo, ExchangeResult, Fetched, Merged, Question, QuestionId, Response,
 };

@@ -8,6 +8,7 @@ use core::hash::{Hash, Hasher};
 
 use crate::action::{Action, Answer, Delivery, Outbox};
 use crate::broadcast::{BroadcastTree, Broadcasts};
+use crate::call::{Call, Calls, Wires};
 use crate::change::Change;
 use crate::command::{Command, Send};
 use crate::config::{Config, ManagerConfig};
@@ -15,7 +16,7 @@ use crate::connections::{ConnectionInfo, Connections, Counters, PeerInfo, Receiv
 use crate::context::{Context, Me};
 use crate::error::{CommandError, ConfigError, Misbehaviour};
 use crate::event::Event;
-use crate::id::{ChannelId, Incarnation, Instance, NodeId, Ticket};
+use crate::id::{ChannelId, ConnectionId, Incarnation, Instance, NodeId, ProcessName, Ticket};
 use crate::manager::client_server::Star;
 use crate::manager::fixed::Fixed;
 use crate::manager::hyparview::HyParView;
@@ -24,6 +25,10 @@ use crate::manager::{Manager, Member, Views};
 use crate::neighbors::Neighbors;
 use crate::notification::Notification;
 use crate::partitions::Partitions;
+use crate::process::{
+    Lane, Late, ProcessAct, ProcessCounts, ProcessId, ProcessInfo, Processes, RequestId, Serial,
+    Signals, Target,
+};
 use crate::question::{ExchangeInfo, QuestionId, Response};
 use crate::random::Seed;
 use crate::relay::{Relay, Ways};
@@ -31,7 +36,9 @@ use crate::snapshot::Snapshot;
 use crate::spec::NodeSpec;
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
-use crate::wire::{ControlMessage, Frame, PartitionId, StableHasher};
+use crate::wire::{
+    ControlMessage, Destination, Frame, PartitionId, ProcessAt, ProcessMessage, StableHasher,
+};
 
 /// Who a node is at its start.
 #[derive(Debug)]
@@ -80,6 +87,8 @@ pub struct Node {
     broadcast: Broadcasts,
     relay: Relay,
     partitions: Partitions,
+    processes: Processes,
+    calls: Calls,
 }
 
 impl Node {
@@ -133,6 +142,8 @@ impl Node {
             broadcast: Broadcasts::new(&seed),
             relay: Relay::default(),
             partitions: Partitions::default(),
+            processes: Processes::new(incarnation),
+            calls: Calls::new(incarnation),
         };
         node.run(out, |parts, cx| {
             parts.broadcast.start(cx);
@@ -163,12 +174,13 @@ impl Node {
     /// Runs one step and everything that follows from it.
     fn run(&mut self, out: &mut Outbox, step: impl FnOnce(&mut Parts<'_>, &mut Context<'_>)) {
         let Self { now, config, me, timers, routes, neighbors, questions, .. } = self;
-        let Self { connections, manager, broadcast, relay, partitions, .. } = self;
+        let Self { connections, manager, broadcast, relay, partitions, processes, calls, .. } = self;
         // Most steps change nothing, and then it allocates nothing; kept, it would be a good part
         // of a quiet node.
         let changes = &mut VecDeque::<Change>::new();
         let manager = manager.as_mut();
-        let mut parts = Parts { connections, manager, broadcast, relay, partitions };
+        let mut parts =
+            Parts { connections, manager, broadcast, relay, partitions, processes, calls };
         let (now, actions) = (*now, &mut out.actions);
         let mut cx =
             Context { now, config, me, timers, routes, neighbors, questions, actions, changes };
@@ -179,6 +191,10 @@ impl Node {
             parts.broadcast.change(&mut cx, &change);
             parts.relay.change(&mut cx, &change);
             parts.partitions.change(&mut cx, &change);
+            let Parts { connections, manager, processes, calls, .. } = &mut parts;
+            let around = &mut Around { connections, manager: &**manager };
+            processes.change(&mut cx, around, &change);
+            calls.change(&mut cx, around, &change);
         }
     }
 
@@ -276,6 +292,42 @@ impl Node {
         self.broadcast.exchanges()
     }
 
+    /// All processes that live here, in the order of their numbers (`processes/0`).
+    pub fn processes(&self) -> impl Iterator<Item = ProcessId> {
+        let (node, birth) = (self.me.instance.node, self.processes.birth());
+        self.processes.list().map(move |serial| ProcessId { node, birth, serial })
+    }
+
+    /// What is known of a process that lives here (`process_info/1`).
+    #[must_use]
+    pub fn process(&self, process: Serial) -> Option<ProcessInfo> {
+        self.processes.info(self.me.instance.node, process)
+    }
+
+    /// Whom a name stands for here (`whereis/1`).
+    #[must_use]
+    pub fn whereis(&self, name: &ProcessName) -> Option<ProcessId> {
+        let (node, birth) = (self.me.instance.node, self.processes.birth());
+        self.processes.named(name).map(|serial| ProcessId { node, birth, serial })
+    }
+
+    /// All registered names, ascending, and whom they stand for (`registered/0`).
+    pub fn registered(&self) -> impl Iterator<Item = (&ProcessName, Serial)> {
+        self.processes.names()
+    }
+
+    /// How much of everything that belongs to processes there is.
+    #[must_use]
+    pub fn process_counts(&self) -> ProcessCounts {
+        self.processes.counts()
+    }
+
+    /// How many calls of this node wait for answers, and how many requests to be answered here.
+    #[must_use]
+    pub fn calls(&self) -> (usize, usize) {
+        self.calls.counts()
+    }
+
     /// All set timers, in the order they will fire.
     pub fn timers(&self) -> impl Iterator<Item = (Instant, Timer)> {
         self.timers.iter()
@@ -303,6 +355,8 @@ impl Node {
         self.relay.fingerprint(&mut hasher);
         self.partitions.fingerprint(&mut hasher);
         self.broadcast.hash(&mut hasher);
+        self.processes.fingerprint(&mut hasher);
+        self.calls.fingerprint(&mut hasher);
         hasher.finish()
     }
 }
@@ -319,6 +373,8 @@ struct Parts<'a> {
     broadcast: &'a mut Broadcasts,
     relay: &'a mut Relay,
     partitions: &'a mut Partitions,
+    processes: &'a mut Processes,
+    calls: &'a mut Calls,
 }
 
 impl Parts<'_> {
@@ -343,7 +399,13 @@ impl Parts<'_> {
             Event::Drained { connection } => {
                 self.connections.set_congested(connection, false);
                 self.broadcast.set_congested(connection, false);
+                if let Some(node) = self.connections.peer_of(connection) {
+                    let Self { connections, manager, processes, .. } = self;
+                    let around = &mut Around { connections, manager: &**manager };
+                    processes.drained(cx, around, node);
+                }
             }
+            Event::Process { process, act } => self.act(cx, process, act),
             Event::Command { ticket, command } => self.command(cx, ticket, command),
             Event::Answered { id, response } => self.answered(cx, id, response),
             Event::Wake => {}
@@ -370,6 +432,15 @@ impl Parts<'_> {
                 let ways = &mut Around { connections, manager: &**manager };
                 relay.arrived(cx, ways, (from, channel), *header, payload);
             }
+            Received::Request { from, connection, header, payload } => {
+                let Self { connections, manager, processes, calls, .. } = self;
+                let around = &mut Around { connections, manager: &**manager };
+                calls.requested(cx, around, processes, (from, connection), (*header, payload));
+            }
+            Received::Reply { header, payload } => self.calls.replied(cx, *header, payload),
+            Received::Down { from, monitor, reason } => {
+                self.processes.receive_on_lane(cx, from, monitor, reason);
+            }
             Received::Broadcast { from, message } => {
                 self.broadcast.receive_message(cx, from, message);
             }
@@ -380,6 +451,14 @@ impl Parts<'_> {
                     }
                     ControlMessage::Relay(message) => {
                         return self.relay.receive(cx, from, message);
+                    }
+                    ControlMessage::Process(ProcessMessage::Abandon { birth, request }) => {
+                        return self.calls.abandoned(from, birth, request);
+                    }
+                    ControlMessage::Process(message) => {
+                        let Self { connections, manager, processes, .. } = self;
+                        let around = &mut Around { connections, manager: &**manager };
+                        return processes.receive(cx, around, from, message);
                     }
                     ControlMessage::Partition(message) => {
                         return self.partitions.receive(cx, from, message);
@@ -421,6 +500,27 @@ impl Parts<'_> {
             Command::CancelExchanges(which) => {
                 let cancelled = self.broadcast.cancel_exchanges(cx, which);
                 cx.reply(ticket, Ok(Answer::Cancelled(cancelled)));
+            }
+            Command::Spawn { process, options } => {
+                let result = self.processes.spawn(cx, process, options).map(|()| Answer::Done);
+                cx.reply(ticket, result);
+            }
+            Command::Register { name, process } => {
+                let result = self.processes.register(cx, process, name).map(|()| Answer::Done);
+                cx.reply(ticket, result);
+            }
+            Command::Unregister(name) => {
+                let result = self.processes.unregister(&name).map(|()| Answer::Done);
+                cx.reply(ticket, result);
+            }
+            Command::CancelTimer(timer) => {
+                let left = self.processes.cancel_timer(cx, timer);
+                cx.reply(ticket, Ok(Answer::TimeLeft(left)));
+            }
+            Command::ReadTimer(timer) => {
+                let due = cx.timers.due(Timer::Process(timer));
+                let left = due.map(|due| due.since(cx.now));
+                cx.reply(ticket, Ok(Answer::TimeLeft(left)));
             }
             Command::Stop => {
                 cx.me.stopping = true;
@@ -486,7 +586,47 @@ impl Parts<'_> {
                 self.manager.fire(cx, timer);
             }
             Timer::Broadcast(timer) => self.broadcast.fire(cx, timer),
+            Timer::Process(timer) => {
+                if let Some(late) = self.processes.fire(cx, timer) {
+                    self.send_late(cx, late);
+                }
+            }
+            Timer::Request(request) => self.calls.fire(cx, request),
         }
+    }
+
+    /// A process did something.
+    fn act(&mut self, cx: &mut Context<'_>, process: Serial, act: ProcessAct) {
+        let Self { connections, manager, processes, calls, .. } = self;
+        let around = &mut Around { connections, manager: &**manager };
+        match act {
+            ProcessAct::Reply { reply_to, result } => calls.reply(cx, around, reply_to, result),
+            ProcessAct::Abandon { number } => {
+                calls.abandon(cx, RequestId { owner: process, number });
+            }
+            ProcessAct::Call { number, server, payload, timeout, lane } => {
+                if processes.lives(process) {
+                    let request = RequestId { owner: process, number };
+                    let call = Call { request, server, payload, timeout, lane };
+                    calls.ask(cx, around, processes, call);
+                }
+            }
+            act => processes.act(cx, around, process, act),
+        }
+    }
+
+    /// Sends what a process asked to be sent later, as if it sent it now.
+    fn send_late(&mut self, cx: &mut Context<'_>, Late { target, payload }: Late) {
+        let destination = match &target {
+            Target::Process(ProcessId { birth, serial, .. }) => {
+                Destination::Process(ProcessAt { birth: *birth, serial: *serial })
+            }
+            Target::Name(_, name) => Destination::name(name.as_str()).unwrap_or_default(),
+        };
+        let (to, channel) = (target.node(), ChannelId::DEFAULT);
+        let send = Send { to, channel, key: None, destination, relay: false, payload };
+        // Best effort, as every plain message.
+        _ = self.send(cx, send);
     }
 }
 
@@ -494,6 +634,57 @@ impl Parts<'_> {
 struct Around<'a> {
     connections: &'a mut Connections,
     manager: &'a dyn Manager,
+}
+
+impl Signals for Around<'_> {
+    fn signal(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: NodeId,
+        lane: Lane,
+        message: ProcessMessage,
+    ) -> Result<ConnectionId, CommandError> {
+        self.transmit_by(cx, to, lane, Frame::Signal(Box::new(message)))
+    }
+
+    fn spec(&self, node: NodeId) -> Option<Arc<NodeSpec>> {
+        self.connections.peer(node).map(|peer| peer.spec)
+    }
+}
+
+impl Wires for Around<'_> {
+    fn transmit_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: NodeId,
+        Lane { channel, key }: Lane,
+        frame: Frame,
+    ) -> Result<ConnectionId, CommandError> {
+        let load = |connection| self.connections.load(connection);
+        let connection = cx.routes.lane(to, channel, key, frame.payload_frame_len(), load)?;
+        if !self.connections.admit_message(connection) {
+            return Err(CommandError::QueueFull(to));
+        }
+        cx.send_on(connection, frame);
+        Ok(connection)
+    }
+
+    fn transmit_back(
+        &mut self,
+        cx: &mut Context<'_>,
+        by: ConnectionId,
+        frame: Frame,
+    ) -> Result<(), CommandError> {
+        let Some(node) = self.connections.peer_of(by) else {
+            return Err(CommandError::NoSuchConnection(by));
+        };
+        cx.routes.fits(node, frame.payload_frame_len())?;
+        if !self.connections.admit_message(by) {
+            return Err(CommandError::QueueFull(node));
+        }
+        cx.send_on(by, frame);
+        Ok(())
+    }
 }
 
 impl Ways for Around<'_> {
@@ -508,12 +699,6 @@ impl Ways for Around<'_> {
         (channel, key): (ChannelId, Option<u64>),
         frame: Frame,
     ) -> Result<(), CommandError> {
-        let load = |connection| self.connections.load(connection);
-        let connection = cx.routes.lane(to, channel, key, frame.payload_frame_len(), load)?;
-        if !self.connections.admit_message(connection) {
-            return Err(CommandError::QueueFull(to));
-        }
-        cx.send_on(connection, frame);
-        Ok(())
+        self.transmit_by(cx, to, Lane { channel, key }, frame).map(|_| ())
     }
 }

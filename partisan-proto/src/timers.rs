@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::id::{ChannelId, ConnectionId, NodeId, Ticket};
+use crate::process::{RequestId, TimerId};
 use crate::time::Instant;
 
 /// What will be done when the time comes. A key: setting it again moves it.
@@ -49,6 +50,10 @@ pub enum Timer {
     Optimize,
     /// X-BOT: give up the exchange that this node is part of.
     EndRound,
+    /// Send what a process asked to be sent later.
+    Process(TimerId),
+    /// End a call that takes too long.
+    Request(RequestId),
 }
 
 /// What broadcasts have timers for.

@@ -5,10 +5,12 @@
 //! combinations; a [`Node`](crate::Node) refuses to start on a bad one.
 
 mod broadcast;
+mod call;
 mod client_server;
 mod fixed;
 mod hyparview;
 mod partitions;
+mod process;
 mod relay;
 mod scamp;
 
@@ -16,10 +18,12 @@ pub use broadcast::{
     BroadcastConfig, CacheConfig, ExchangeConfig, ExchangeSelection, HandlerOptions, MAX_HANDLERS,
     OwnTrees, StoreConfig,
 };
+pub use call::CallConfig;
 pub use client_server::ClientServerConfig;
 pub use fixed::{StaticConfig, StaticPeer};
 pub use hyparview::{Criterion, HyParViewConfig, Oracle, XBotConfig};
 pub use partitions::PartitionsConfig;
+pub use process::ProcessConfig;
 pub use relay::RelayConfig;
 pub use scamp::{ScampConfig, StrategyConfig};
 
@@ -61,6 +65,10 @@ pub struct Config {
     pub partitions: PartitionsConfig,
     /// How messages to all nodes spread.
     pub broadcast: BroadcastConfig,
+    /// How many processes, names, monitors, links and timers there may be.
+    pub processes: ProcessConfig,
+    /// How many calls may be under way.
+    pub calls: CallConfig,
 }
 
 impl Default for Config {
@@ -74,6 +82,8 @@ impl Default for Config {
             relay: RelayConfig::default(),
             partitions: PartitionsConfig::default(),
             broadcast: BroadcastConfig::default(),
+            processes: ProcessConfig::default(),
+            calls: CallConfig::default(),
         }
     }
 }
@@ -90,6 +100,8 @@ impl Config {
         self.connections.validate()?;
         self.relay.validate()?;
         self.partitions.validate()?;
+        self.processes.validate()?;
+        self.calls.validate()?;
         self.broadcast.validate(&self.channels)?;
         match &self.manager {
             ManagerConfig::Pluggable(pluggable) => pluggable.validate(),

@@ -24,7 +24,7 @@ mod session;
 mod shake;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use info::{ConnectionInfo, Counters, PeerInfo};
 pub use routes::{Lanes, PeerRoutes, Routes};
@@ -48,10 +48,13 @@ use crate::context::Context;
 use crate::error::{CloseReason, CommandError, Misbehaviour, OpenError};
 use crate::id::{ChannelId, ConnectionId, Epoch, Incarnation, Instance, NodeId};
 use crate::notification::{DialError, Notification};
+use crate::process::{ExitReason, MonitorId};
 use crate::random::{Nonces, Random, Seed};
 use crate::spec::NodeSpec;
 use crate::timers::Timer;
-use crate::wire::{BroadcastMessage, ControlMessage, Frame, RelayHeader};
+use crate::wire::{
+    BroadcastMessage, ControlMessage, Frame, ProcessMessage, RelayHeader, ReplyHeader, RequestHeader,
+};
 
 /// All connections of a node.
 // In this order in memory: each frame needs the table alone.
@@ -186,6 +189,9 @@ pub(crate) enum Received {
     App(Delivery),
     Relayed { from: NodeId, channel: ChannelId, header: Box<RelayHeader>, payload: Bytes },
     Broadcast { from: Instance, message: Arc<BroadcastMessage> },
+    Request { from: Instance, connection: ConnectionId, header: Box<RequestHeader>, payload: Bytes },
+    Reply { header: Box<ReplyHeader>, payload: Bytes },
+    Down { from: Instance, monitor: MonitorId, reason: ExitReason },
     Control { from: Instance, connection: ConnectionId, message: ControlMessage },
 }
 
@@ -282,7 +288,25 @@ impl Connections {
                 let (from, channel) = (slot.node, slot.channel);
                 return Some(Received::Relayed { from, channel, header, payload });
             }
-            Frame::App { .. } | Frame::Broadcast(_) | Frame::Relayed { .. } | Frame::Control(_) => {
+            Frame::Request { header, payload } if !slot.is_anchor() => {
+                return Some(Received::Request { from, connection: id, header, payload });
+            }
+            Frame::Reply { header, payload } if !slot.is_anchor() => {
+                return Some(Received::Reply { header, payload });
+            }
+            Frame::Signal(message) if !slot.is_anchor() => {
+                if let ProcessMessage::Down { monitor, reason } = *message {
+                    return Some(Received::Down { from, monitor, reason });
+                }
+                self.misbehaved(cx, id, Misbehaviour::WrongChannel);
+            }
+            Frame::App { .. }
+            | Frame::Broadcast(_)
+            | Frame::Relayed { .. }
+            | Frame::Request { .. }
+            | Frame::Reply { .. }
+            | Frame::Signal(_)
+            | Frame::Control(_) => {
                 self.misbehaved(cx, id, Misbehaviour::WrongChannel);
             }
         }
@@ -339,7 +363,7 @@ impl Connections {
             DialError::Open(_) => CloseReason::Broken,
         };
         let origin = match connection.stage {
-            Stage::Open(open) => return self.lane_ended(cx, open.slot, reason),
+            Stage::Open(open) => return self.lane_ended(cx, id, open.slot, reason),
             Stage::Opening(origin) => origin,
             Stage::Shaking(shaking) => shaking.origin,
         };
@@ -379,6 +403,11 @@ impl Connections {
         if let Some(connection) = self.table.get_mut(&id) {
             connection.congested = congested;
         }
+    }
+
+    /// Whose lane an open connection is.
+    pub(crate) fn peer_of(&self, id: ConnectionId) -> Option<NodeId> {
+        self.open(id).map(|open| open.slot.node)
     }
 
     /// How much of a channel's traffic went by this lane lately; most of all when it is congested.
@@ -429,6 +458,8 @@ impl Connections {
             Change::Knock { .. }
             | Change::PeerUp { .. }
             | Change::PeerDown { .. }
+            | Change::LaneClosed { .. }
+            | Change::ProcessEnded { .. }
             | Change::FullyConnected { .. }
             | Change::ContactFailed { .. }
             | Change::ContactReached { .. }

@@ -150,6 +150,14 @@ impl PeerRoutes {
         self.channels.all.iter().all(Option::is_some)
     }
 
+    fn fits(&self, frame: usize) -> Result<(), CommandError> {
+        let most = self.max_frame as usize;
+        if frame > most {
+            return Err(CommandError::PayloadTooLarge { bytes: frame, most });
+        }
+        Ok(())
+    }
+
     /// Every open connection.
     pub fn connections(&self) -> impl Iterator<Item = ConnectionId> {
         self.channels.all.iter().copied().flatten()
@@ -241,15 +249,17 @@ impl Routes {
         }
         let routes = self.check(node)?;
         let lanes = self.lanes(routes, channel)?;
-        if frame > routes.max_frame as usize {
-            let most = routes.max_frame as usize;
-            return Err(CommandError::PayloadTooLarge { bytes: frame, most });
-        }
+        routes.fits(frame)?;
         let lane = match key {
             Some(key) => lanes[rendezvous(key, lanes.len())],
             None => least_loaded(lanes, load),
         };
         lane.ok_or(CommandError::LaneDown(node))
+    }
+
+    /// Whether a frame of so many bytes may be sent to a node by a lane that is known.
+    pub(crate) fn fits(&self, node: NodeId, frame: usize) -> Result<(), CommandError> {
+        self.check(node)?.fits(frame)
     }
 
     /// Never empty.

@@ -247,7 +247,13 @@ impl Connections {
     }
 
     /// An open connection ended.
-    pub(super) fn lane_ended(&mut self, cx: &mut Context<'_>, slot: Slot, reason: CloseReason) {
+    pub(super) fn lane_ended(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: ConnectionId,
+        slot: Slot,
+        reason: CloseReason,
+    ) {
         let peer = self.peers.get_mut(&slot.node);
         let Some(session) = peer.and_then(|peer| peer.session.as_mut()) else {
             return;
@@ -258,6 +264,7 @@ impl Connections {
         }
         let dialled = session.dialled;
         mark_lost(cx, session, slot);
+        cx.change(Change::LaneClosed { node: slot.node, connection });
         let any_open = session.lanes.iter().any(|lane| lane.connection().is_some());
         match said_goodbye {
             Some(goodbye) if !any_open => self.end_session(cx, slot.node, goodbye),
@@ -275,7 +282,7 @@ impl Connections {
         let Some(mut session) = peer.session.take() else {
             return;
         };
-        let flush = is_goodbye(reason);
+        let (flush, spec) = (is_goodbye(reason), peer.spec.clone());
         cx.timers.cancel(Timer::EndGoodbye(node));
         for index in 0..session.lanes.len() {
             let lane = &session.lanes[index];
@@ -292,7 +299,7 @@ impl Connections {
         cx.routes.down(node);
         let (instance, epoch) = (session.instance, session.epoch);
         cx.notify(Notification::NodeDown { instance, epoch, reason });
-        cx.change(Change::PeerDown { instance, epoch, reason });
+        cx.change(Change::PeerDown { instance, spec, epoch, reason });
         self.after_session(cx, node, &session, reason);
     }
 

@@ -203,11 +203,9 @@ impl<M: Manager> Machine<M> {
     /// A session ends.
     pub(crate) fn down(&mut self, instance: Instance) -> Output {
         self.routes.down(instance.node);
-        self.change(Change::PeerDown {
-            instance,
-            epoch: Epoch(1),
-            reason: CloseReason::ClosedByPeer,
-        })
+        let spec = self.me.spec.clone();
+        let (epoch, reason) = (Epoch(1), CloseReason::ClosedByPeer);
+        self.change(Change::PeerDown { instance, spec, epoch, reason })
     }
 
     pub(crate) fn names(&self) -> Vec<alloc::string::String> {

@@ -2,9 +2,11 @@
 
 use alloc::vec::Vec;
 
-use bytes::{BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 
-use super::DecodeError;
+use super::{DecodeError, ProcessAt};
+use crate::id::Incarnation;
+use crate::process::Serial;
 
 /// The longest header, so that a sender can tell the longest payload.
 pub const MAX_APP_HEADER: usize = 2 + 255;
@@ -17,6 +19,8 @@ pub enum Destination {
     Inbox,
     /// What is registered there under this name; made by [`Destination::name`].
     Name(DestinationName),
+    /// This process of it; dropped there once it has ended.
+    Process(ProcessAt),
 }
 
 /// The name in a [`Destination`]: 1 to 255 bytes of UTF-8, sharing the memory of the frame that it
@@ -44,6 +48,7 @@ impl Destination {
         match self {
             Self::Inbox => 1,
             Self::Name(DestinationName(bytes)) => 2 + bytes.len(),
+            Self::Process(at) => 1 + varint_len(at.birth.0) + varint_len(at.serial.0),
         }
     }
 
@@ -51,7 +56,7 @@ impl Destination {
     #[must_use]
     pub fn as_name(&self) -> Option<&str> {
         match self {
-            Self::Inbox => None,
+            Self::Inbox | Self::Process(_) => None,
             Self::Name(name) => core::str::from_utf8(&name.0).ok(),
         }
     }
@@ -60,8 +65,9 @@ impl Destination {
 /// What stands before the payload.
 ///
 /// ```text
-/// flags:u8                          0 = inbox, 1 = name; other bits must be zero
-/// name:(u8 length, UTF-8)           with flag 1
+/// flags:u8                          0 = inbox, 1 = name, 2 = process
+/// name:(u8 length, UTF-8)           with 1
+/// birth:varint serial:varint        with 2; varints as LEB128 has them, at most ten bytes
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppHeader {
@@ -72,6 +78,7 @@ pub struct AppHeader {
 /// The whole header of a message for the inbox.
 pub(super) const INBOX: u8 = 0;
 const NAMED: u8 = 1;
+const PROCESS: u8 = 2;
 
 impl AppHeader {
     /// How many bytes it takes.
@@ -96,9 +103,48 @@ impl AppHeader {
                 let destination = Destination::Name(name.ok_or(DecodeError::BadHeader)?);
                 Ok((Self { destination }, body.slice(2 + length..)))
             }
+            PROCESS => {
+                let mut rest = body.slice(1..);
+                let birth = Incarnation::try_from(read_varint(&mut rest)?);
+                let birth = birth.map_err(|_| DecodeError::BadHeader)?;
+                let serial = Serial(read_varint(&mut rest)?);
+                let destination = Destination::Process(ProcessAt { birth, serial });
+                Ok((Self { destination }, rest))
+            }
             _ => Err(DecodeError::BadHeader),
         }
     }
+}
+
+const fn varint_len(number: u64) -> usize {
+    let bits = u64::BITS - (number | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
+fn put_varint(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.put_u8(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.put_u8(number as u8);
+}
+
+fn read_varint(rest: &mut Bytes) -> Result<u64, DecodeError> {
+    let mut number = 0;
+    for place in 0..10 {
+        let byte = *rest.first().ok_or(DecodeError::Truncated)?;
+        rest.advance(1);
+        let bits = u64::from(byte & 0x7f);
+        // The tenth byte has room for one bit; and one number is written one way only.
+        if (place == 9 && bits > 1) || (place > 0 && byte == 0) {
+            return Err(DecodeError::BadHeader);
+        }
+        number |= bits << (7 * place);
+        if byte & 0x80 == 0 {
+            return Ok(number);
+        }
+    }
+    Err(DecodeError::BadHeader)
 }
 
 /// Appends a header to `out`; the payload follows it as it is.
@@ -111,12 +157,20 @@ pub fn encode_app_header(header: &AppHeader, out: &mut Vec<u8>) {
             out.put_u8(name.0.len() as u8);
             out.put_slice(&name.0);
         }
+        Destination::Process(at) => {
+            out.put_u8(PROCESS);
+            put_varint(at.birth.0, out);
+            put_varint(at.serial.0, out);
+        }
     }
 }
 
 #[cfg(feature = "arbitrary")]
 impl<'a> arbitrary::Arbitrary<'a> for Destination {
     fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
+        if u.ratio(1, 4)? {
+            return u.arbitrary().map(Self::Process);
+        }
         let pool = ["", "a", "store", "ünï"];
         Ok(Self::name(u.choose(&pool)?).unwrap_or_default())
     }

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bounded, DecodeError, HyParViewMessage, PartitionMessage, PlumtreeMessage, RelayMessage,
-    ScampMessage, StarMessage,
+    Bounded, DecodeError, HyParViewMessage, PartitionMessage, PlumtreeMessage, ProcessMessage,
+    RelayMessage, ScampMessage, StarMessage,
 };
 use crate::id::{Epoch, Incarnation, NodeId};
 use crate::spec::NodeSpec;
@@ -59,6 +59,8 @@ pub enum ControlMessage {
     Relay(RelayMessage),
     /// Injected partitions.
     Partition(PartitionMessage),
+    /// Signals between processes.
+    Process(ProcessMessage),
 }
 
 /// See [`ControlMessage::Confirm`].

@@ -6,10 +6,14 @@ use alloc::vec::Vec;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use serde::Serialize;
+
 use super::app::INBOX;
+use super::call::{decode_header, encode_header, header_len};
 use super::{
     AppHeader, BroadcastMessage, ControlMessage, DecodeError, Destination, Hello,
-    MAX_CONTROL_FRAME, Refuse, RelayHeader, encode_app_header,
+    MAX_CONTROL_FRAME, ProcessMessage, Refuse, RelayHeader, ReplyHeader, RequestHeader,
+    encode_app_header,
 };
 
 /// The bytes before a frame's body: length and kind.
@@ -26,6 +30,9 @@ const CONTROL: u8 = 2;
 const REFUSE: u8 = 3;
 const BROADCAST: u8 = 4;
 const RELAYED: u8 = 5;
+const SIGNAL: u8 = 6;
+const REQUEST: u8 = 7;
+const REPLY: u8 = 8;
 const SKIPPABLE: u8 = 0x80;
 
 /// One frame.
@@ -56,14 +63,33 @@ pub enum Frame {
         #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
         payload: Bytes,
     },
+    /// A signal between processes that keeps its place among the messages of a lane.
+    Signal(Box<ProcessMessage>),
+    /// A call.
+    Request {
+        /// Whose, and who is to answer.
+        header: Box<RequestHeader>,
+        /// What is asked.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+        payload: Bytes,
+    },
+    /// The answer to a call.
+    Reply {
+        /// Of which.
+        header: Box<ReplyHeader>,
+        /// The answer.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+        payload: Bytes,
+    },
 }
 
 impl Frame {
-    /// Whether it carries a payload of the application: such frames travel on the lanes of
-    /// channels, wait for room there, and never on the membership channel.
+    /// Whether it carries a payload of the application, or keeps its place among those that do: such
+    /// frames travel on the lanes of channels, wait for room there, and never on the membership
+    /// channel.
     #[must_use]
     pub const fn has_payload(&self) -> bool {
-        matches!(self, Self::App { .. } | Self::Broadcast(_) | Self::Relayed { .. })
+        !matches!(self, Self::Hello(_) | Self::Control(_) | Self::Refuse(_))
     }
 
     /// How many bytes a frame with a payload has after its length, as the limit of a peer counts
@@ -75,6 +101,10 @@ impl Frame {
             Self::App { destination, payload } => kind + destination.header_len() + payload.len(),
             Self::Relayed { header, payload } => kind + header.encoded_len() + payload.len(),
             Self::Broadcast(message) => message.frame_len(),
+            Self::Request { header, payload } => kind + header_len(&**header) + payload.len(),
+            Self::Reply { header, payload } => kind + header_len(&**header) + payload.len(),
+            // Its limit is that of control frames, whatever the peer's.
+            Self::Signal(_) => 0,
             Self::Hello(_) | Self::Control(_) | Self::Refuse(_) => 0,
         }
     }
@@ -205,8 +235,8 @@ impl Iterator for Frames {
 /// How long a frame of this kind may be.
 fn limit_of(kind: u8, limit: u32) -> Result<u32, DecodeError> {
     match kind {
-        APP | BROADCAST | RELAYED | SKIPPABLE.. => Ok(limit),
-        CONTROL => Ok(MAX_CONTROL_FRAME),
+        APP | BROADCAST | RELAYED | REQUEST | REPLY | SKIPPABLE.. => Ok(limit),
+        CONTROL | SIGNAL => Ok(MAX_CONTROL_FRAME),
         HELLO | REFUSE => Ok(MAX_HELLO_FRAME),
         unknown => Err(DecodeError::UnknownKind(unknown)),
     }
@@ -233,6 +263,15 @@ fn decode_body(kind: u8, body: Bytes) -> Result<Decoded, DecodeError> {
             Frame::Relayed { header: Box::new(header), payload }
         }
         BROADCAST => Frame::Broadcast(Arc::new(BroadcastMessage::decode(body)?)),
+        SIGNAL => Frame::Signal(Box::new(ProcessMessage::decode(&body)?)),
+        REQUEST => {
+            let (header, payload) = decode_header(&body)?;
+            Frame::Request { header: Box::new(header), payload }
+        }
+        REPLY => {
+            let (header, payload) = decode_header(&body)?;
+            Frame::Reply { header: Box::new(header), payload }
+        }
         SKIPPABLE.. => return Ok(Decoded::Skipped),
         unknown => return Err(DecodeError::UnknownKind(unknown)),
     };
@@ -263,6 +302,15 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
             encode_broadcast(message, out);
             out.put_slice(&message.payload);
         }
+        Frame::Signal(message) => with_prefix(SIGNAL, out, |out| message.encode(out)),
+        Frame::Request { header, payload } => {
+            encode_request(header, payload.len(), out);
+            out.put_slice(payload);
+        }
+        Frame::Reply { header, payload } => {
+            encode_reply(header, payload.len(), out);
+            out.put_slice(payload);
+        }
     }
 }
 
@@ -292,12 +340,32 @@ pub fn encode_broadcast(message: &BroadcastMessage, out: &mut Vec<u8>) {
     message.encode_header(out);
 }
 
+/// Appends all of a request but its payload of `payload` bytes, which must follow.
+pub fn encode_request(header: &RequestHeader, payload: usize, out: &mut Vec<u8>) {
+    with_header(REQUEST, header, payload, out);
+}
+
+/// Appends all of an answer but its payload of `payload` bytes, which must follow.
+pub fn encode_reply(header: &ReplyHeader, payload: usize, out: &mut Vec<u8>) {
+    with_header(REPLY, header, payload, out);
+}
+
+fn with_header(kind: u8, header: &impl Serialize, payload: usize, out: &mut Vec<u8>) {
+    with_prefix_and(kind, payload, out, |out| encode_header(header, out));
+}
+
 fn with_prefix(kind: u8, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+    with_prefix_and(kind, 0, out, body);
+}
+
+/// With `payload` more bytes behind what `body` writes.
+fn with_prefix_and(kind: u8, payload: usize, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.put_u32(0);
     out.put_u8(kind);
     body(out);
-    let length = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
+    // As of application frames.
+    let length = u32::try_from(out.len() - start - 4 + payload).unwrap_or(u32::MAX);
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
 }
 

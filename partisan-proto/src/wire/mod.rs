@@ -8,6 +8,9 @@
 //! kind 3  = Refuse    code:u16 detail:u64, fixed for ever: why a handshake is refused
 //! kind 4  = Broadcast hand-written header, then the payload as it is
 //! kind 5  = Relayed   hand-written header, then the payload as it is
+//! kind 6  = Signal    postcard(ProcessMessage) that keeps its place among the messages of a lane
+//! kind 7  = Request   length:u16 postcard(RequestHeader), then the payload as it is
+//! kind 8  = Reply     length:u16 postcard(ReplyHeader), then the payload as it is
 //! others  : skipped when the top bit is set, else an error
 //! ```
 //!
@@ -18,6 +21,7 @@
 mod app;
 mod bounded;
 mod broadcast;
+mod call;
 mod control;
 mod frame;
 mod hash;
@@ -25,6 +29,7 @@ mod hello;
 mod hyparview;
 mod partition;
 mod plumtree;
+mod process;
 mod refuse;
 mod relay;
 mod scamp;
@@ -37,13 +42,14 @@ mod tests;
 pub use app::{AppHeader, Destination, DestinationName, MAX_APP_HEADER, encode_app_header};
 pub use bounded::Bounded;
 pub use broadcast::{BroadcastMessage, MAX_BROADCAST_HEADER, MAX_KEY};
+pub use call::{MAX_REQUEST_HEADER, ReplyHeader, RequestHeader, ServerAt};
 pub use control::{
     Accept, Confirm, ControlMessage, Delta, Digest, Entry, GoodbyeReason, Gossip,
     MAX_CONTROL_FRAME, MAX_DELTA, MAX_SUMMARY, Presence, Proof, Request, Summary, SummaryEntry,
 };
 pub use frame::{
     Decoded, FRAME_PREFIX, Frame, Frames, MAX_HELLO_FRAME, MIN_FRAME_LIMIT, decode, encode,
-    encode_app, encode_broadcast, encode_relayed, missing, peek_kind,
+    encode_app, encode_broadcast, encode_relayed, encode_reply, encode_request, missing, peek_kind,
 };
 pub use hash::StableHasher;
 pub use hello::{Hello, Nonce, PROTOCOL_VERSION, Role, VersionRange};
@@ -57,6 +63,7 @@ pub use plumtree::{
     Announcement, Graft, Heartbeat, Holdings, MAX_ANNOUNCED, MAX_HEARTBEATS, MAX_HOLDINGS,
     MAX_NOT_FOUND, PlumtreeMessage, Range, Subject, TreeId, Wanted,
 };
+pub use process::{ProcessAt, ProcessMessage, TargetAt};
 pub use refuse::Refuse;
 pub use relay::{
     MAX_RELAY_HEADER, MAX_RELAY_TTL, RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice,

@@ -1,6 +1,6 @@
 //! Whole nodes with a trivial manager on a trivial network: each rule of connecting.
 
 mod misuse;
-mod net;
+pub(crate) mod net;
 mod probes;
 mod sessions;

@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::call::Request;
 use crate::change::Change;
 use crate::command::{Command, Contact};
 use crate::config::{ChannelOptions, Channels, Config};
@@ -14,6 +15,7 @@ use crate::context::Context;
 use crate::error::{CloseReason, CommandError, OpenError, Refusal};
 use crate::id::{ChannelName, ConnectionId, Incarnation, Instance, NodeId, NodeName, Ticket};
 use crate::manager::{Manager, Member};
+use crate::process::{ExitReason, Serial, Signal};
 use crate::spec::{Address, NodeSpec};
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
@@ -22,21 +24,21 @@ use crate::{Action, Answer, Birth, ContactId, Delivery, Event, Node, Notificatio
 
 /// A manager that keeps whom it is told to keep and admits everybody, or nobody.
 #[derive(Debug, Default)]
-pub(super) struct Keeper {
-    pub(super) keep: Vec<Arc<NodeSpec>>,
-    pub(super) turn_away: Option<Refusal>,
-    pub(super) contacts: u32,
+pub(crate) struct Keeper {
+    pub(crate) keep: Vec<Arc<NodeSpec>>,
+    pub(crate) turn_away: Option<Refusal>,
+    pub(crate) contacts: u32,
     /// What it tells the connections at the next [`Command::UpdateMembers`].
-    pub(super) wishes: Shared<Change>,
+    pub(crate) wishes: Shared<Change>,
     /// What the connections told it of probes and round trips.
-    pub(super) told: Shared<Change>,
+    pub(crate) told: Shared<Change>,
 }
 
 /// A list that a test holds the other end of.
-pub(super) type Shared<T> = Arc<std::sync::Mutex<Vec<T>>>;
+pub(crate) type Shared<T> = Arc<std::sync::Mutex<Vec<T>>>;
 
 impl Keeper {
-    pub(super) fn keeping(spec: NodeSpec) -> Self {
+    pub(crate) fn keeping(spec: NodeSpec) -> Self {
         Self { keep: vec![spec.into()], ..Self::default() }
     }
 }
@@ -116,43 +118,47 @@ impl Manager for Keeper {
     }
 }
 
-type End = (usize, ConnectionId);
+pub(crate) type End = (usize, ConnectionId);
 
 /// Some nodes and the connections between them.
-pub(super) struct Net {
-    pub(super) now: Instant,
-    pub(super) nodes: Vec<Option<Node>>,
+pub(crate) struct Net {
+    pub(crate) now: Instant,
+    pub(crate) nodes: Vec<Option<Node>>,
     links: Vec<(End, End)>,
     queue: VecDeque<(usize, Event)>,
     accepted: u64,
-    pub(super) notes: Vec<(usize, Notification)>,
-    pub(super) deliveries: Vec<(usize, Delivery)>,
-    pub(super) replies: Vec<(usize, Result<Answer, CommandError>)>,
-    pub(super) closes: Vec<(usize, CloseReason)>,
+    pub(crate) notes: Vec<(usize, Notification)>,
+    pub(crate) deliveries: Vec<(usize, Delivery)>,
+    /// What processes were told, which requests they were handed, and who was ended.
+    pub(crate) signals: Vec<(usize, Serial, Signal)>,
+    pub(crate) served: Vec<(usize, Request)>,
+    pub(crate) ended: Vec<(usize, Serial, ExitReason)>,
+    pub(crate) replies: Vec<(usize, Result<Answer, CommandError>)>,
+    pub(crate) closes: Vec<(usize, CloseReason)>,
     /// Frames from or to these nodes vanish without a trace.
-    pub(super) mute: Vec<usize>,
-    pub(super) frames: usize,
+    pub(crate) mute: Vec<usize>,
+    pub(crate) frames: usize,
     wakes: Vec<Option<Instant>>,
 }
 
-pub(super) fn channels(named: &[(&str, u8)]) -> Channels {
+pub(crate) fn channels(named: &[(&str, u8)]) -> Channels {
     let channel = |(name, parallelism): &(&str, u8)| {
         (ChannelName::new(name).unwrap(), ChannelOptions { parallelism: *parallelism })
     };
     Channels::new(named.iter().map(channel)).unwrap()
 }
 
-pub(super) fn spec(index: usize, config: &Config) -> NodeSpec {
+pub(crate) fn spec(index: usize, config: &Config) -> NodeSpec {
     let name = NodeName::new(&format!("node{index}@h")).unwrap();
     NodeSpec::new(name, vec![address(index)], &config.channels, vec![]).unwrap()
 }
 
-pub(super) fn address(index: usize) -> Address {
+pub(crate) fn address(index: usize) -> Address {
     Address::from(core::net::SocketAddr::from(([127, 0, 0, 1], 9000 + index as u16)))
 }
 
 impl Net {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             now: Instant::from_secs(1),
             nodes: Vec::new(),
@@ -161,6 +167,9 @@ impl Net {
             accepted: 0,
             notes: Vec::new(),
             deliveries: Vec::new(),
+            signals: Vec::new(),
+            served: Vec::new(),
+            ended: Vec::new(),
             replies: Vec::new(),
             closes: Vec::new(),
             mute: Vec::new(),
@@ -170,7 +179,7 @@ impl Net {
     }
 
     /// As many nodes with this configuration, strangers to each other.
-    pub(super) fn with(count: usize, config: &Config) -> Self {
+    pub(crate) fn with(count: usize, config: &Config) -> Self {
         let mut net = Self::new();
         for _ in 0..count {
             net.add(config, 1, Keeper::default());
@@ -178,7 +187,7 @@ impl Net {
         net
     }
 
-    pub(super) fn add(&mut self, config: &Config, incarnation: u64, keeper: Keeper) -> usize {
+    pub(crate) fn add(&mut self, config: &Config, incarnation: u64, keeper: Keeper) -> usize {
         let index = self.nodes.len();
         self.nodes.push(None);
         self.wakes.push(None);
@@ -186,11 +195,11 @@ impl Net {
         index
     }
 
-    pub(super) fn start(&mut self, index: usize, config: &Config, life: u64, keeper: Keeper) {
+    pub(crate) fn start(&mut self, index: usize, config: &Config, life: u64, keeper: Keeper) {
         self.start_as(index, spec(index, config), config, life, keeper);
     }
 
-    pub(super) fn start_as(
+    pub(crate) fn start_as(
         &mut self,
         index: usize,
         spec: NodeSpec,
@@ -212,13 +221,13 @@ impl Net {
     }
 
     /// The node dies; its connections are reset.
-    pub(super) fn crash(&mut self, index: usize) {
+    pub(crate) fn crash(&mut self, index: usize) {
         self.nodes[index] = None;
         self.cut(|a, b| a.0 == index || b.0 == index);
     }
 
     /// Breaks every connection of which `which` says so.
-    pub(super) fn cut(&mut self, which: impl Fn(End, End) -> bool) {
+    pub(crate) fn cut(&mut self, which: impl Fn(End, End) -> bool) {
         let (cut, kept) = self.links.iter().copied().partition(|(a, b)| which(*a, *b));
         self.links = kept;
         let cut: Vec<(End, End)> = cut;
@@ -228,15 +237,25 @@ impl Net {
         }
     }
 
-    pub(super) fn command(&mut self, index: usize, command: Command) {
+    /// Breaks connections as [`Net::cut`] does, and what is on its way by them never arrives.
+    pub(crate) fn lose(&mut self, which: impl Fn(End, End) -> bool) {
+        let cut: Vec<End> = self.links.iter().filter(|(a, b)| which(*a, *b)).flat_map(|(a, b)| [*a, *b]).collect();
+        self.queue.retain(|(index, event)| match event {
+            Event::Received { connection, .. } => !cut.contains(&(*index, *connection)),
+            _ => true,
+        });
+        self.cut(which);
+    }
+
+    pub(crate) fn command(&mut self, index: usize, command: Command) {
         self.handle(index, Event::Command { ticket: Ticket(0), command });
     }
 
-    pub(super) fn join(&mut self, index: usize, contact: usize) {
+    pub(crate) fn join(&mut self, index: usize, contact: usize) {
         self.command(index, Command::Join(Contact::at(address(contact))));
     }
 
-    pub(super) fn handle(&mut self, index: usize, event: Event) {
+    pub(crate) fn handle(&mut self, index: usize, event: Event) {
         let Some(node) = self.nodes[index].as_mut() else {
             return;
         };
@@ -260,6 +279,9 @@ impl Net {
                 Action::Deliver(delivery) => self.deliveries.push((index, delivery)),
                 Action::Reply { result, .. } => self.replies.push((index, result)),
                 Action::Notify(note) => self.notes.push((index, note)),
+                Action::Signal { process, signal } => self.signals.push((index, process, signal)),
+                Action::Serve(request) => self.served.push((index, request)),
+                Action::End { process, reason } => self.ended.push((index, process, reason)),
                 Action::DeliverBroadcast(_) | Action::Persist(_) | Action::Ask { .. } => {}
             }
         }
@@ -282,7 +304,7 @@ impl Net {
         }
     }
 
-    pub(super) fn other_end(&self, end: End) -> Option<End> {
+    pub(crate) fn other_end(&self, end: End) -> Option<End> {
         self.links.iter().find_map(|(a, b)| match end {
             end if end == *a => Some(*b),
             end if end == *b => Some(*a),
@@ -309,7 +331,7 @@ impl Net {
     }
 
     /// Delivers everything that is on its way, and what follows from it.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..100_000 {
             let Some((index, event)) = self.queue.pop_front() else {
                 return;
@@ -320,7 +342,7 @@ impl Net {
     }
 
     /// Lets time pass, stopping at each timer.
-    pub(super) fn run_for(&mut self, span: Duration) {
+    pub(crate) fn run_for(&mut self, span: Duration) {
         let end = self.now + span;
         self.settle();
         while let Some(at) = self.wakes.iter().flatten().copied().min().filter(|at| *at <= end) {
@@ -336,17 +358,17 @@ impl Net {
         self.now = end;
     }
 
-    pub(super) fn id(&self, index: usize) -> NodeId {
+    pub(crate) fn id(&self, index: usize) -> NodeId {
         spec(index, &Config::default()).id()
     }
 
-    pub(super) fn node(&self, index: usize) -> &Node {
+    pub(crate) fn node(&self, index: usize) -> &Node {
         self.nodes[index].as_ref().unwrap()
     }
 
     /// Whether both have a session with each other, of the same epoch, with every lane open and
     /// each connection known to both.
-    pub(super) fn joined(&self, a: usize, b: usize) -> bool {
+    pub(crate) fn joined(&self, a: usize, b: usize) -> bool {
         let one = self.node(a).routes().peer(self.id(b));
         let other = self.node(b).routes().peer(self.id(a));
         let (Some(one), Some(other)) = (one, other) else {
@@ -361,14 +383,14 @@ impl Net {
     }
 
     /// The notifications of a node since the last call.
-    pub(super) fn take_notes(&mut self, index: usize) -> Vec<Notification> {
+    pub(crate) fn take_notes(&mut self, index: usize) -> Vec<Notification> {
         let (taken, left) = self.notes.drain(..).partition(|(node, _)| *node == index);
         self.notes = left;
         let taken: Vec<(usize, Notification)> = taken;
         taken.into_iter().map(|(_, note)| note).collect()
     }
 
-    pub(super) fn links(&self) -> usize {
+    pub(crate) fn links(&self) -> usize {
         self.links.len()
     }
 }

@@ -314,7 +314,7 @@ impl Manager for HyParView {
             Change::PeerUp { instance, spec, epoch, contact } => {
                 self.peer_up(cx, (*instance, spec), *epoch, *contact);
             }
-            Change::PeerDown { instance, epoch, reason } => {
+            Change::PeerDown { instance, epoch, reason, .. } => {
                 self.peer_down(cx, *instance, *epoch, *reason);
             }
             Change::FullyConnected { node } => return self.joining.fully_connected(cx, *node),

@@ -1,0 +1,508 @@
+//! Calls: requests and their answers, each with exactly one outcome.
+//!
+//! ```text
+//! caller                            server's node
+//! | Request ----------------------> |  on the lane that the caller chose: after what it sent there
+//! | <------------------------ Reply |  on the same connection
+//! ```
+//!
+//! One round trip, and no monitor: the server's node knows which requests a process has not
+//! answered yet, and answers them with the reason when it ends. A request is bound to the connection
+//! that it went by: when that is lost, both sides know, and the call ends for
+//! [`CallError::NoConnection`]. A call that timed out or was given up is taken back (`Abandon`); an
+//! answer that comes later finds nobody, and is counted. Since answers are addressed to requests,
+//! not to processes, none is ever taken for that of another, and anybody who holds a
+//! [`ReplyTo`] may answer, on any node.
+//!
+//! A request is for a process, or for a *function*: what the application registered under a name,
+//! to be run once for each request, all at the same time (`partisan_rpc`, `erpc`).
+//!
+//! After Partisan's `partisan_gen`, `partisan_rpc` and `partisan_erpc`, where an answer that comes
+//! late is taken for that of the next call.
+
+mod asked;
+mod served;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+use core::hash::Hash;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use self::asked::{Asked, AskedOf};
+use self::served::{Served, ServedBy};
+use crate::action::Action;
+use crate::change::Change;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::id::{ConnectionId, Incarnation, Instance, NodeId, ProcessName};
+use crate::process::{
+    ExitReason, Lane, ProcessId, Processes, ReasonBytes, ReplyTo, RequestId, Serial, Signal, Target,
+};
+use crate::time::Duration;
+use crate::timers::Timer;
+use crate::wire::{
+    ControlMessage, Frame, ProcessAt, ProcessMessage, ReplyHeader, RequestHeader, ServerAt,
+    StableHasher,
+};
+
+/// Who is to answer a call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub enum Server {
+    /// A process.
+    Process(Target),
+    /// A function of a node.
+    Function(NodeId, ProcessName),
+}
+
+impl Server {
+    /// The node.
+    #[must_use]
+    pub const fn node(&self) -> NodeId {
+        match self {
+            Self::Process(target) => target.node(),
+            Self::Function(node, _) => *node,
+        }
+    }
+}
+
+/// Who is to answer a request that arrived.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Servant {
+    /// This living process.
+    Process(Serial),
+    /// The function of this name, if there is one.
+    Function(ProcessName),
+}
+
+/// A request that arrived: what [`Action::Serve`](crate::Action::Serve) hands over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Where the answer goes.
+    pub reply_to: ReplyTo,
+    /// Who is to answer.
+    pub servant: Servant,
+    /// What is asked.
+    pub payload: Bytes,
+}
+
+/// What a call needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// What it is called; its owner is the caller.
+    pub request: RequestId,
+    /// Who is to answer.
+    pub server: Server,
+    /// What is asked.
+    pub payload: Bytes,
+    /// How long to wait; `None` for ever.
+    pub timeout: Option<Duration>,
+    /// How it travels.
+    pub lane: Lane,
+}
+
+/// Why a server did not answer, as its node says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum Failure {
+    /// There is no such process (`noproc`).
+    NoProcess,
+    /// There is no such function.
+    NoFunction,
+    /// The process ended, or the function panicked, before it answered.
+    Exited(ExitReason),
+    /// The function refused, with bytes of its own (`throw`).
+    Thrown(ReasonBytes),
+    /// The node answers as many calls as it may, or the mailbox is full.
+    Overloaded,
+    /// The answer is longer than the caller's node takes.
+    AnswerTooLarge,
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The server's node says so.
+    #[error("{0}")]
+    Failed(Failure),
+    /// None came in time; the request may have been carried out all the same.
+    #[error("no answer within the timeout; the request may have been carried out all the same")]
+    Timeout,
+    /// The connection that the request went by was lost (`noconnection`).
+    #[error("the connection was lost; the request may have been carried out all the same")]
+    NoConnection,
+    /// It was not sent.
+    #[error("not sent: {0}")]
+    NotSent(CommandError),
+    /// It would wait for itself (`calling_self`).
+    #[error("a process that calls itself would wait for ever; call another")]
+    CallingItself,
+    /// As many are under way as may be.
+    #[error("{limit} calls wait for answers already; wait for some, or raise calls.max_asked")]
+    TooManyCalls {
+        /// The most allowed.
+        limit: usize,
+    },
+}
+
+impl core::fmt::Display for Failure {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::NoProcess => f.write_str("there is no such process"),
+            Self::NoFunction => f.write_str("there is no such function; register it there"),
+            Self::Exited(reason) => write!(f, "the server ended before it answered: {reason}"),
+            Self::Thrown(bytes) => write!(f, "the function refused: {bytes:?}"),
+            Self::Overloaded => f.write_str("the server has too much to do; try again later"),
+            Self::AnswerTooLarge => f.write_str("the answer is longer than this node takes"),
+        }
+    }
+}
+
+/// How often what happened to calls on a node, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct CallCounters {
+    /// Calls from here.
+    pub asked: u64,
+    /// Requests that arrived here and were handed to a servant.
+    pub served: u64,
+    /// Requests that were turned away since too many were served.
+    pub overloaded: u64,
+    /// Calls that timed out.
+    pub timeouts: u64,
+    /// Answers that nobody waited for any more.
+    pub late: u64,
+    /// Answers that could not be sent, since there is no connection to the caller or no room.
+    pub unsent: u64,
+}
+
+/// What calls need of the node around them.
+pub(crate) trait Wires {
+    /// Sends a frame with a payload to a connected peer, if it may be sent now; says by which
+    /// connection.
+    fn transmit_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: NodeId,
+        lane: Lane,
+        frame: Frame,
+    ) -> Result<ConnectionId, CommandError>;
+
+    /// Sends a frame with a payload by a connection that a peer's frame came by, if it may be sent
+    /// now.
+    fn transmit_back(
+        &mut self,
+        cx: &mut Context<'_>,
+        by: ConnectionId,
+        frame: Frame,
+    ) -> Result<(), CommandError>;
+}
+
+/// The calls of a node, from both sides.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    /// The incarnation that the node was started in.
+    birth: Incarnation,
+    asked: Asked,
+    served: Served,
+    counters: CallCounters,
+}
+
+impl Calls {
+    pub(crate) fn new(birth: Incarnation) -> Self {
+        let counters = CallCounters::default();
+        Self { birth, asked: Asked::default(), served: Served::default(), counters }
+    }
+
+    /// A process of this node asks.
+    pub(crate) fn ask(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        processes: &Processes,
+        call: Call,
+    ) {
+        let Call { request, server, payload, timeout, lane } = call;
+        if self.asked.contains(request) {
+            return;
+        }
+        self.counters.asked += 1;
+        let limit = cx.config.calls.max_asked;
+        let me = cx.me.instance.node;
+        let caller = ProcessId { node: me, birth: self.birth, serial: request.owner };
+        let (node, to) = locate(server);
+        let itself = node == me && processes.find(&to) == Some(caller.serial);
+        let by = if itself {
+            Err(CallError::CallingItself)
+        } else if self.asked.len() >= limit {
+            Err(CallError::TooManyCalls { limit })
+        } else if node == me {
+            Ok(None)
+        } else {
+            let header = RequestHeader { birth: caller.birth, request, to: to.clone() };
+            let frame = Frame::Request { header: header.into(), payload: payload.clone() };
+            wires.transmit_by(cx, node, lane, frame).map(Some).map_err(CallError::NotSent)
+        };
+        match by {
+            Err(error) => answer(cx, request, Err(error)),
+            Ok(by) => {
+                self.asked.add(request, AskedOf { node, by });
+                if let Some(timeout) = timeout {
+                    cx.set_timer(Timer::Request(request), timeout);
+                }
+                if node == me {
+                    let reply_to = ReplyTo { node, birth: caller.birth, request };
+                    self.serve(cx, wires, processes, (reply_to, None), to, payload);
+                }
+            }
+        }
+    }
+
+    /// A request arrived.
+    pub(crate) fn requested(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        processes: &Processes,
+        (from, by): (Instance, ConnectionId),
+        (header, payload): (RequestHeader, Bytes),
+    ) {
+        let RequestHeader { birth, request, to } = header;
+        let reply_to = ReplyTo { node: from.node, birth, request };
+        self.serve(cx, wires, processes, (reply_to, Some(by)), to, payload);
+    }
+
+    fn serve(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        processes: &Processes,
+        (reply_to, by): (ReplyTo, Option<ConnectionId>),
+        to: ServerAt,
+        payload: Bytes,
+    ) {
+        let servant = match (processes.find(&to), to) {
+            (Some(serial), _) => Ok(Servant::Process(serial)),
+            (None, ServerAt::Function(name)) => Ok(Servant::Function(name)),
+            (None, _) => Err(Failure::NoProcess),
+        };
+        let failure = match servant {
+            Err(failure) => failure,
+            Ok(servant) => {
+                let process = match &servant {
+                    Servant::Process(serial) => Some(*serial),
+                    Servant::Function(_) => None,
+                };
+                let limit = cx.config.calls.max_served;
+                match self.served.add(reply_to, ServedBy { process, by }, limit) {
+                    Some(true) => {
+                        self.counters.served += 1;
+                        let request = Request { reply_to, servant, payload };
+                        return cx.act(Action::Serve(request));
+                    }
+                    // A peer that numbers two requests alike gets one answer.
+                    Some(false) => return,
+                    None => {
+                        self.counters.overloaded += 1;
+                        Failure::Overloaded
+                    }
+                }
+            }
+        };
+        self.send_reply(cx, wires, reply_to, by, Err(failure));
+    }
+
+    /// Somebody on this node answers a request; the first answer counts.
+    pub(crate) fn reply(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        reply_to: ReplyTo,
+        result: Result<Bytes, Failure>,
+    ) {
+        let by = self.served.take(reply_to).and_then(|served| served.by);
+        self.send_reply(cx, wires, reply_to, by, result);
+    }
+
+    fn send_reply(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        reply_to: ReplyTo,
+        by: Option<ConnectionId>,
+        result: Result<Bytes, Failure>,
+    ) {
+        if reply_to.node == cx.me.instance.node {
+            let ReplyTo { birth, request, .. } = reply_to;
+            return self.outcome(cx, birth, request, result.map_err(CallError::Failed));
+        }
+        let mut sent = transmit(cx, wires, reply_to, by, result);
+        if let Err(CommandError::PayloadTooLarge { .. }) = sent {
+            sent = transmit(cx, wires, reply_to, by, Err(Failure::AnswerTooLarge));
+        }
+        self.counters.unsent += u64::from(sent.is_err());
+    }
+
+    /// An answer arrived.
+    pub(crate) fn replied(
+        &mut self,
+        cx: &mut Context<'_>,
+        header: ReplyHeader,
+        payload: Bytes,
+    ) {
+        let ReplyHeader { birth, request, failure } = header;
+        let result = match failure {
+            None => Ok(payload),
+            Some(failure) => Err(CallError::Failed(failure)),
+        };
+        self.outcome(cx, birth, request, result);
+    }
+
+    /// An answer to a request of some run of this node.
+    fn outcome(
+        &mut self,
+        cx: &mut Context<'_>,
+        birth: Incarnation,
+        request: RequestId,
+        result: Result<Bytes, CallError>,
+    ) {
+        if birth == self.birth {
+            self.finish(cx, request, result);
+        } else {
+            self.counters.late += 1;
+        }
+    }
+
+    /// A call is over.
+    fn finish(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: RequestId,
+        result: Result<Bytes, CallError>,
+    ) {
+        if self.asked.take(request).is_none() {
+            self.counters.late += 1;
+            return;
+        }
+        cx.timers.cancel(Timer::Request(request));
+        answer(cx, request, result);
+    }
+
+    /// The caller does not wait any more: no answer comes after this.
+    pub(crate) fn abandon(&mut self, cx: &mut Context<'_>, request: RequestId) {
+        let Some(asked) = self.asked.take(request) else { return };
+        cx.timers.cancel(Timer::Request(request));
+        if asked.by.is_some() {
+            let message = ProcessMessage::Abandon { birth: self.birth, request };
+            cx.send(asked.node, ControlMessage::Process(message));
+        } else {
+            self.served.take(ReplyTo { node: asked.node, birth: self.birth, request });
+        }
+    }
+
+    /// A peer's caller does not wait any more.
+    pub(crate) fn abandoned(&mut self, from: Instance, birth: Incarnation, request: RequestId) {
+        self.served.take(ReplyTo { node: from.node, birth, request });
+    }
+
+    /// A call takes too long.
+    pub(crate) fn fire(&mut self, cx: &mut Context<'_>, request: RequestId) {
+        if self.asked.contains(request) {
+            self.counters.timeouts += 1;
+            self.abandon(cx, request);
+            answer(cx, request, Err(CallError::Timeout));
+        }
+    }
+
+    pub(crate) fn change(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        change: &Change,
+    ) {
+        match change {
+            Change::ProcessEnded { process, reason } => {
+                for request in self.asked.of(*process) {
+                    self.abandon(cx, request);
+                }
+                for reply_to in self.served.of(*process) {
+                    let failure = Failure::Exited(reason.clone());
+                    self.reply(cx, wires, reply_to, Err(failure));
+                }
+            }
+            Change::LaneClosed { node, connection } => {
+                self.served.forget_connection(*node, *connection);
+                for request in self.asked.by(*node, Some(*connection)) {
+                    self.finish(cx, request, Err(CallError::NoConnection));
+                }
+            }
+            Change::PeerDown { instance, .. } => {
+                self.served.forget_node(instance.node);
+                for request in self.asked.by(instance.node, None) {
+                    self.finish(cx, request, Err(CallError::NoConnection));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// How many calls wait for answers, and how many for being answered.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.asked.len(), self.served.len())
+    }
+
+    pub(crate) const fn counters(&self) -> CallCounters {
+        self.counters
+    }
+
+    pub(crate) fn fingerprint(&self, hasher: &mut StableHasher) {
+        self.asked.hash(hasher);
+        self.served.hash(hasher);
+    }
+}
+
+fn transmit(
+    cx: &mut Context<'_>,
+    wires: &mut impl Wires,
+    ReplyTo { node, birth, request }: ReplyTo,
+    by: Option<ConnectionId>,
+    result: Result<Bytes, Failure>,
+) -> Result<(), CommandError> {
+    let (failure, payload) = match result {
+        Ok(payload) => (None, payload),
+        Err(failure) => (Some(failure), Bytes::new()),
+    };
+    let header = ReplyHeader { birth, request, failure };
+    let frame = Frame::Reply { header: header.into(), payload };
+    match by {
+        Some(connection) => wires.transmit_back(cx, connection, frame),
+        None => wires.transmit_by(cx, node, Lane::default(), frame).map(|_| ()),
+    }
+}
+
+/// Tells a caller the outcome.
+fn answer(cx: &mut Context<'_>, request: RequestId, result: Result<Bytes, CallError>) {
+    let signal = Signal::Answer { number: request.number, result };
+    cx.act(Action::Signal { process: request.owner, signal });
+}
+
+/// A server's node, and what it is there.
+fn locate(server: Server) -> (NodeId, ServerAt) {
+    match server {
+        Server::Process(Target::Process(ProcessId { node, birth, serial })) => {
+            (node, ServerAt::Process(ProcessAt { birth, serial }))
+        }
+        Server::Process(Target::Name(node, name)) => (node, ServerAt::Name(name)),
+        Server::Function(node, name) => (node, ServerAt::Function(name)),
+    }
+}
+
+/// All that are in `found`, in their order.
+fn collect<T>(found: impl Iterator<Item = T>) -> Vec<T> {
+    found.collect()
+}

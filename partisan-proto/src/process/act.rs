@@ -1,0 +1,280 @@
+//! What processes do and what they are told.
+
+use alloc::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{ExitReason, MonitorId, ProcessId, ReplyTo, TimerId};
+use crate::call::{CallError, Failure, Server};
+use crate::error::CloseReason;
+use crate::id::{ChannelId, Instance, NodeId, ProcessName, Tag};
+use crate::spec::NodeSpec;
+use crate::time::Duration;
+
+/// What names a process to watch, to signal or to ask (Erlang's server references).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub enum Target {
+    /// This process.
+    Process(ProcessId),
+    /// Whoever is registered there under this name when it is looked up, once.
+    Name(NodeId, ProcessName),
+}
+
+impl Target {
+    /// The node.
+    #[must_use]
+    pub const fn node(&self) -> NodeId {
+        match self {
+            Self::Process(process) => process.node,
+            Self::Name(node, _) => *node,
+        }
+    }
+}
+
+impl From<ProcessId> for Target {
+    fn from(process: ProcessId) -> Self {
+        Self::Process(process)
+    }
+}
+
+/// Where news about a process keeps its place among messages.
+///
+/// News of an end comes after everything that the process sent before on the same lane, that is on
+/// the same channel with the same key, or on a channel of one lane. On other lanes it may come
+/// before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Lane {
+    /// The channel.
+    pub channel: ChannelId,
+    /// The key that picks the lane.
+    pub key: Option<u64>,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self { channel: ChannelId::DEFAULT, key: None }
+    }
+}
+
+/// Something that a process did. Facts, in the past tense as events are; none needs an answer other
+/// than the [`Signal`]s that follow from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub enum ProcessAct {
+    /// It ended. Whoever drives the node says so for every process that was spawned, unless it was
+    /// told to end it ([`Action::End`](crate::Action::End)).
+    Ended(ExitReason),
+    /// It watches another process: [`Signal::Down`] comes exactly once, unless
+    /// [`ProcessAct::Demonitor`] comes first.
+    Monitor {
+        /// A number of its own that it never used before.
+        number: u64,
+        /// Whom.
+        target: Target,
+        /// Among which messages the news keeps its place.
+        lane: Lane,
+    },
+    /// It watches a node: [`Signal::NodeLost`] comes exactly once, at once if the node is not
+    /// connected.
+    MonitorNode {
+        /// A number of its own that it never used before.
+        number: u64,
+        /// Which.
+        node: NodeId,
+    },
+    /// It stopped watching. Nothing about that monitor comes after this.
+    Demonitor {
+        /// The number that it gave it.
+        number: u64,
+    },
+    /// It wants to be told of all nodes that come and go, from now on; the same subscription twice
+    /// is one.
+    MonitorNodes(NodeFilter),
+    /// It ended that subscription.
+    DemonitorNodes(NodeFilter),
+    /// It linked itself to another process.
+    Link(ProcessId),
+    /// It ended a link.
+    Unlink(ProcessId),
+    /// It sent another process an exit signal (`exit/2`).
+    Exit {
+        /// Whom.
+        target: Target,
+        /// Why. [`ExitReason::Kill`] cannot be trapped.
+        reason: ExitReason,
+    },
+    /// It turned exit signals into [`Signal::Exit`], or back.
+    TrapExit(bool),
+    /// It asked another process, or a function of a node: [`Signal::Answer`] comes exactly once,
+    /// unless [`ProcessAct::Abandon`] comes first. See [`call`](crate::call).
+    Call {
+        /// A number of its own that it never used before.
+        number: u64,
+        /// Who is to answer.
+        server: Server,
+        /// What is asked.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+        payload: Bytes,
+        /// How long it waits; `None` for ever.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_timeout))]
+        timeout: Option<Duration>,
+        /// How the request and its answer travel.
+        lane: Lane,
+    },
+    /// It gave a call up.
+    Abandon {
+        /// The number that it gave it.
+        number: u64,
+    },
+    /// It answered a request, its own or one that it was handed by another. The first answer
+    /// counts.
+    Reply {
+        /// Which.
+        reply_to: ReplyTo,
+        /// The answer.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_result))]
+        result: Result<Bytes, Failure>,
+    },
+    /// It asked for a message to be sent later (`send_after/3`).
+    SendAfter {
+        /// A number of its own that it never used before.
+        number: u64,
+        /// When, from now.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_span))]
+        after: Duration,
+        /// To whom; itself: [`Signal::Timer`].
+        target: Target,
+        /// What.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+        payload: Bytes,
+    },
+}
+
+/// Which nodes a subscription is about (`net_kernel:monitor_nodes/2`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct NodeFilter {
+    /// Those with this tag alone (Partisan's and Erlang's `node_type`).
+    pub tag: Option<Tag>,
+    /// Whether the nodes that are connected already are told first, as if they came up now.
+    pub present: bool,
+}
+
+/// What a process is told, besides messages. Never lost and never dropped for want of room: there
+/// are no more of them than it asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Signal {
+    /// A monitored process ended (`'DOWN'`).
+    Down {
+        /// The number of the monitor.
+        number: u64,
+        /// Whom it watched, as it was asked for.
+        target: Target,
+        /// Why; [`ExitReason::NoProcess`] if there was none, [`ExitReason::NoConnection`] if its
+        /// node could not be reached any more.
+        reason: ExitReason,
+    },
+    /// A monitored node is not connected any more (`nodedown`).
+    NodeLost {
+        /// The number of the monitor.
+        number: u64,
+        /// Which.
+        node: NodeId,
+        /// Why; `None` if it was not connected to begin with.
+        reason: Option<CloseReason>,
+    },
+    /// A linked process ended, or somebody sent an exit signal, and exits are trapped (`'EXIT'`).
+    Exit {
+        /// Whose.
+        from: ProcessId,
+        /// Why.
+        reason: ExitReason,
+    },
+    /// A node came up (`nodeup`): before any message of that session.
+    NodeUp {
+        /// Which, which life.
+        instance: Instance,
+        /// What it tells about itself.
+        spec: Arc<NodeSpec>,
+    },
+    /// A node went down (`nodedown`): after the [`Signal::Down`]s of its processes.
+    NodeDown {
+        /// Which, which life.
+        instance: Instance,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A call is over.
+    Answer {
+        /// The number of the call.
+        number: u64,
+        /// The answer, or why there is none.
+        result: Result<Bytes, CallError>,
+    },
+    /// A message to itself that it asked for.
+    Timer {
+        /// The timer's number.
+        number: u64,
+        /// What it says.
+        payload: Bytes,
+    },
+}
+
+/// How a process begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct SpawnOptions {
+    /// The process that it is linked to from the first moment (`spawn_link`).
+    pub link: Option<super::Serial>,
+    /// The monitor by which another watches it from the first moment (`spawn_monitor`).
+    pub monitor: Option<MonitorId>,
+    /// The name that it is registered under.
+    pub name: Option<ProcessName>,
+    /// Whether exit signals become [`Signal::Exit`].
+    pub trap_exit: bool,
+}
+
+/// What is known of a process of this node (`process_info/1`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessInfo {
+    /// Which.
+    pub process: ProcessId,
+    /// The names that it is registered under, ascending.
+    pub names: alloc::vec::Vec<ProcessName>,
+    /// Whether exits are trapped.
+    pub trap_exit: bool,
+    /// The processes that it is linked to.
+    pub links: alloc::vec::Vec<ProcessId>,
+    /// The processes that it watches, by the number of the monitor.
+    pub monitors: alloc::vec::Vec<(u64, Target)>,
+    /// How many monitors watch it.
+    pub watched_by: usize,
+    /// Its timers that are set.
+    pub timers: alloc::vec::Vec<TimerId>,
+}
+
+#[cfg(feature = "arbitrary")]
+fn arbitrary_payload(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Bytes> {
+    let payload: alloc::vec::Vec<u8> = u.arbitrary()?;
+    Ok(payload.into())
+}
+
+#[cfg(feature = "arbitrary")]
+fn arbitrary_timeout(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Option<Duration>> {
+    Ok(if u.arbitrary()? { Some(arbitrary_span(u)?) } else { None })
+}
+
+#[cfg(feature = "arbitrary")]
+fn arbitrary_result(
+    u: &mut arbitrary::Unstructured<'_>,
+) -> arbitrary::Result<Result<Bytes, Failure>> {
+    Ok(if u.arbitrary()? { Ok(arbitrary_payload(u)?) } else { Err(u.arbitrary()?) })
+}
+
+#[cfg(feature = "arbitrary")]
+fn arbitrary_span(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Duration> {
+    Ok(Duration::from_millis(u.int_in_range(0..=60_000)?))
+}
