@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::id::{
-    ChannelName, ConnectionId, HandlerId, HandlerName, Incarnation, NodeId, NodeName, ProcessName, Tag,
+    ChannelName, ConnectionId, HandlerId, HandlerName, Incarnation, NodeId, NodeName, ProcessName,
+    Tag,
 };
 use crate::process::Serial;
 use crate::spec::Address;

@@ -174,7 +174,8 @@ impl Node {
     /// Runs one step and everything that follows from it.
     fn run(&mut self, out: &mut Outbox, step: impl FnOnce(&mut Parts<'_>, &mut Context<'_>)) {
         let Self { now, config, me, timers, routes, neighbors, questions, .. } = self;
-        let Self { connections, manager, broadcast, relay, partitions, processes, calls, .. } = self;
+        let Self { connections, manager, broadcast, relay, partitions, processes, calls, .. } =
+            self;
         // Most steps change nothing, and then it allocates nothing; kept, it would be a good part
         // of a quiet node.
         let changes = &mut VecDeque::<Change>::new();
@@ -274,6 +275,7 @@ impl Node {
             membership: self.manager.counters(),
             broadcast: self.broadcast.counters(),
             relay: self.relay.counters(),
+            calls: self.calls.counters(),
             partitions_refused: self.partitions.refused(),
             ..self.connections.counters()
         }
@@ -400,9 +402,10 @@ impl Parts<'_> {
                 self.connections.set_congested(connection, false);
                 self.broadcast.set_congested(connection, false);
                 if let Some(node) = self.connections.peer_of(connection) {
-                    let Self { connections, manager, processes, .. } = self;
+                    let Self { connections, manager, processes, calls, .. } = self;
                     let around = &mut Around { connections, manager: &**manager };
                     processes.drained(cx, around, node);
+                    calls.drained(cx, around, connection);
                 }
             }
             Event::Process { process, act } => self.act(cx, process, act),
@@ -437,10 +440,20 @@ impl Parts<'_> {
                 let around = &mut Around { connections, manager: &**manager };
                 calls.requested(cx, around, processes, (from, connection), (*header, payload));
             }
-            Received::Reply { header, payload } => self.calls.replied(cx, *header, payload),
-            Received::Down { from, monitor, reason } => {
-                self.processes.receive_on_lane(cx, from, monitor, reason);
+            Received::Reply { connection, header, payload } => {
+                let Self { connections, manager, calls, .. } = self;
+                let around = &mut Around { connections, manager: &**manager };
+                calls.replied(cx, around, connection, *header, payload);
             }
+            Received::Signal { from, connection, message } => match *message {
+                ProcessMessage::Down { monitor, reason } => {
+                    self.processes.receive_on_lane(cx, from, monitor, reason);
+                }
+                ProcessMessage::Abandon { birth, request } => {
+                    self.calls.abandoned(from, birth, request);
+                }
+                _ => self.connections.misbehaved(cx, connection, Misbehaviour::WrongChannel),
+            },
             Received::Broadcast { from, message } => {
                 self.broadcast.receive_message(cx, from, message);
             }
@@ -451,9 +464,6 @@ impl Parts<'_> {
                     }
                     ControlMessage::Relay(message) => {
                         return self.relay.receive(cx, from, message);
-                    }
-                    ControlMessage::Process(ProcessMessage::Abandon { birth, request }) => {
-                        return self.calls.abandoned(from, birth, request);
                     }
                     ControlMessage::Process(message) => {
                         let Self { connections, manager, processes, .. } = self;
@@ -591,7 +601,11 @@ impl Parts<'_> {
                     self.send_late(cx, late);
                 }
             }
-            Timer::Request(request) => self.calls.fire(cx, request),
+            Timer::Request(request) => {
+                let Self { connections, manager, calls, .. } = self;
+                let around = &mut Around { connections, manager: &**manager };
+                calls.fire(cx, around, request);
+            }
         }
     }
 
@@ -602,7 +616,7 @@ impl Parts<'_> {
         match act {
             ProcessAct::Reply { reply_to, result } => calls.reply(cx, around, reply_to, result),
             ProcessAct::Abandon { number } => {
-                calls.abandon(cx, RequestId { owner: process, number });
+                calls.abandon(cx, around, RequestId { owner: process, number });
             }
             ProcessAct::Call { number, server, payload, timeout, lane } => {
                 if processes.lives(process) {
@@ -667,6 +681,10 @@ impl Wires for Around<'_> {
         }
         cx.send_on(connection, frame);
         Ok(connection)
+    }
+
+    fn is_open(&self, connection: ConnectionId) -> bool {
+        self.connections.peer_of(connection).is_some()
     }
 
     fn transmit_back(

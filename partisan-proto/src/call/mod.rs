@@ -25,6 +25,8 @@ mod served;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::hash::Hash;
 
@@ -44,8 +46,7 @@ use crate::process::{
 use crate::time::Duration;
 use crate::timers::Timer;
 use crate::wire::{
-    ControlMessage, Frame, ProcessAt, ProcessMessage, ReplyHeader, RequestHeader, ServerAt,
-    StableHasher,
+    Frame, ProcessAt, ProcessMessage, ReplyHeader, RequestHeader, ServerAt, StableHasher,
 };
 
 /// Who is to answer a call.
@@ -193,6 +194,9 @@ pub(crate) trait Wires {
         frame: Frame,
     ) -> Result<ConnectionId, CommandError>;
 
+    /// Whether a connection is open.
+    fn is_open(&self, connection: ConnectionId) -> bool;
+
     /// Sends a frame with a payload by a connection that a peer's frame came by, if it may be sent
     /// now.
     fn transmit_back(
@@ -210,13 +214,20 @@ pub(crate) struct Calls {
     birth: Incarnation,
     asked: Asked,
     served: Served,
+    /// What is to be taken back once there is room on the connection that it went by.
+    unsaid: BTreeMap<ConnectionId, Vec<RequestId>>,
     counters: CallCounters,
 }
 
 impl Calls {
     pub(crate) fn new(birth: Incarnation) -> Self {
-        let counters = CallCounters::default();
-        Self { birth, asked: Asked::default(), served: Served::default(), counters }
+        Self {
+            birth,
+            asked: Asked::default(),
+            served: Served::default(),
+            unsaid: BTreeMap::new(),
+            counters: CallCounters::default(),
+        }
     }
 
     /// A process of this node asks.
@@ -339,7 +350,8 @@ impl Calls {
     ) {
         if reply_to.node == cx.me.instance.node {
             let ReplyTo { birth, request, .. } = reply_to;
-            return self.outcome(cx, birth, request, result.map_err(CallError::Failed));
+            let result = result.map_err(CallError::Failed);
+            return self.outcome(cx, wires, birth, request, None, result);
         }
         let mut sent = transmit(cx, wires, reply_to, by, result);
         if let Err(CommandError::PayloadTooLarge { .. }) = sent {
@@ -352,6 +364,8 @@ impl Calls {
     pub(crate) fn replied(
         &mut self,
         cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        by: ConnectionId,
         header: ReplyHeader,
         payload: Bytes,
     ) {
@@ -360,48 +374,98 @@ impl Calls {
             None => Ok(payload),
             Some(failure) => Err(CallError::Failed(failure)),
         };
-        self.outcome(cx, birth, request, result);
+        self.outcome(cx, wires, birth, request, Some(by), result);
     }
 
     /// An answer to a request of some run of this node.
     fn outcome(
         &mut self,
         cx: &mut Context<'_>,
+        wires: &mut impl Wires,
         birth: Incarnation,
         request: RequestId,
+        by: Option<ConnectionId>,
         result: Result<Bytes, CallError>,
     ) {
         if birth == self.birth {
-            self.finish(cx, request, result);
+            self.finish(cx, wires, request, by, result);
         } else {
             self.counters.late += 1;
         }
     }
 
-    /// A call is over.
+    /// A call is over. Whoever was asked and did not answer itself need not any more.
     fn finish(
         &mut self,
         cx: &mut Context<'_>,
+        wires: &mut impl Wires,
         request: RequestId,
+        by: Option<ConnectionId>,
         result: Result<Bytes, CallError>,
     ) {
-        if self.asked.take(request).is_none() {
+        let Some(asked) = self.asked.take(request) else {
             self.counters.late += 1;
             return;
-        }
+        };
         cx.timers.cancel(Timer::Request(request));
+        if asked.by != by {
+            self.excuse(cx, wires, asked, request);
+        }
         answer(cx, request, result);
     }
 
+    /// Whoever was asked need not answer any more.
+    fn excuse(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        asked: AskedOf,
+        request: RequestId,
+    ) {
+        match asked.by {
+            Some(connection) => self.take_back(cx, wires, connection, request),
+            None => {
+                self.served.take(ReplyTo { node: asked.node, birth: self.birth, request });
+            }
+        }
+    }
+
     /// The caller does not wait any more: no answer comes after this.
-    pub(crate) fn abandon(&mut self, cx: &mut Context<'_>, request: RequestId) {
+    pub(crate) fn abandon(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        request: RequestId,
+    ) {
         let Some(asked) = self.asked.take(request) else { return };
         cx.timers.cancel(Timer::Request(request));
-        if asked.by.is_some() {
-            let message = ProcessMessage::Abandon { birth: self.birth, request };
-            cx.send(asked.node, ControlMessage::Process(message));
-        } else {
-            self.served.take(ReplyTo { node: asked.node, birth: self.birth, request });
+        self.excuse(cx, wires, asked, request);
+    }
+
+    /// Takes a request back, behind it on the connection that it went by.
+    fn take_back(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        by: ConnectionId,
+        request: RequestId,
+    ) {
+        let message = ProcessMessage::Abandon { birth: self.birth, request };
+        let sent = wires.transmit_back(cx, by, Frame::Signal(Box::new(message)));
+        if let Err(CommandError::QueueFull(_)) = sent {
+            self.unsaid.entry(by).or_default().push(request);
+        }
+    }
+
+    /// There is room again on a connection.
+    pub(crate) fn drained(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        connection: ConnectionId,
+    ) {
+        for request in self.unsaid.remove(&connection).unwrap_or_default() {
+            self.take_back(cx, wires, connection, request);
         }
     }
 
@@ -411,24 +475,24 @@ impl Calls {
     }
 
     /// A call takes too long.
-    pub(crate) fn fire(&mut self, cx: &mut Context<'_>, request: RequestId) {
+    pub(crate) fn fire(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        request: RequestId,
+    ) {
         if self.asked.contains(request) {
             self.counters.timeouts += 1;
-            self.abandon(cx, request);
+            self.abandon(cx, wires, request);
             answer(cx, request, Err(CallError::Timeout));
         }
     }
 
-    pub(crate) fn change(
-        &mut self,
-        cx: &mut Context<'_>,
-        wires: &mut impl Wires,
-        change: &Change,
-    ) {
+    pub(crate) fn change(&mut self, cx: &mut Context<'_>, wires: &mut impl Wires, change: &Change) {
         match change {
             Change::ProcessEnded { process, reason } => {
                 for request in self.asked.of(*process) {
-                    self.abandon(cx, request);
+                    self.abandon(cx, wires, request);
                 }
                 for reply_to in self.served.of(*process) {
                     let failure = Failure::Exited(reason.clone());
@@ -436,15 +500,18 @@ impl Calls {
                 }
             }
             Change::LaneClosed { node, connection } => {
+                self.unsaid.remove(connection);
                 self.served.forget_connection(*node, *connection);
                 for request in self.asked.by(*node, Some(*connection)) {
-                    self.finish(cx, request, Err(CallError::NoConnection));
+                    self.finish(cx, wires, request, None, Err(CallError::NoConnection));
                 }
             }
             Change::PeerDown { instance, .. } => {
+                // The lanes of a session that is over are not told of one by one.
+                self.unsaid.retain(|connection, _| wires.is_open(*connection));
                 self.served.forget_node(instance.node);
                 for request in self.asked.by(instance.node, None) {
-                    self.finish(cx, request, Err(CallError::NoConnection));
+                    self.finish(cx, wires, request, None, Err(CallError::NoConnection));
                 }
             }
             _ => {}
@@ -463,6 +530,7 @@ impl Calls {
     pub(crate) fn fingerprint(&self, hasher: &mut StableHasher) {
         self.asked.hash(hasher);
         self.served.hash(hasher);
+        self.unsaid.hash(hasher);
     }
 }
 

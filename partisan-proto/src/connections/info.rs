@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use crate::broadcast::BroadcastCounters;
+use crate::call::CallCounters;
 use crate::id::{ChannelId, ConnectionId, Epoch, Incarnation, NodeId};
 use crate::manager::MembershipCounters;
 use crate::notification::DialError;
@@ -80,6 +81,8 @@ pub struct Counters {
     pub partitions_refused: u64,
     /// What broadcasts did.
     pub broadcast: BroadcastCounters,
+    /// What became of calls.
+    pub calls: CallCounters,
 }
 
 /// What the connections count themselves: [`Counters`] without what others do.

@@ -48,12 +48,12 @@ use crate::context::Context;
 use crate::error::{CloseReason, CommandError, Misbehaviour, OpenError};
 use crate::id::{ChannelId, ConnectionId, Epoch, Incarnation, Instance, NodeId};
 use crate::notification::{DialError, Notification};
-use crate::process::{ExitReason, MonitorId};
 use crate::random::{Nonces, Random, Seed};
 use crate::spec::NodeSpec;
 use crate::timers::Timer;
 use crate::wire::{
-    BroadcastMessage, ControlMessage, Frame, ProcessMessage, RelayHeader, ReplyHeader, RequestHeader,
+    BroadcastMessage, ControlMessage, Frame, ProcessMessage, RelayHeader, ReplyHeader,
+    RequestHeader,
 };
 
 /// All connections of a node.
@@ -190,8 +190,8 @@ pub(crate) enum Received {
     Relayed { from: NodeId, channel: ChannelId, header: Box<RelayHeader>, payload: Bytes },
     Broadcast { from: Instance, message: Arc<BroadcastMessage> },
     Request { from: Instance, connection: ConnectionId, header: Box<RequestHeader>, payload: Bytes },
-    Reply { header: Box<ReplyHeader>, payload: Bytes },
-    Down { from: Instance, monitor: MonitorId, reason: ExitReason },
+    Reply { connection: ConnectionId, header: Box<ReplyHeader>, payload: Bytes },
+    Signal { from: Instance, connection: ConnectionId, message: Box<ProcessMessage> },
     Control { from: Instance, connection: ConnectionId, message: ControlMessage },
 }
 
@@ -292,13 +292,10 @@ impl Connections {
                 return Some(Received::Request { from, connection: id, header, payload });
             }
             Frame::Reply { header, payload } if !slot.is_anchor() => {
-                return Some(Received::Reply { header, payload });
+                return Some(Received::Reply { connection: id, header, payload });
             }
             Frame::Signal(message) if !slot.is_anchor() => {
-                if let ProcessMessage::Down { monitor, reason } = *message {
-                    return Some(Received::Down { from, monitor, reason });
-                }
-                self.misbehaved(cx, id, Misbehaviour::WrongChannel);
+                return Some(Received::Signal { from, connection: id, message });
             }
             Frame::App { .. }
             | Frame::Broadcast(_)

@@ -36,7 +36,7 @@ mod reason;
 mod reference;
 mod subscriptions;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod timers;
 mod watchers;
 mod watches;
@@ -53,8 +53,8 @@ use core::hash::Hash;
 
 use self::links::Links;
 use self::subscriptions::Subscriptions;
-use self::timers::SendLater;
 pub(crate) use self::timers::Late;
+use self::timers::SendLater;
 use self::watchers::{News, Watcher, Watchers};
 use self::watches::{Watched, Watches};
 use crate::action::Action;
@@ -549,7 +549,11 @@ impl Processes {
     }
 
     /// Cancels a timer: how long it had to go (`cancel_timer/1`).
-    pub(crate) fn cancel_timer(&mut self, cx: &mut Context<'_>, timer: TimerId) -> Option<Duration> {
+    pub(crate) fn cancel_timer(
+        &mut self,
+        cx: &mut Context<'_>,
+        timer: TimerId,
+    ) -> Option<Duration> {
         self.timers.cancel(cx, timer)
     }
 

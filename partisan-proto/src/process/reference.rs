@@ -340,7 +340,8 @@ mod tests {
     }
 
     fn any_reference() -> impl Strategy<Value = (Reference, NodeName)> {
-        let name = || "[a-z#%:@ä😀]{1,12}".prop_filter("a name", |text| NodeName::new(text).is_ok());
+        let name =
+            || "[a-z#%:@ä😀]{1,12}".prop_filter("a name", |text| NodeName::new(text).is_ok());
         let numbers = (0..=Incarnation::MOST.0, any::<u64>(), any::<u64>(), 0..3u8);
         (name(), name(), numbers).prop_map(|(node, name, (birth, first, second, kind))| {
             let node = NodeName::new(&node).unwrap();

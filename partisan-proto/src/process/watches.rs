@@ -80,8 +80,7 @@ impl Watches {
     /// The monitors of a process.
     pub(super) fn of(&self, owner: Serial) -> impl Iterator<Item = (MonitorId, &Watched)> {
         let (first, last) = (0, u64::MAX);
-        let range =
-            MonitorId { owner, number: first }..=MonitorId { owner, number: last };
+        let range = MonitorId { owner, number: first }..=MonitorId { owner, number: last };
         self.monitors.range(range).map(|(monitor, watched)| (*monitor, watched))
     }
 

@@ -75,7 +75,8 @@ pub enum ProcessMessage {
         /// Whether it comes of a link, since `from` ended.
         linked: bool,
     },
-    /// The caller does not wait for the answer to this request any more.
+    /// The caller does not wait for the answer to this request any more. Behind the request, on the
+    /// lane that it went by.
     Abandon {
         /// The run of the caller's node.
         birth: Incarnation,

@@ -239,7 +239,8 @@ impl Net {
 
     /// Breaks connections as [`Net::cut`] does, and what is on its way by them never arrives.
     pub(crate) fn lose(&mut self, which: impl Fn(End, End) -> bool) {
-        let cut: Vec<End> = self.links.iter().filter(|(a, b)| which(*a, *b)).flat_map(|(a, b)| [*a, *b]).collect();
+        let cut: Vec<End> =
+            self.links.iter().filter(|(a, b)| which(*a, *b)).flat_map(|(a, b)| [*a, *b]).collect();
         self.queue.retain(|(index, event)| match event {
             Event::Received { connection, .. } => !cut.contains(&(*index, *connection)),
             _ => true,

@@ -355,9 +355,9 @@ impl Manager for Pluggable {
                 let (node, error) = (*node, *error);
                 self.step(cx, |strategy, cx, out| strategy.probe_failed(cx, out, node, error));
             }
-            Change::RoundTrip { .. }
-            | Change::LaneClosed { .. }
-            | Change::ProcessEnded { .. } => return,
+            Change::RoundTrip { .. } | Change::LaneClosed { .. } | Change::ProcessEnded { .. } => {
+                return;
+            }
             // The manager's own.
             Change::Admit { .. }
             | Change::TurnAway { .. }

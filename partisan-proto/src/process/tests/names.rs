@@ -63,7 +63,12 @@ fn what_a_process_has_is_told() {
     act(&mut net, 0, 1, ProcessAct::Link(other));
     act(&mut net, 0, 1, ProcessAct::TrapExit(true));
     let own = pid(&net, 0, 1);
-    act(&mut net, 0, 2, ProcessAct::Monitor { number: 1, target: own.into(), lane: Lane::default() });
+    act(
+        &mut net,
+        0,
+        2,
+        ProcessAct::Monitor { number: 1, target: own.into(), lane: Lane::default() },
+    );
     let info = net.node(0).process(Serial(1)).unwrap();
     assert_eq!((info.process, info.names, info.trap_exit), (own, vec![name("shop")], true));
     assert_eq!((info.links, info.monitors), (vec![other], vec![(4, other.into())]));
