@@ -27,7 +27,7 @@ use crate::notification::Notification;
 use crate::partitions::Partitions;
 use crate::process::{
     Lane, Late, ProcessAct, ProcessCounts, ProcessId, ProcessInfo, Processes, RequestId, Serial,
-    Signals, Target,
+    Signals,
 };
 use crate::question::{ExchangeInfo, QuestionId, Response};
 use crate::random::Seed;
@@ -36,9 +36,7 @@ use crate::snapshot::Snapshot;
 use crate::spec::NodeSpec;
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
-use crate::wire::{
-    ControlMessage, Destination, Frame, PartitionId, ProcessAt, ProcessMessage, StableHasher,
-};
+use crate::wire::{ControlMessage, Destination, Frame, PartitionId, ProcessMessage, StableHasher};
 
 /// Who a node is at its start.
 #[derive(Debug)]
@@ -631,12 +629,7 @@ impl Parts<'_> {
 
     /// Sends what a process asked to be sent later, as if it sent it now.
     fn send_late(&mut self, cx: &mut Context<'_>, Late { target, payload }: Late) {
-        let destination = match &target {
-            Target::Process(ProcessId { birth, serial, .. }) => {
-                Destination::Process(ProcessAt { birth: *birth, serial: *serial })
-            }
-            Target::Name(_, name) => Destination::name(name.as_str()).unwrap_or_default(),
-        };
+        let destination = Destination::of(&target);
         let (to, channel) = (target.node(), ChannelId::DEFAULT);
         let send = Send { to, channel, key: None, destination, relay: false, payload };
         // Best effort, as every plain message.

@@ -150,6 +150,12 @@ pub enum ProcessAct {
         #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
         payload: Bytes,
     },
+    /// It cancelled that; [`Command::CancelTimer`](crate::Command::CancelTimer) tells how long it
+    /// had to go.
+    CancelTimer {
+        /// The number that it gave it.
+        number: u64,
+    },
 }
 
 /// Which nodes a subscription is about (`net_kernel:monitor_nodes/2`).

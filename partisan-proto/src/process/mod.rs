@@ -28,6 +28,7 @@
 //! that Erlang's own distribution gives to these operations.
 
 mod act;
+mod actor;
 mod id;
 mod linking;
 mod links;
@@ -42,6 +43,7 @@ mod watchers;
 mod watches;
 
 pub use act::{Lane, NodeFilter, ProcessAct, ProcessInfo, Signal, SpawnOptions, Target};
+pub use actor::{Actor, ActorContext, Effect, Input};
 pub use id::{MonitorId, ProcessId, ReplyTo, RequestId, Serial, TimerId};
 pub use reason::{ExitReason, MAX_REASON, ReasonBytes, ReasonText};
 pub use reference::{ParseReferenceError, Reference, ReferenceError};
@@ -257,6 +259,9 @@ impl Processes {
             }
             // Of calls.
             ProcessAct::Call { .. } | ProcessAct::Abandon { .. } | ProcessAct::Reply { .. } => {}
+            ProcessAct::CancelTimer { number } => {
+                self.timers.cancel(cx, TimerId { owner: serial, number });
+            }
             ProcessAct::SendAfter { number, after, target, payload } => {
                 let timer = TimerId { owner: serial, number };
                 if !self.timers.set(cx, timer, after, target, payload) {

@@ -11,12 +11,14 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
+use crate::call::Failure;
 use crate::config::{ChannelOptions, Channels, MAX_CHANNELS};
 use crate::error::Refusal;
 use crate::id::{
     ChannelName, ClusterName, Epoch, HandlerId, Incarnation, Instance, MessageId, NAME_LIMIT,
-    NodeId, NodeName, Tag,
+    NodeId, NodeName, ProcessName, Tag,
 };
+use crate::process::{ExitReason, MAX_REASON, MonitorId, RequestId, Serial};
 use crate::spec::{Address, Host, MAX_ADDRESSES, MAX_TAGS, NodeSpec};
 
 /// Any frame that an encoder of this version may be asked for.
@@ -26,6 +28,9 @@ pub(super) fn frame() -> impl Strategy<Value = Frame> {
         4 => app(),
         4 => relayed(),
         4 => broadcast(),
+        4 => request(),
+        4 => reply(),
+        2 => process_message().prop_map(|message| Frame::Signal(Box::new(message))),
         4 => control().prop_map(Frame::Control),
         1 => (refusal(), option::of(any::<[u8; 32]>()))
             .prop_map(|(refusal, proof)| Frame::Refuse(Refuse { refusal, proof })),
@@ -168,13 +173,127 @@ fn app() -> impl Strategy<Value = Frame> {
     let destination = prop_oneof![
         Just(Destination::Inbox),
         name_text().prop_map(|text| Destination::name(&text).unwrap()),
+        process_at().prop_map(Destination::Process),
     ];
-    let payload =
-        prop_oneof![Just(Vec::new()), vec(any::<u8>(), 1..300), Just([0xa5; 70_000].to_vec()),];
-    (destination, payload).prop_map(|(destination, payload)| Frame::App {
-        destination,
-        payload: Bytes::from(payload),
-    })
+    (destination, payload()).prop_map(|(destination, payload)| Frame::App { destination, payload })
+}
+
+fn payload() -> impl Strategy<Value = Bytes> {
+    let bytes =
+        prop_oneof![Just(Vec::new()), vec(any::<u8>(), 1..300), Just([0xa5; 70_000].to_vec())];
+    bytes.prop_map(Bytes::from)
+}
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0..300u64, any::<u64>()]
+}
+
+fn process_at() -> impl Strategy<Value = ProcessAt> {
+    (incarnation(), number())
+        .prop_map(|(birth, serial)| ProcessAt { birth, serial: Serial(serial) })
+}
+
+fn process_name() -> impl Strategy<Value = ProcessName> {
+    name_text().prop_map(|text| ProcessName::new(&text).unwrap())
+}
+
+fn request_id() -> impl Strategy<Value = RequestId> {
+    (number(), number()).prop_map(|(owner, number)| RequestId { owner: Serial(owner), number })
+}
+
+fn exit_reason() -> impl Strategy<Value = ExitReason> {
+    let plain = proptest::sample::select(alloc::vec![
+        ExitReason::Normal,
+        ExitReason::Shutdown,
+        ExitReason::Kill,
+        ExitReason::Killed,
+        ExitReason::NoProcess,
+        ExitReason::NoConnection,
+        ExitReason::SystemLimit,
+    ]);
+    let bytes = || prop_oneof![vec(any::<u8>(), 0..40), Just(alloc::vec![7; MAX_REASON])];
+    prop_oneof![
+        plain,
+        bytes().prop_map(|bytes| ExitReason::other(&bytes).unwrap()),
+        bytes().prop_map(|bytes| ExitReason::shutdown_with(&bytes).unwrap()),
+        name_text().prop_map(|text| ExitReason::panicked(&text)),
+    ]
+}
+
+fn request() -> BoxedStrategy<Frame> {
+    let to = prop_oneof![
+        process_at().prop_map(ServerAt::Process),
+        process_name().prop_map(ServerAt::Name),
+        process_name().prop_map(ServerAt::Function),
+    ];
+    (incarnation(), request_id(), to, payload())
+        .prop_map(|(birth, request, to, payload)| Frame::Request {
+            header: Box::new(RequestHeader { birth, request, to }),
+            payload,
+        })
+        .boxed()
+}
+
+fn reply() -> BoxedStrategy<Frame> {
+    let failure = prop_oneof![
+        proptest::sample::select(alloc::vec![
+            Failure::NoProcess,
+            Failure::NoFunction,
+            Failure::Overloaded,
+            Failure::AnswerTooLarge,
+        ]),
+        exit_reason().prop_map(Failure::Exited),
+        exit_reason().prop_map(|reason| match reason {
+            ExitReason::Other(bytes) => Failure::Thrown(bytes),
+            other => Failure::Exited(other),
+        }),
+    ];
+    let outcome = prop_oneof![
+        payload().prop_map(|payload| (None, payload)),
+        failure.prop_map(|failure| (Some(failure), Bytes::new())),
+    ];
+    (incarnation(), request_id(), outcome)
+        .prop_map(|(birth, request, (failure, payload))| Frame::Reply {
+            header: Box::new(ReplyHeader { birth, request, failure }),
+            payload,
+        })
+        .boxed()
+}
+
+fn process_message() -> BoxedStrategy<ProcessMessage> {
+    let monitor = || {
+        (number(), number()).prop_map(|(owner, number)| MonitorId { owner: Serial(owner), number })
+    };
+    let target = || {
+        prop_oneof![
+            process_at().prop_map(TargetAt::Process),
+            process_name().prop_map(TargetAt::Name),
+        ]
+    };
+    let pair = || (process_at(), process_at());
+    prop_oneof![
+        (monitor(), target(), option::of(channel_name()), any::<Option<u64>>()).prop_map(
+            |(monitor, target, channel, key)| ProcessMessage::Monitor {
+                monitor,
+                target,
+                channel,
+                key,
+            }
+        ),
+        monitor().prop_map(|monitor| ProcessMessage::Demonitor { monitor }),
+        (monitor(), exit_reason())
+            .prop_map(|(monitor, reason)| ProcessMessage::Down { monitor, reason }),
+        monitor().prop_map(|monitor| ProcessMessage::DownSeen { monitor }),
+        pair().prop_map(|(from, to)| ProcessMessage::Link { from, to }),
+        pair().prop_map(|(from, to)| ProcessMessage::Unlink { from, to }),
+        pair().prop_map(|(from, to)| ProcessMessage::Unlinked { from, to }),
+        (process_at(), target(), exit_reason(), any::<bool>()).prop_map(
+            |(from, to, reason, linked)| ProcessMessage::Exit { from, to, reason, linked }
+        ),
+        (incarnation(), request_id())
+            .prop_map(|(birth, request)| ProcessMessage::Abandon { birth, request }),
+    ]
+    .boxed()
 }
 
 /// Every refusal there is; `Other` with codes of later versions.
@@ -221,6 +340,7 @@ fn control() -> impl Strategy<Value = ControlMessage> {
         prop_oneof![
             relay_message().prop_map(ControlMessage::Relay),
             partition_message().prop_map(ControlMessage::Partition),
+            process_message().prop_map(ControlMessage::Process),
         ],
         scamp().prop_map(ControlMessage::Scamp),
         star().prop_map(ControlMessage::Star),
