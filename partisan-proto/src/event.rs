@@ -1,5 +1,7 @@
 //! What goes in: everything that can happen to a node.
 
+use alloc::boxed::Box;
+
 use crate::command::Command;
 use crate::error::{CloseReason, OpenError};
 use crate::id::{ConnectionId, Ticket};
@@ -69,7 +71,7 @@ pub enum Event {
         /// Which.
         process: Serial,
         /// What.
-        act: ProcessAct,
+        act: Box<ProcessAct>,
     },
     /// A question of [`Action::Ask`](crate::Action::Ask) is answered.
     Answered {

@@ -406,7 +406,7 @@ impl Parts<'_> {
                     calls.drained(cx, around, connection);
                 }
             }
-            Event::Process { process, act } => self.act(cx, process, act),
+            Event::Process { process, act } => self.act(cx, process, *act),
             Event::Command { ticket, command } => self.command(cx, ticket, command),
             Event::Answered { id, response } => self.answered(cx, id, response),
             Event::Wake => {}
@@ -466,7 +466,7 @@ impl Parts<'_> {
                     ControlMessage::Process(message) => {
                         let Self { connections, manager, processes, .. } = self;
                         let around = &mut Around { connections, manager: &**manager };
-                        return processes.receive(cx, around, from, message);
+                        return processes.receive(cx, around, from, *message);
                     }
                     ControlMessage::Partition(message) => {
                         return self.partitions.receive(cx, from, message);

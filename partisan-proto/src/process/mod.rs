@@ -636,7 +636,7 @@ pub struct ProcessCounts {
 
 /// Sends a signal on the membership channel; says whether there is a session for it.
 fn send(cx: &mut Context<'_>, node: NodeId, message: ProcessMessage) -> bool {
-    cx.send(node, ControlMessage::Process(message))
+    cx.send(node, ControlMessage::Process(message.into()))
 }
 
 /// A target's node, and what it is there.

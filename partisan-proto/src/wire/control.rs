@@ -60,7 +60,7 @@ pub enum ControlMessage {
     /// Injected partitions.
     Partition(PartitionMessage),
     /// Signals between processes.
-    Process(ProcessMessage),
+    Process(Box<ProcessMessage>),
 }
 
 /// See [`ControlMessage::Confirm`].

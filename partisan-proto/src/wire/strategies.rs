@@ -340,7 +340,7 @@ fn control() -> impl Strategy<Value = ControlMessage> {
         prop_oneof![
             relay_message().prop_map(ControlMessage::Relay),
             partition_message().prop_map(ControlMessage::Partition),
-            process_message().prop_map(ControlMessage::Process),
+            process_message().prop_map(|message| ControlMessage::Process(Box::new(message))),
         ],
         scamp().prop_map(ControlMessage::Scamp),
         star().prop_map(ControlMessage::Star),

@@ -403,7 +403,17 @@ fn application_headers_are_checked() {
     assert_eq!(error(&[1, 2, b'a']), DecodeError::Truncated);
     assert_eq!(error(&[1, 0, b'a']), DecodeError::BadHeader, "an empty name");
     assert_eq!(error(&[1, 1, 0xff]), DecodeError::BadHeader, "not UTF-8");
-    assert_eq!(error(&[2, b'a']), DecodeError::BadHeader, "an unknown flag");
+    assert_eq!(error(&[2, 1]), DecodeError::Truncated);
+    assert_eq!(error(&[2, 1, 0x80]), DecodeError::Truncated);
+    assert_eq!(
+        error(&[2, 1, 0x80, 0]),
+        DecodeError::BadHeader,
+        "a number written longer than needed"
+    );
+    let mut beyond = [0xff; 12];
+    (beyond[0], beyond[1], beyond[11]) = (2, 1, 2);
+    assert_eq!(error(&beyond), DecodeError::BadHeader, "more than 64 bits");
+    assert_eq!(error(&[3, b'a']), DecodeError::BadHeader, "an unknown flag");
     let named = decode_frame(&raw(1, &[1, 1, b'a', b'x'])).unwrap();
     let destination = Destination::name("a").unwrap();
     let payload = Bytes::from_static(b"x");
@@ -556,8 +566,8 @@ fn messages_are_small() {
     assert_eq!(size_of::<ControlMessage>(), 40);
     assert_eq!(size_of::<Frame>(), 72);
     assert_eq!(size_of::<crate::Action>(), 88);
-    // A `Send` has 89 bytes; boxing it would cost an allocation for each message.
-    assert_eq!(size_of::<crate::Event>(), 104);
+    // A `Send` has 97 bytes; boxing it would cost an allocation for each message.
+    assert_eq!(size_of::<crate::Event>(), 112);
 }
 
 #[test]

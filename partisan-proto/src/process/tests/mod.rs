@@ -47,7 +47,7 @@ pub(crate) fn spawn(net: &mut Net, index: usize, serial: u64, options: SpawnOpti
 }
 
 pub(crate) fn act(net: &mut Net, index: usize, serial: u64, act: ProcessAct) {
-    net.handle(index, Event::Process { process: Serial(serial), act });
+    net.handle(index, Event::Process { process: Serial(serial), act: act.into() });
 }
 
 pub(crate) fn pid(net: &Net, index: usize, serial: u64) -> ProcessId {
