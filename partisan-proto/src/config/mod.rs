@@ -7,6 +7,7 @@
 mod broadcast;
 mod call;
 mod client_server;
+mod delivery;
 mod fixed;
 mod hyparview;
 mod partitions;
@@ -20,6 +21,7 @@ pub use broadcast::{
 };
 pub use call::CallConfig;
 pub use client_server::ClientServerConfig;
+pub use delivery::{DeliveryConfig, MAX_LABELS};
 pub use fixed::{StaticConfig, StaticPeer};
 pub use hyparview::{Criterion, HyParViewConfig, Oracle, XBotConfig};
 pub use partitions::PartitionsConfig;
@@ -69,6 +71,8 @@ pub struct Config {
     pub processes: ProcessConfig,
     /// How many calls may be under way.
     pub calls: CallConfig,
+    /// How messages are delivered that must arrive.
+    pub delivery: DeliveryConfig,
 }
 
 impl Default for Config {
@@ -84,6 +88,7 @@ impl Default for Config {
             broadcast: BroadcastConfig::default(),
             processes: ProcessConfig::default(),
             calls: CallConfig::default(),
+            delivery: DeliveryConfig::default(),
         }
     }
 }
@@ -102,6 +107,7 @@ impl Config {
         self.partitions.validate()?;
         self.processes.validate()?;
         self.calls.validate()?;
+        self.delivery.validate()?;
         self.broadcast.validate(&self.channels)?;
         match &self.manager {
             ManagerConfig::Pluggable(pluggable) => pluggable.validate(),
