@@ -11,7 +11,8 @@
 //! Resolving spreads to everybody, whether it is in the partition or not, since the overlay may
 //! have changed meanwhile; and a node that is still in one asks each new neighbour whether it is
 //! over. What is over stays over: it is remembered, and a partition that is still on its way does
-//! not come back.
+//! not come back. A node that was cut off meanwhile, and meets only nodes that have forgotten since
+//! they started again, stays in it until it is resolved once more.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -116,7 +117,9 @@ impl Partitions {
                 send(cx, instance.node, PartitionMessage::Active(ids));
             }
             Change::Reborn { .. } => {
-                self.active.clear();
+                for id in core::mem::take(&mut self.active).into_keys() {
+                    cx.notify(Notification::PartitionResolved { id });
+                }
                 self.publish(cx);
             }
             _ => {}
@@ -152,7 +155,8 @@ impl Partitions {
         if self.active.remove(&id).is_some() {
             self.publish(cx);
             cx.notify(Notification::PartitionResolved { id });
-        } else if known {
+        } else if known && from.is_some() {
+            // Whoever runs the cluster may say it again to those who missed it.
             return;
         }
         // The ttl ends what a memory that is too short would keep going round.

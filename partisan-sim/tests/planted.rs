@@ -31,7 +31,7 @@ fn kinds(world: &World) -> Vec<ViolationKind> {
 
 fn send_stamped(world: &mut World) {
     let (channel, key) = (ChannelId::DEFAULT, Some(1));
-    Work::Send { from: 0, to: 1, channel, key, count: 20 }.perform(world);
+    Work::Send { from: 0, to: 1, channel, key, relay: false, count: 20 }.perform(world);
     world.run_for(Duration::from_secs(2));
     world.check_end();
 }

@@ -220,11 +220,23 @@ fn only_so_many_that_are_over_are_remembered_and_nothing_goes_round_for_ever() {
 #[test]
 fn whoever_begins_anew_is_in_no_partition() {
     let mut world = World::new(2, &line(2));
-    world.inject(0, 0);
+    let partition = world.inject(0, 0);
     let reborn = Change::Reborn { reason: CloseReason::Left };
     world.step(0, |partitions, cx| partitions.change(cx, &reborn));
     assert!(world.reached().is_empty());
     assert_eq!(world.check(0, 1), Ok(()));
+    assert_eq!(world.notes.last(), Some(&(0, Notification::PartitionResolved { id: partition })));
+}
+
+#[test]
+fn saying_again_that_it_is_over_reaches_those_who_missed_it() {
+    let mut world = World::new(4, &line(4));
+    let partition = world.inject(0, 3);
+    world.step(0, |partitions, cx| partitions.resolve(cx, partition));
+    world.queue.clear();
+    assert_eq!(world.reached(), [1, 2, 3], "lost on its way");
+    world.resolve(0, partition);
+    assert!(world.reached().is_empty());
 }
 
 #[test]

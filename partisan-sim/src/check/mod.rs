@@ -10,6 +10,8 @@ pub mod hyparview;
 mod local;
 pub mod mesh;
 mod order;
+mod partition;
+mod relay;
 mod removal;
 pub mod scamp;
 pub mod star;
@@ -18,6 +20,8 @@ pub use alternation::Alternation;
 pub use commands::Commands;
 pub use local::Local;
 pub use order::Order;
+pub use partition::Partitions;
+pub use relay::Relays;
 pub use removal::NoResurrection;
 
 use std::fmt;
@@ -50,6 +54,14 @@ pub enum ViolationKind {
     Order,
     /// A message arrived twice.
     Duplicate,
+    /// A message arrived spoilt, or at the wrong node, or as if from another.
+    Misdelivered,
+    /// A relayed message went back, or in a circle, or too far.
+    Loop,
+    /// A sender was told of a failure that was none, or twice.
+    FalseFailure,
+    /// An injected partition let a message pass, or began again after its end.
+    Partition,
     /// A command was answered twice, or an answer belongs to no command.
     AnsweredTwice,
     /// A node is not among its own members.
@@ -72,6 +84,10 @@ pub enum ViolationKind {
     Connections,
     /// Timers, connections or queues are left over at rest.
     Leak,
+    /// An injected partition did not end.
+    Parted,
+    /// A relayed message did not arrive, though everything is healed.
+    Undelivered,
     /// Too many messages at rest.
     Restless,
     /// The node panicked.
@@ -89,6 +105,8 @@ impl ViolationKind {
             | Self::Membership
             | Self::Connections
             | Self::Leak
+            | Self::Parted
+            | Self::Undelivered
             | Self::Restless => 11,
             Self::Panic => 12,
             Self::Nondeterminism => 13,
@@ -138,6 +156,8 @@ pub fn watch(world: &mut World) {
     world.check(NoResurrection::default());
     world.check(Alternation::default());
     world.check(Order::default());
+    world.check(Relays::default());
+    world.check(Partitions::default());
     world.check(Commands::default());
     world.check(Local::default());
 }

@@ -3,6 +3,7 @@
 
 mod fixed;
 mod hyparview;
+mod messages;
 mod scamp;
 mod star;
 
@@ -47,6 +48,9 @@ pub(super) fn settle(scenario: &Scenario, world: &mut World) {
             scamp::settle(world, &mut stream);
         }
         _ => settle_mesh(world, &mut stream),
+    }
+    if world.violations().is_empty() && scenario.nodes <= LARGE {
+        messages::settle(world, &mut stream);
     }
 }
 
