@@ -199,7 +199,7 @@ impl Node {
                 Ok(()) => return Ok(()),
                 Err(obstacle) if obstacle.is_final(options) => return Err(refused(to, obstacle)),
                 Err(Obstacle::Failed(error)) => return Err(error),
-                Err(Obstacle::NotConnected(_)) => {
+                Err(obstacle) if obstacle.is_way_round(options) => {
                     match self.relay(to, payload.clone(), options).await {
                         Err(SendError::Command(CommandError::QueueFull(hop))) => {
                             self.relieved(hop, options).await;
@@ -350,6 +350,11 @@ impl Node {
 
 impl Obstacle {
     /// Whether waiting is of no use.
+    /// Whether others may have the connection that is missing here.
+    const fn is_way_round(&self, options: &SendOptions) -> bool {
+        options.relay && matches!(self, Self::NotConnected(_) | Self::LaneDown)
+    }
+
     const fn is_final(&self, options: &SendOptions) -> bool {
         match self {
             Self::Failed(_) => true,

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::*;
 use crate::config::Config;
 use crate::error::CloseReason;
-use crate::id::{ChannelId, Incarnation};
+use crate::id::{ChannelId, Epoch, Incarnation};
 use crate::relay::testing::{Place, id, instance};
 
 struct World {
@@ -236,6 +236,30 @@ fn saying_again_that_it_is_over_reaches_those_who_missed_it() {
     world.queue.clear();
     assert_eq!(world.reached(), [1, 2, 3], "lost on its way");
     world.resolve(0, partition);
+    assert!(world.reached().is_empty());
+}
+
+#[test]
+fn whoever_has_the_resolver_for_a_neighbour_is_told_though_it_is_none_itself() {
+    let mut world = World::new(2, &[]);
+    world.nodes[0].0.meet(1);
+    world.nodes[1].0.connect(0);
+    let partition = world.inject(0, 0);
+    world.resolve(1, partition);
+    assert!(world.reached().is_empty());
+}
+
+#[test]
+fn a_neighbour_whose_connection_comes_back_is_asked() {
+    let mut world = World::new(2, &line(2));
+    let partition = world.inject(0, 1);
+    world.step(1, |partitions, cx| partitions.resolve(cx, partition));
+    world.queue.clear();
+    assert_eq!(world.reached(), [0], "it was not told");
+    let (instance, spec, epoch) = (instance(1), crate::relay::testing::spec(1), Epoch(2));
+    let up = Change::PeerUp { instance, spec, epoch, contact: None };
+    world.step(0, |partitions, cx| partitions.change(cx, &up));
+    world.settle();
     assert!(world.reached().is_empty());
 }
 

@@ -1,7 +1,8 @@
 //! Relay: messages to nodes that are not connected travel along the overlay
 //! (`forward_message` with `transitive`, `relay_message` in Partisan).
 //!
-//! A message whose target has no session here is given to a neighbour, and so on:
+//! A message whose target is not connected, or not by the lane that the message needs, is given to a
+//! neighbour, and so on:
 //!
 //! 1. A node that is connected to the target hands the message over, whatever its ttl says.
 //! 2. Else it goes where the manager knows the target to be
@@ -136,7 +137,7 @@ impl Passing {
 }
 
 impl Relay {
-    /// Sends a message of this node to one that has no session here; says its number.
+    /// Sends a message of this node to one that is not connected here; says its number.
     pub(crate) fn send(
         &mut self,
         cx: &mut Context<'_>,
@@ -221,7 +222,11 @@ impl Relay {
     ) -> Result<(), CommandError> {
         let RelayHeader { target, ttl, flooded, .. } = passing.header;
         if cx.routes.peer(target).is_some() {
-            return self.transmit(cx, ways, passing, target, flooded);
+            match self.transmit(cx, ways, passing, target, flooded) {
+                // Others may have one.
+                Err(CommandError::LaneDown(_)) if ttl > 0 => {}
+                handed_over => return handed_over,
+            }
         }
         if ttl == 0 {
             return Err(CommandError::UnknownNode(target));

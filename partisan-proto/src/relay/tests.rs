@@ -368,9 +368,9 @@ fn whoever_the_manager_names_is_not_sent_back_what_it_sent() {
     assert_eq!(world.failed, [(0, 1, RelayFailure::NoWay)]);
 }
 
-/// 0 and 1 believe that the target is behind 2, and it has moved to the other side of 0.
+/// 0, 1 and 2 believe that 5 is behind 3, and it has moved to the other side of 0; 3 can only ask 6.
 fn astray() -> World {
-    let mut world = World::new(6, &[(0, 1), (1, 2), (2, 3), (0, 4), (3, 5)]);
+    let mut world = World::new(7, &[(0, 1), (1, 2), (2, 3), (0, 4), (3, 5), (3, 6)]);
     world.send(0, 5, "by 1").unwrap();
     world.cut(3, 5);
     world.link(4, 5);
@@ -556,6 +556,20 @@ fn a_target_that_begins_a_new_life_is_reached_and_so_are_its_own_first_messages(
     assert_eq!(world.texts(2).last(), Some(&"to the second life"));
     assert_eq!(world.texts(0).last(), Some(&"of the second life"), "though numbered 1 again");
     assert_eq!(world.failed, []);
+}
+
+#[test]
+fn a_target_whose_lane_is_down_is_reached_by_others() {
+    let mut world = World::new(4, &[(0, 1), (1, 2), (0, 2), (2, 3)]);
+    world.nodes[0].0.lose_lane(2);
+    world.send(0, 2, "by 1").unwrap();
+    assert_eq!(world.texts(2), ["by 1"]);
+    // On the way as well, as long as it may make more hops than the last one.
+    world.nodes[1].0.lose_lane(2);
+    world.link(1, 3);
+    world.send(0, 2, "by 1 and 3").unwrap();
+    assert_eq!(world.texts(2), ["by 1", "by 1 and 3"]);
+    world.check_edges();
 }
 
 #[test]

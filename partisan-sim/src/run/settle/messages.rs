@@ -64,7 +64,7 @@ fn demand_none(world: &mut World, node: usize) {
     }
 }
 
-/// Three messages from one node to another: the first may go a way that has become wrong, which
+/// Sends three messages from one node to another: the first may go a way that has become wrong, which
 /// costs that message alone.
 fn relay(world: &mut World, stream: &mut Stream) {
     let live: Vec<usize> = world.live().collect();
@@ -76,19 +76,29 @@ fn relay(world: &mut World, stream: &mut Stream) {
     };
     // A copy that was first may have gone all round the others.
     let most = usize::from(world.hosts()[from].rest.config.relay.ttl) + 1;
+    let problem = send_three(world, from, to).filter(|_| reached.len() <= most + 1);
+    if let Some(text) = problem {
+        world.report(Violation::new(ViolationKind::Undelivered, world.now(), Some(to), text));
+    }
+}
+
+/// What is wrong with how they arrive, if anything is.
+fn send_three(world: &mut World, from: usize, to: usize) -> Option<String> {
     let before = world.deliveries(to).len();
     let texts: [&[u8]; 3] = [b"first", b"second", b"third"];
+    let mut answers = Vec::new();
     for text in texts {
-        world.relay(from, to, ChannelId::DEFAULT, None, text);
+        let ticket = world.relay(from, to, ChannelId::DEFAULT, None, text);
+        answers.extend(world.reply(from, ticket).cloned());
         world.run_for(WAY);
     }
     let arrived = world.deliveries(to)[before..].iter();
     let arrived: Vec<&[u8]> = arrived.map(|(_, delivery)| &delivery.payload[..]).collect();
-    let fine = arrived == texts || arrived == texts[1..];
-    if !fine && reached.len() <= most + 1 {
-        let text = format!("of three messages relayed from {from} there arrived {arrived:?}");
-        world.report(Violation::new(ViolationKind::Undelivered, world.now(), Some(to), text));
+    if arrived == texts || arrived == texts[1..] {
+        return None;
     }
+    let arrived: Vec<_> = arrived.iter().map(|text| String::from_utf8_lossy(text)).collect();
+    Some(format!("from {from} arrived {arrived:?} of three; the answers: {answers:?}"))
 }
 
 /// All nodes that are reached from one along neighbours, itself included.
@@ -103,4 +113,80 @@ fn reached(world: &World, from: usize) -> BTreeSet<usize> {
         next.extend(new);
     }
     reached
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use partisan_proto::Config;
+    use partisan_proto::config::{ManagerConfig, StaticConfig};
+    use partisan_proto::wire::{ControlMessage, Frame, PartitionMessage, RelayMessage};
+
+    use super::*;
+    use crate::rules::Verdict;
+    use crate::world::WorldOptions;
+
+    fn link(world: &mut World, one: usize, other: usize) {
+        world.join(one, other);
+        world.join(other, one);
+        let up = |world: &World| world.is_connected(one, other) && world.is_connected(other, one);
+        assert!(world.run_until(up, Duration::from_secs(30)));
+    }
+
+    /// Fixed lists, linked like this.
+    fn linked(count: usize, edges: &[(usize, usize)]) -> World {
+        let manager = ManagerConfig::Static(StaticConfig::default());
+        let config = Arc::new(Config { manager, ..Config::default() });
+        let mut world = World::new(WorldOptions { config, ..WorldOptions::default() });
+        world.add_nodes(count);
+        edges.iter().for_each(|(one, other)| link(&mut world, *one, *other));
+        world.run_for(Duration::from_secs(5));
+        world
+    }
+
+    /// What is found when 5 has moved from behind 3 to the other side of 0, and nobody is told that
+    /// the old way is wrong.
+    fn after_a_move(silenced: bool) -> Option<String> {
+        let mut world = linked(7, &[(0, 1), (1, 2), (2, 3), (0, 4), (3, 5), (3, 6)]);
+        if silenced {
+            world.rule(|frame| match frame.frame {
+                Frame::Control(ControlMessage::Relay(RelayMessage::Astray(_))) => Verdict::Drop,
+                _ => Verdict::Pass,
+            });
+        }
+        assert_eq!(send_three(&mut world, 0, 5), None);
+        world.remove(3, 5);
+        world.remove(5, 3);
+        link(&mut world, 4, 5);
+        world.run_for(Duration::from_secs(5));
+        send_three(&mut world, 0, 5)
+    }
+
+    #[test]
+    fn a_wrong_way_that_is_never_forgotten_is_found() {
+        assert_eq!(after_a_move(false), None);
+        assert!(after_a_move(true).is_some());
+    }
+
+    #[test]
+    fn the_end_of_a_partition_that_does_not_spread_is_found() {
+        let left = |silenced: bool| {
+            let mut world = linked(3, &[(0, 1), (1, 2)]);
+            if silenced {
+                world.rule(|frame| match frame.frame {
+                    Frame::Control(ControlMessage::Partition(PartitionMessage::Resolve {
+                        ..
+                    })) => Verdict::Drop,
+                    _ => Verdict::Pass,
+                });
+            }
+            world.command(2, Command::InjectPartition { ttl: 2 });
+            world.run_for(WAY);
+            end_partitions(&mut world);
+            world.violations().iter().map(|violation| violation.kind).collect::<Vec<_>>()
+        };
+        assert_eq!(left(false), []);
+        assert_eq!(left(true), [ViolationKind::Parted; 2], "nodes 1 and 2");
+    }
 }
