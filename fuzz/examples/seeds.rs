@@ -33,7 +33,7 @@ fn main() -> std::io::Result<()> {
     let flags = (0..4u8).flat_map(|flags| streams.iter().map(move |stream| (flags, stream)));
     let handshakes = flags.map(|(flags, stream)| [&[flags], &stream[..]].concat());
     write(corpora.join("handshake"), handshakes)?;
-    let handshakes = overlay.iter().map(|stream| [&[0], &stream[..]].concat());
+    let handshakes = overlay.iter().map(|stream| [&[0_u8], &stream[..]].concat());
     write_as("relay", corpora.join("handshake"), handshakes)?;
     let scripts = (0..30).map(|i| script(&mut random, i)).collect::<Vec<_>>();
     write(corpora.join("node"), scripts)?;
@@ -79,7 +79,7 @@ fn overlay_streams() -> Vec<Vec<u8>> {
         PartitionMessage::Inject { id: partition(1), ttl: 255 },
     ];
     let parted = parted.map(|message| Frame::Control(ControlMessage::Partition(message)));
-    let relayed = |target, ttl, hops, flooded| {
+    let relayed = |target, ttl, hops, flooded: bool| {
         let (key, destination) = (flooded.then_some(u64::MAX), Destination::Inbox);
         let header = RelayHeader { id: id(1), target, ttl, hops, flooded, key, destination };
         Frame::Relayed { header: Box::new(header), payload: b"payload"[..].into() }

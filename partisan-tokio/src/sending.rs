@@ -199,7 +199,11 @@ impl Node {
                 Ok(()) => return Ok(()),
                 Err(obstacle) if obstacle.is_final(options) => return Err(refused(to, obstacle)),
                 Err(Obstacle::Failed(error)) => return Err(error),
-                Err(obstacle) if obstacle.is_way_round(options) => {
+                Err(Obstacle::LaneDown) if !options.relay => {
+                    version.changed().await.map_err(|_| SendError::Stopped)?;
+                }
+                // Others may have the connection that is missing here.
+                Err(Obstacle::NotConnected(_) | Obstacle::LaneDown) => {
                     match self.relay(to, payload.clone(), options).await {
                         Err(SendError::Command(CommandError::QueueFull(hop))) => {
                             self.relieved(hop, options).await;
@@ -211,9 +215,6 @@ impl Node {
                     }
                 }
                 Err(Obstacle::MailboxFull(mailbox)) => mailbox.room().await,
-                Err(Obstacle::LaneDown) => {
-                    version.changed().await.map_err(|_| SendError::Stopped)?;
-                }
                 Err(Obstacle::Full(connection)) => {
                     let bytes = frame_bytes(options, payload.len());
                     // A closed connection leaves the routes soon, and the next attempt decides.
@@ -350,11 +351,6 @@ impl Node {
 
 impl Obstacle {
     /// Whether waiting is of no use.
-    /// Whether others may have the connection that is missing here.
-    const fn is_way_round(&self, options: &SendOptions) -> bool {
-        options.relay && matches!(self, Self::NotConnected(_) | Self::LaneDown)
-    }
-
     const fn is_final(&self, options: &SendOptions) -> bool {
         match self {
             Self::Failed(_) => true,
