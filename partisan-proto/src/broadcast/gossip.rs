@@ -149,6 +149,7 @@ impl Engine {
     ) {
         self.counters.received += 1;
         self.active = Some(cx.now);
+        self.forget_older_lives(message.id.origin);
         let tree = self.tree_of(&message);
         let noted = self.forget_missing(message.id);
         let shortest = noted.as_ref().and_then(|noted| noted.shortest());
@@ -272,9 +273,12 @@ impl Engine {
         self.tidy_later(cx);
         self.start_exchanges_later(cx);
         let tree = self.tree_of(message);
+        let origin = message.id.origin;
+        // A later life of it lacks what it sent before.
+        let has = cx.neighbors.iter().any(|other| other == origin).then_some(origin.node);
         for place in 0..self.links.len() {
             let node = self.links.at(place);
-            if via == Some(node) || node == message.id.origin.node || known.contains(&node) {
+            if via == Some(node) || has == Some(node) || known.contains(&node) {
                 continue;
             }
             let eager = self.tree(tree).is_some_and(|tree| tree.is_eager(node));

@@ -250,7 +250,9 @@ impl Engine {
         match self.worth(cx, heartbeat) {
             Worth::Older => {}
             Worth::Newer if root.node == me.node => self.counters.forged += 1,
+            Worth::Newer if self.is_outdated(cx, root) => {}
             Worth::Newer => {
+                self.forget_older_lives(root);
                 if own && !self.own.contains_key(&root) {
                     if !self.make_room_for_tree(cx) {
                         return;

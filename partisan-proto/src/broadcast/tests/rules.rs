@@ -13,7 +13,7 @@ use crate::time::Duration;
 use crate::wire::{Frame, PlumtreeMessage};
 
 /// Everybody with everybody.
-fn mesh(nodes: usize) -> Vec<(usize, usize)> {
+pub(super) fn mesh(nodes: usize) -> Vec<(usize, usize)> {
     (0..nodes).flat_map(|a| (a + 1..nodes).map(move |b| (a, b))).collect()
 }
 
