@@ -289,6 +289,7 @@ impl Engine {
         self.end_all_exchanges(cx);
         self.questions = Questions::default();
         self.sequence = 0;
+        self.seen.begin_anew(&cx.config.broadcast);
         self.cache = Cache::default();
         self.missing = Missing::default();
         self.recent.clear();

@@ -176,6 +176,10 @@ impl Engine {
             }
         }
         self.mind_anchor(cx);
+        if self.seen.came_before(message.id) {
+            // It was delivered then; the cluster that this node is in now may lack it.
+            return self.pass_on(cx, &message, Some(from), &known);
+        }
         let keeps = self.handlers.get(message.handler).is_some_and(|handler| handler.keeps());
         if keeps {
             return self.ask_to_merge(cx, message, from, known);

@@ -127,6 +127,9 @@ impl Engine {
     /// This node becomes the anchor.
     fn claim(&mut self, cx: &mut Context<'_>) {
         self.anchor.beating = true;
+        // From now on the shared tree is its own.
+        self.sender.renewing = false;
+        self.own.remove(&cx.me.instance);
         self.beat(cx, TreeId::Shared);
         self.set_heartbeat_timer(cx, Duration::ZERO);
     }
@@ -262,6 +265,7 @@ impl Engine {
                 }
                 if !own {
                     self.anchor.beating = false;
+                    self.own.remove(&root);
                 }
                 let now = cx.now;
                 if let Some(tree) = self.tree_mut(id) {

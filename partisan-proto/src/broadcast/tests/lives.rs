@@ -1,11 +1,15 @@
 //! Nodes that come back, and neighbours that come and go.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::config;
-use super::net::{Net, ms};
+use super::net::{Net, ms, plumtree};
 use super::rules::mesh;
+use crate::change::Change;
+use crate::config::OwnTrees;
+use crate::error::CloseReason;
 use crate::id::{Incarnation, Instance};
 use crate::wire::{Bounded, Heartbeat, PlumtreeMessage};
 
@@ -43,6 +47,51 @@ fn who_comes_back_is_sent_its_own_messages_of_the_life_before_by_the_tree() {
     net.connect(0, 1);
     net.pass(ms(380));
     assert_eq!(net.receivers(id), [0, 1, 2]);
+}
+
+/// Who left and joined again is a way for what it had before, and is not handed it again.
+#[test]
+fn who_leaves_and_joins_again_relays_what_it_had_before() {
+    let mut net = Net::new(3);
+    net.connect(0, 1);
+    let id = net.broadcast(0);
+    net.pass(ms(500));
+    net.disconnect(0, 1);
+    net.peers[1].me.instance.incarnation = Incarnation(2);
+    net.run(1, |part, cx| part.change(cx, &Change::Reborn { reason: CloseReason::Left }));
+    net.connect_all(&[(0, 1), (1, 2)]);
+    net.pass(Duration::from_secs(2));
+    assert_eq!(net.receivers(id), [0, 1, 2]);
+    assert_eq!(net.peers[1].delivered.len(), 1);
+}
+
+/// The anchor sends along the shared tree, and nobody thinks otherwise.
+#[test]
+fn who_becomes_the_anchor_has_no_tree_of_its_own() {
+    let mut net = Net::with(2, config(|broadcast| broadcast.own_trees = OwnTrees::Always));
+    net.connect(0, 1);
+    let sender = (0..2).min_by_key(|number| net.id(*number)).unwrap();
+    let anchor = 1 - sender;
+    net.broadcast(anchor);
+    net.pass(Duration::from_secs(1));
+    let send = |net: &mut Net, times| {
+        for _ in 0..times {
+            net.broadcast(sender);
+            net.pass(Duration::from_secs(5));
+        }
+    };
+    let trees = |net: &Net| [0, 1].map(|n| net.peers[n].part.tree(net.id(sender)).own);
+    send(&mut net, 3);
+    assert_eq!(trees(&net), [true; 2]);
+    // The anchor falls silent, and the other takes its place.
+    net.filter = Box::new(move |from, _, frame| {
+        let log = [(from, sender, frame.clone())];
+        let beats = matches!(plumtree(&log)[..], [(_, _, PlumtreeMessage::Heartbeats(_))]);
+        from != anchor || !beats
+    });
+    send(&mut net, 15);
+    let root = net.peers[anchor].part.tree(net.id(anchor)).root;
+    assert_eq!((root, trees(&net)), (Some(net.id(sender)), [false; 2]));
 }
 
 /// What is left of many neighbours are links.
