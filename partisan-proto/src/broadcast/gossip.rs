@@ -347,7 +347,8 @@ impl Engine {
             Some(None) => own,
             None => false,
         };
-        if by_another && tree.is_eager(from) && tree.demote(from) {
+        // Where the link is lazy here already, the other end has not heard of it.
+        if by_another && tree.demote(from) {
             if tree.parent == Some(from) {
                 tree.parent = via.flatten();
             }
