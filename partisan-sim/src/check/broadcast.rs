@@ -271,11 +271,13 @@ fn left_over(world: &World, node: &Node) -> Option<String> {
 
 /// What is wrong with the tree that messages of `root` take through its component, at rest and
 /// after several of them: eager links are eager at both ends, and form a tree that reaches
-/// everybody (S1 and S2).
+/// everybody (S1 and S2). Where no heartbeats shape the tree, a link may be eager towards the
+/// sender and not from it, since nothing goes that way: then its cost alone tells (S4).
 #[must_use]
 pub fn crooked(world: &World, root: usize) -> Option<Violation> {
     let part = components(world).into_iter().find(|part| part.contains(&root))?;
     let id = world.hosts()[root].name().id();
+    world.hosts()[root].node()?.broadcast_tree(id).root?;
     let mut links = BTreeSet::new();
     for number in &part {
         let node = world.hosts()[*number].node()?;
