@@ -62,6 +62,13 @@ impl Engine {
         self.anchor.beating || (!silent && self.shared.root.is_some_and(|r| r != cx.me.instance))
     }
 
+    /// Whether the anchor has missed a heartbeat, or there is none.
+    fn is_overdue(&self, cx: &Context<'_>) -> bool {
+        let overdue = cx.config.broadcast.heartbeat_interval * 3 / 2;
+        !self.is_anchored(cx)
+            || (!self.anchor.beating && cx.now.since(self.shared.heard) >= overdue)
+    }
+
     /// This node has sent a message: the shared tree needs an anchor, and perhaps this sender a
     /// tree of its own.
     pub(super) fn shape_after_send(&mut self, cx: &mut Context<'_>) {
@@ -291,10 +298,10 @@ impl Engine {
                 core::cmp::Ordering::Greater => Worth::Newer,
             };
         }
-        // The lowest of several anchors, in its newest life.
+        // The lowest of several anchors, in its newest life; any in place of one that may be gone.
         let better = match present.node == root.node {
             true => present.incarnation < root.incarnation,
-            false => root.node < present.node || !self.is_anchored(cx),
+            false => root.node < present.node || self.is_overdue(cx),
         };
         if better { Worth::Newer } else { Worth::Older }
     }

@@ -10,7 +10,7 @@ use super::rules::mesh;
 use crate::change::Change;
 use crate::config::OwnTrees;
 use crate::error::CloseReason;
-use crate::id::{Incarnation, Instance};
+use crate::id::{Incarnation, Instance, NodeId};
 use crate::wire::{Bounded, Heartbeat, PlumtreeMessage};
 
 /// D3: a new life knows nothing of what the one before sent.
@@ -92,6 +92,28 @@ fn who_becomes_the_anchor_has_no_tree_of_its_own() {
     send(&mut net, 15);
     let root = net.peers[anchor].part.tree(net.id(anchor)).root;
     assert_eq!((root, trees(&net)), (Some(net.id(sender)), [false; 2]));
+}
+
+/// An anchor that became idle is none; who still takes it for one hears of another in time.
+#[test]
+fn another_anchor_is_heard_once_the_one_before_misses_a_heartbeat() {
+    let mut net = Net::new(2);
+    net.connect(0, 1);
+    let beat = |node: u64, number| {
+        let root = Instance { node: NodeId::from_u64(node), incarnation: Incarnation(1) };
+        let heartbeat = Heartbeat { root, own: false, number, hops: 3, parent: false };
+        PlumtreeMessage::Heartbeats(Bounded::from_first([heartbeat]))
+    };
+    let root = |net: &Net| net.peers[0].engine().shared.root.map(|root| root.node.as_u64());
+    net.forge(1, 0, beat(1, 1));
+    net.pass(Duration::from_secs(12));
+    net.forge(1, 0, beat(2, 1));
+    assert_eq!(root(&net), Some(1), "it may be late");
+    net.pass(Duration::from_secs(4));
+    net.forge(1, 0, beat(2, 2));
+    assert_eq!(root(&net), Some(2));
+    net.forge(1, 0, beat(1, 2));
+    assert_eq!(root(&net), Some(1), "it was late");
 }
 
 /// What is left of many neighbours are links.
