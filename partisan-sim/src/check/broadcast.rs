@@ -10,7 +10,8 @@ use std::rc::Rc;
 use partisan_proto::config::{BroadcastConfig, StoreConfig};
 use partisan_proto::wire::BroadcastMessage;
 use partisan_proto::{
-    Action, BroadcastTimer, Duration, Instance, Instant, MessageId, Node, NodeId, Question, Timer,
+    Action, BroadcastTimer, Duration, HandlerId, HandlerName, Instance, Instant, MessageId, Node,
+    NodeId, Question, Timer,
 };
 
 use super::{Checker, Violation, ViolationKind};
@@ -42,6 +43,7 @@ struct Known {
     held: BTreeMap<MessageId, BTreeMap<usize, Held>>,
     /// The same of messages that stores were asked to take.
     merged: BTreeMap<MessageId, BTreeMap<usize, Held>>,
+    handlers: BTreeMap<MessageId, HandlerId>,
     /// As which message each number of a notice travels.
     ids: BTreeMap<u64, MessageId>,
 }
@@ -102,6 +104,7 @@ impl Known {
         // At its start a node is not in its place yet.
         let life = host.node().map_or(message.id.origin, Node::instance);
         let kind = if stored { &mut self.merged } else { &mut self.held };
+        self.handlers.entry(message.id).or_insert(message.handler);
         let nodes = kind.entry(message.id).or_default();
         let held = Held { birth, life, at: step.now };
         let before = nodes.insert(step.node, held).filter(|before| before.birth == birth);
@@ -192,9 +195,11 @@ pub fn problem(world: &World, ledger: &Ledger) -> Option<Violation> {
         for (id, held) in &known.held {
             let holder = part.iter().find(|node| is_held(world, **node, held.get(node)));
             let Some(holder) = holder else { continue };
+            let handler = known.handlers.get(id).copied();
             let lacks = |node: &&usize| {
                 let birth = world.hosts()[**node].births();
-                held.get(*node).is_none_or(|held| held.birth != birth)
+                let handles = handler.is_some_and(|handler| handles(world, **node, handler));
+                handles && held.get(*node).is_none_or(|held| held.birth != birth)
             };
             if let Some(node) = part.iter().find(lacks) {
                 return violation(*node, format!("lacks {id}, which node {holder} has"));
@@ -208,6 +213,16 @@ pub fn problem(world: &World, ledger: &Ledger) -> Option<Violation> {
         }
     }
     None
+}
+
+/// Whether a node has this handler.
+fn handles(world: &World, number: usize, handler: HandlerId) -> bool {
+    let node = world.hosts()[number].node();
+    let default = BroadcastConfig::DEFAULT_HANDLER.parse().ok();
+    node.is_some_and(|node| {
+        let named = node.config().broadcast.handlers.keys().chain(&default);
+        named.into_iter().any(|name: &HandlerName| HandlerId::of(name) == handler)
+    })
 }
 
 /// Whether a node still has a message to give.
