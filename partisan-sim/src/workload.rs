@@ -1,4 +1,4 @@
-//! What applications do: form a cluster, send messages, join, leave, remove.
+//! What applications do: form a cluster, send messages, broadcast, join, leave, remove.
 
 mod relays;
 
@@ -8,6 +8,7 @@ use bytes::{Buf, BufMut, Bytes};
 use partisan_proto::{ChannelId, Command, Duration, Instant};
 
 use crate::draw::{Label, Stream, mix};
+use crate::store::KEYS;
 use crate::world::World;
 
 /// Something an application does.
@@ -68,6 +69,20 @@ pub enum Work {
         /// Who is in them.
         of: usize,
     },
+    /// A node broadcasts a few messages at once.
+    Broadcast {
+        /// Which.
+        node: usize,
+        /// How many.
+        count: u32,
+    },
+    /// The application on a node writes to its [store](crate::store), and tells all others.
+    Write {
+        /// Which.
+        node: usize,
+        /// To which key.
+        key: u8,
+    },
 }
 
 impl Work {
@@ -101,6 +116,13 @@ impl Work {
                     world.command(by, Command::ResolvePartition(id));
                 }
             }
+            Self::Broadcast { node, count } => {
+                for _ in 0..count {
+                    let notice = Notice { from: node as u32, number: world.next_message() };
+                    world.broadcast(node, notice.write());
+                }
+            }
+            Self::Write { node, key } => _ = world.write(node, key),
         }
     }
 }
@@ -174,6 +196,49 @@ fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |sum, byte| mix(sum ^ u64::from(*byte)))
 }
 
+/// What a broadcast of the workload carries, so that its deliveries can be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The number of the sender.
+    pub from: u32,
+    /// Greater than that of every message sent before, by anybody.
+    pub number: u64,
+}
+
+const NOTICE: usize = 16;
+
+impl Notice {
+    /// What each begins with.
+    pub const MAGIC: [u8; 4] = *b"NOTE";
+
+    /// As bytes: a header, and as much text behind it as the number says, which follows from it
+    /// too. Most are short, some as long as several packets.
+    #[must_use]
+    pub fn write(&self) -> Bytes {
+        let dice = mix(mix(u64::from(self.from)) ^ self.number);
+        let most = if dice.is_multiple_of(16) { 1 << 14 } else { 1 << 7 };
+        let length = 8 + (dice >> 32) as usize % most;
+        let mut out = Vec::with_capacity(NOTICE + length);
+        out.put_slice(&Self::MAGIC);
+        out.put_u32(self.from);
+        out.put_u64(self.number);
+        let text = (0_u64..).flat_map(|n| mix(dice ^ n).to_be_bytes());
+        out.extend(text.take(length));
+        out.into()
+    }
+
+    /// From bytes, if they are one, whole and unchanged.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let mut header = bytes.strip_prefix(&Self::MAGIC)?;
+        if bytes.len() < NOTICE {
+            return None;
+        }
+        let notice = Self { from: header.get_u32(), number: header.get_u64() };
+        (notice.write() == bytes).then_some(notice)
+    }
+}
+
 /// How a cluster is formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Bootstrap {
@@ -216,11 +281,22 @@ pub enum Load {
     None,
     /// Messages.
     Traffic,
-    /// Messages, and now and then a leave, a removal, a return, a disconnection, an injected
-    /// partition.
+    /// Messages and broadcasts, and now and then a leave, a removal, a return, a disconnection, an
+    /// injected partition.
     Churn,
     /// Relayed messages alone, and injected partitions.
     Relay,
+    /// Broadcasts: storms from one node, from several or from all, and writes to a replicated
+    /// store.
+    Broadcast,
+}
+
+impl Load {
+    /// Whether nodes broadcast.
+    #[must_use]
+    pub const fn broadcasts(self) -> bool {
+        matches!(self, Self::Churn | Self::Broadcast)
+    }
 }
 
 /// The work of a run of `nodes` nodes with `channels` channels that lasts for `span`.
@@ -237,9 +313,13 @@ pub fn draw_work(
         return plan;
     }
     let mut stream = Stream::new(seed, Label::Work, 0);
-    for _ in 0..nodes * (span.as_secs() as usize).clamp(1, 100) {
+    let sends = if load == Load::Broadcast { 0 } else { nodes };
+    for _ in 0..sends * (span.as_secs() as usize).clamp(1, 100) {
         let at = Instant::ZERO + stream.span(Duration::ZERO, span);
         plan.push((at, draw_send(&mut stream, nodes, channels)));
+    }
+    if load.broadcasts() {
+        draw_broadcasts(&mut plan, seed, nodes, span, load);
     }
     let mut stream = Stream::new(seed, Label::Work, 1);
     if load == Load::Churn && !stream.one_in(3) {
@@ -250,6 +330,43 @@ pub fn draw_work(
     }
     plan.sort_by_key(|(at, _)| *at);
     plan
+}
+
+/// Who is drawn to broadcast: one node, some, or all. In a storm each repeats itself quickly.
+fn draw_broadcasts(
+    plan: &mut Vec<(Instant, Work)>,
+    seed: u64,
+    nodes: usize,
+    span: Duration,
+    load: Load,
+) {
+    let mut stream = Stream::new(seed, Label::Work, 2);
+    let roots = match stream.below(3) {
+        0 => 1,
+        1 => 1 + nodes / 3,
+        _ => nodes,
+    };
+    let first = stream.below(nodes);
+    let storms = if load == Load::Broadcast { 10 } else { 4 };
+    for _ in 0..1 + stream.below(storms) {
+        let begin = stream.span(Duration::ZERO, span);
+        let pause = stream.span(Duration::from_millis(1), Duration::from_secs(3));
+        for number in 0..1 + stream.below(20) as u32 {
+            let at = Instant::ZERO + begin + pause * number;
+            // What would come when all is over is left out.
+            if at < Instant::ZERO + span {
+                let node = (first + stream.below(roots)) % nodes;
+                plan.push((at, draw_broadcast(&mut stream, node)));
+            }
+        }
+    }
+}
+
+fn draw_broadcast(stream: &mut Stream, node: usize) -> Work {
+    match stream.one_in(3) {
+        true => Work::Write { node, key: stream.below(usize::from(KEYS)) as u8 },
+        false => Work::Broadcast { node, count: 1 + stream.below(4) as u32 },
+    }
 }
 
 fn draw_pair(stream: &mut Stream, nodes: usize) -> (usize, usize) {
@@ -273,5 +390,41 @@ fn draw_change(stream: &mut Stream, nodes: usize) -> Work {
         2 | 3 => Work::Remove { by: other, node },
         4 => Work::Disconnect { by: other, node },
         _ => Work::Join { node, contact: other },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_that_was_changed_is_none() {
+        for number in 0..200 {
+            let notice = Notice { from: 3, number };
+            let bytes = notice.write();
+            assert_eq!(Notice::read(&bytes), Some(notice));
+            let place = number as usize % bytes.len();
+            let mut changed = bytes.to_vec();
+            changed[place] ^= 1;
+            assert_eq!(Notice::read(&changed), None, "byte {place} of {number}");
+            assert_eq!(Notice::read(&bytes[..bytes.len() - 1]), None);
+        }
+    }
+
+    #[test]
+    fn every_kind_of_storm_is_drawn() {
+        let span = Duration::from_secs(60);
+        let roots = |seed| {
+            let work = draw_work(seed, 9, 2, span, Load::Broadcast);
+            let node = |work: &Work| match work {
+                Work::Broadcast { node, .. } | Work::Write { node, .. } => *node,
+                other => panic!("{other:?}"),
+            };
+            let nodes = work.iter().map(|(_, work)| node(work));
+            nodes.collect::<std::collections::BTreeSet<_>>().len()
+        };
+        let counts: Vec<_> = (0..60).map(roots).collect();
+        let some = |least, most| counts.iter().any(|count| (least..=most).contains(count));
+        assert!(some(1, 1) && some(3, 4) && some(8, 9), "{counts:?}");
     }
 }

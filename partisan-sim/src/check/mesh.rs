@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use partisan_proto::{ConnectionId, Node, Timer};
 
-use super::{Violation, ViolationKind};
+use super::{Violation, ViolationKind, broadcast};
 use crate::world::World;
 
 /// The groups into which the live nodes should have fallen: who knows whom.
@@ -132,7 +132,7 @@ pub fn frames_at_rest(world: &World, seconds: u64) -> u64 {
     // each round of gossip (10 s) a digest to a few peers, and as many answers.
     let pings = links as u64 * (seconds / 10 + 1);
     let gossip = nodes * (seconds / 10 + 1) * 8;
-    pings + gossip
+    pings + gossip + broadcast::frames_at_rest(world, seconds)
 }
 
 fn live(world: &World, number: usize) -> Result<&Node, String> {

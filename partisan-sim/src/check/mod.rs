@@ -4,6 +4,7 @@
 //! and time has passed ([`mesh`]).
 
 mod alternation;
+pub mod broadcast;
 mod commands;
 pub mod fixed;
 pub mod hyparview;
@@ -29,6 +30,7 @@ use std::fmt;
 use partisan_proto::Instant;
 use serde::Serialize;
 
+use self::broadcast::Ledger;
 use crate::world::{Step, World};
 
 /// Watches a run.
@@ -64,6 +66,12 @@ pub enum ViolationKind {
     Partition,
     /// A command was answered twice, or an answer belongs to no command.
     AnsweredTwice,
+    /// A broadcast was delivered as something else than what was sent, or to a wrong handler.
+    Altered,
+    /// The links of a broadcast tree are not the neighbours, or at rest no tree.
+    Tree,
+    /// A broadcast did not come to everybody, or stores differ, though everything is healed.
+    Undelivered,
     /// A node is not among its own members.
     NotSelf,
     /// A node sends on a connection that is not open.
@@ -103,6 +111,7 @@ impl ViolationKind {
         match self {
             Self::Unanswered
             | Self::Membership
+            | Self::Undelivered
             | Self::Connections
             | Self::Leak
             | Self::Parted
@@ -153,6 +162,11 @@ impl fmt::Display for Violation {
 
 /// All safety checkers.
 pub fn watch(world: &mut World) {
+    watch_with(world, &Ledger::default());
+}
+
+/// As [`watch`], writing down who was handed which broadcast.
+pub fn watch_with(world: &mut World, ledger: &Ledger) {
     world.check(NoResurrection::default());
     world.check(Alternation::default());
     world.check(Order::default());
@@ -160,4 +174,5 @@ pub fn watch(world: &mut World) {
     world.check(Partitions::default());
     world.check(Commands::default());
     world.check(Local::default());
+    world.check(broadcast::Watch::new(ledger.clone()));
 }

@@ -6,14 +6,15 @@ use partisan_proto::Config;
 use partisan_proto::config::{ManagerConfig, StaticConfig, StaticPeer, StrategyConfig};
 
 use super::Scenario;
+use crate::check::broadcast::Ledger;
 use crate::check::{self, fixed, hyparview};
 use crate::draw::{Label, draw};
 use crate::network::address;
 use crate::world::World;
 
 /// The safety checkers of a manager.
-pub(super) fn watch(manager: &ManagerConfig, world: &mut World) {
-    check::watch(world);
+pub(super) fn watch(manager: &ManagerConfig, world: &mut World, ledger: &Ledger) {
+    check::watch_with(world, ledger);
     match manager {
         ManagerConfig::Static(_) => world.check(fixed::NoStrangers::default()),
         ManagerConfig::HyParView(_) => world.check(hyparview::SoundViews::default()),

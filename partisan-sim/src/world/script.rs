@@ -16,6 +16,7 @@ use super::{FIRST_MILLISECOND, Happened, World};
 use crate::draw::node_seed;
 use crate::network::{Cut, Death};
 use crate::rules::{InFlight, Verdict};
+use crate::store::Store;
 
 /// How a node comes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -74,6 +75,8 @@ impl World {
         self.resume(node);
         let host = &mut self.hosts[node];
         host.node = None;
+        host.rest.intended.clear();
+        host.rest.exchanges.clear();
         host.wake = Instant::FAR_FUTURE;
         host.wake_generation = host.wake_generation.wrapping_add(1);
         self.network.stop(self.now, node, death, &mut self.queue);
@@ -94,6 +97,7 @@ impl World {
         }
         if !how.keep_state {
             self.hosts[node].rest.disk = None;
+            self.hosts[node].rest.store = Store::default();
         }
         self.start(node, how.new_address);
     }

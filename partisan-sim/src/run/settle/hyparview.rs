@@ -15,7 +15,7 @@ const BY_THEMSELVES: Duration = Duration::from_secs(120);
 const JOINS: Duration = Duration::from_secs(60);
 
 /// Brings all together, parts with some, and demands that the others notice.
-pub(super) fn settle(world: &mut World, stream: &mut Stream) {
+pub(super) fn settle(world: &mut World, stream: &mut Stream, broadcasts: impl Fn(&mut World)) {
     reunite(world);
     // A join that is under way would bring back who leaves now.
     world.run_for(JOINS);
@@ -27,6 +27,7 @@ pub(super) fn settle(world: &mut World, stream: &mut Stream) {
     };
     super::reach(world, PARTING + REUNION, good);
     judge(world, &alone);
+    broadcasts(world);
     let before = world.frames();
     world.run_for(REST);
     let sent = world.frames() - before;
