@@ -70,8 +70,6 @@ pub enum ViolationKind {
     Altered,
     /// The links of a broadcast tree are not the neighbours, or at rest no tree.
     Tree,
-    /// A broadcast did not come to everybody, or stores differ, though everything is healed.
-    Undelivered,
     /// A node is not among its own members.
     NotSelf,
     /// A node sends on a connection that is not open.
@@ -94,7 +92,8 @@ pub enum ViolationKind {
     Leak,
     /// An injected partition did not end.
     Parted,
-    /// A relayed message did not arrive, though everything is healed.
+    /// A relayed message did not arrive, a broadcast did not come to everybody, or stores differ,
+    /// though everything is healed.
     Undelivered,
     /// Too many messages at rest.
     Restless,
@@ -115,7 +114,6 @@ impl ViolationKind {
             | Self::Connections
             | Self::Leak
             | Self::Parted
-            | Self::Undelivered
             | Self::Restless => 11,
             Self::Panic => 12,
             Self::Nondeterminism => 13,
