@@ -174,8 +174,8 @@ fn a_message_that_crosses_a_partition_is_found() {
         check::Checker::on_step(&mut checker, &step, &world, &mut found);
         found.iter().map(|violation| violation.kind).collect::<Vec<_>>()
     };
-    assert_eq!(found(&[begins.clone()]), []);
-    assert_eq!(found(&[crosses.clone()]), [], "it may, before");
+    assert_eq!(found(std::slice::from_ref(&begins)), []);
+    assert_eq!(found(std::slice::from_ref(&crosses)), [], "it may, before");
     assert_eq!(found(&[begins, crosses]), [ViolationKind::Partition]);
 }
 
