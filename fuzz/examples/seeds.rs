@@ -161,7 +161,7 @@ fn hello(name: &str, channel: &str) -> Hello {
 
 fn confirm(name: &str) -> Frame {
     let bulk = ChannelName::new("bulk").expect("a good name");
-    let channels = Channels::new([(bulk, ChannelOptions { parallelism: 2 })]);
+    let channels = Channels::new([(bulk, ChannelOptions::lanes(2))]);
     let name = NodeName::new(name).expect("a good name");
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], 2)).into();
     let spec = NodeSpec::new(name, vec![address], &channels.expect("good"), Vec::new());

@@ -334,6 +334,12 @@ pub enum CommandError {
         /// The most allowed.
         limit: usize,
     },
+    /// Messages of monotonic channels wait for as many places as may be.
+    #[error("messages for {limit} destinations and keys of monotonic channels wait already")]
+    TooManyPlaces {
+        /// The most allowed.
+        limit: usize,
+    },
     /// Not acknowledged in time.
     #[error("node {0} did not acknowledge in time; the message may have arrived all the same")]
     NotAcknowledged(NodeId),

@@ -469,6 +469,9 @@ impl Parts<'_> {
                 let around = &mut Around { connections, manager: &**manager };
                 calls.requested(cx, around, processes, (from, connection), (*header, payload));
             }
+            Received::Newest { from, channel, header, content } => {
+                self.deliveries.receive_newest(cx, (from, channel), header, content);
+            }
             Received::Reliable { from, channel, header, content } => {
                 self.deliveries.receive(cx, (from, channel), *header, content);
             }
@@ -596,6 +599,11 @@ impl Parts<'_> {
             let delivery = Delivery { from: to, channel, relayed, destination, payload };
             cx.act(Action::Deliver(delivery));
             return Ok(Answer::Done);
+        }
+        if cx.config.channels.is_monotonic(channel) {
+            let Self { connections, manager, deliveries, .. } = self;
+            let around = &mut Around { connections, manager: &**manager };
+            return deliveries.send_newest(cx, around, send);
         }
         let connected = match send.relay {
             // There may be no lane, as with a peer that is only probed.

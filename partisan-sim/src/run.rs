@@ -182,7 +182,7 @@ impl Scenario {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         let bulk = ChannelName::new(BULK).expect("a short plain name is good");
-        let several = has_bulk(self).then_some((bulk, ChannelOptions { parallelism: 3 }));
+        let several = has_bulk(self).then_some((bulk, ChannelOptions::lanes(3)));
         let mut manager = self.manager.clone();
         if let ManagerConfig::HyParView(hyparview) = &mut manager
             && self.nodes > LARGE

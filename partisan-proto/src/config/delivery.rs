@@ -43,6 +43,13 @@ pub struct DeliveryConfig {
     /// How far messages of one sender may overtake each other, 1 to 65,536: one that is more numbers
     /// ahead is not taken, and comes again. Default 4,096.
     pub max_ahead: usize,
+    /// How many messages of a monotonic channel may be on their way for one destination and key,
+    /// 1 to 65,536, before the next ones wait and replace each other. Default 16.
+    pub monotonic_window: usize,
+    /// For how many destinations and keys a message of a monotonic channel waits for its
+    /// acknowledgement at most, and how many are told apart of each sender, 1 to 1,048,576; a message
+    /// for one beyond is refused. Default 4,096.
+    pub max_places: usize,
     /// How many senders are remembered, so that what they send twice arrives once, 1 to 1,048,576.
     /// Beyond, the one not heard of for the longest time is forgotten, connected ones last. Default
     /// 4,096.
@@ -73,6 +80,8 @@ impl Default for DeliveryConfig {
             max_outstanding: 1 << 16,
             max_outstanding_bytes: 64 << 20,
             max_ahead: 4_096,
+            monotonic_window: 16,
+            max_places: 4_096,
             max_senders: 4_096,
             labels: Vec::new(),
             max_waiting: 1_024,
@@ -109,6 +118,8 @@ impl DeliveryConfig {
         let bytes = self.max_outstanding_bytes as u64;
         within("delivery.max_outstanding_bytes", bytes, 1 << 10, 1 << 40)?;
         within("delivery.max_ahead", self.max_ahead as u64, 1, 1 << 16)?;
+        within("delivery.monotonic_window", self.monotonic_window as u64, 1, 1 << 16)?;
+        within("delivery.max_places", self.max_places as u64, 1, 1 << 20)?;
         within("delivery.max_senders", self.max_senders as u64, 1, 1 << 20)?;
         within("delivery.labels", self.labels.len() as u64, 0, MAX_LABELS as u64)?;
         within("delivery.max_waiting", self.max_waiting as u64, 1, 1 << 20)?;

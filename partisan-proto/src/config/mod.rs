@@ -150,11 +150,23 @@ pub struct ChannelOptions {
     /// Connections (lanes) per peer, 1 to [`MAX_PARALLELISM`]. Two nodes that disagree use the
     /// smaller number. Default 1, as Partisan's `parallelism`.
     pub parallelism: u8,
+    /// Whether of the messages for one destination, with one key, only the newest matters: while
+    /// many are on their way older ones are left out, the last one always arrives, and none arrives
+    /// after a newer one. Off by default. See [`delivery`](crate::delivery).
+    pub monotonic: bool,
+}
+
+impl ChannelOptions {
+    /// A channel of so many lanes.
+    #[must_use]
+    pub const fn lanes(parallelism: u8) -> Self {
+        Self { parallelism, monotonic: false }
+    }
 }
 
 impl Default for ChannelOptions {
     fn default() -> Self {
-        Self { parallelism: 1 }
+        Self::lanes(1)
     }
 }
 
@@ -198,6 +210,12 @@ impl Channels {
     #[must_use]
     pub fn options(&self, id: ChannelId) -> Option<ChannelOptions> {
         self.0.get(usize::from(id.0)).map(|(_, options)| *options)
+    }
+
+    /// Whether only the newest message matters on a channel.
+    #[must_use]
+    pub fn is_monotonic(&self, id: ChannelId) -> bool {
+        self.options(id).is_some_and(|options| options.monotonic)
     }
 
     /// All channels with their ids.
@@ -557,7 +575,7 @@ mod tests {
     use alloc::vec;
 
     fn channel(name: &str, parallelism: u8) -> (ChannelName, ChannelOptions) {
-        (ChannelName::new(name).unwrap(), ChannelOptions { parallelism })
+        (ChannelName::new(name).unwrap(), ChannelOptions::lanes(parallelism))
     }
 
     #[test]

@@ -52,8 +52,8 @@ use crate::random::{Nonces, Random, Seed};
 use crate::spec::NodeSpec;
 use crate::timers::Timer;
 use crate::wire::{
-    BroadcastMessage, ControlMessage, Destination, Frame, ProcessMessage, RelayHeader,
-    ReliableHeader, ReplyHeader, RequestHeader,
+    BroadcastMessage, ControlMessage, Destination, Frame, NewestHeader, ProcessMessage,
+    RelayHeader, ReliableHeader, ReplyHeader, RequestHeader,
 };
 
 /// All connections of a node.
@@ -214,6 +214,12 @@ pub(crate) enum Received {
         header: Box<ReliableHeader>,
         content: (Destination, Bytes),
     },
+    Newest {
+        from: Instance,
+        channel: ChannelId,
+        header: NewestHeader,
+        content: (Destination, Bytes),
+    },
     Signal {
         from: Instance,
         connection: ConnectionId,
@@ -322,6 +328,10 @@ impl Connections {
             Frame::Request { header, payload } if !slot.is_anchor() => {
                 return Some(Received::Request { from, connection: id, header, payload });
             }
+            Frame::Newest { header, destination, payload } if !slot.is_anchor() => {
+                let (channel, content) = (slot.channel, (destination, payload));
+                return Some(Received::Newest { from, channel, header, content });
+            }
             Frame::Reliable { header, destination, payload } if !slot.is_anchor() => {
                 let (channel, content) = (slot.channel, (destination, payload));
                 return Some(Received::Reliable { from, channel, header, content });
@@ -338,6 +348,7 @@ impl Connections {
             | Frame::Request { .. }
             | Frame::Reply { .. }
             | Frame::Reliable { .. }
+            | Frame::Newest { .. }
             | Frame::Signal(_)
             | Frame::Control(_) => {
                 self.misbehaved(cx, id, Misbehaviour::WrongChannel);

@@ -1,10 +1,10 @@
 //! What one node sent, and what of it was delivered.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::id::Instance;
 use crate::time::Instant;
-use crate::wire::{Acknowledgement, Bounded};
+use crate::wire::{Acknowledgement, Bounded, NewestHeader};
 
 /// What is to become of a message that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,10 @@ pub(super) struct Incoming {
     above: BTreeSet<u64>,
     /// Those that are here and wait for others.
     waiting: BTreeSet<u64>,
+    /// Of monotonic channels, by place: the newest number, and when it came.
+    newest: BTreeMap<u64, (u64, Instant)>,
+    /// The places of which something came since the last acknowledgement.
+    seen: BTreeSet<u64>,
     /// An acknowledgement is to be sent.
     owed: bool,
     heard: Instant,
@@ -36,8 +40,16 @@ pub(super) struct Incoming {
 
 impl Incoming {
     pub(super) fn new(from: Instance) -> Self {
-        let (above, waiting) = (BTreeSet::new(), BTreeSet::new());
-        Self { from, upto: 0, above, waiting, owed: false, heard: Instant::default() }
+        Self {
+            from,
+            upto: 0,
+            above: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            newest: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            owed: false,
+            heard: Instant::default(),
+        }
     }
 
     /// Something arrived from this life of the node; another one begins anew.
@@ -101,6 +113,27 @@ impl Incoming {
         true
     }
 
+    /// A message of a monotonic channel came; says whether it is newer than all before it. Of `most`
+    /// places beyond, the one that was silent for the longest time is forgotten.
+    pub(super) fn is_newest(&mut self, header: NewestHeader, now: Instant, most: usize) -> bool {
+        let NewestHeader { place, number } = header;
+        self.seen.insert(place);
+        if let Some((newest, at)) = self.newest.get_mut(&place) {
+            let newer = *newest < number;
+            (*newest, *at) = (number.max(*newest), now);
+            return newer;
+        }
+        if self.newest.len() >= most
+            && let Some(oldest) = self.newest.iter().min_by_key(|(_, (_, at))| *at)
+        {
+            let oldest = *oldest.0;
+            self.newest.remove(&oldest);
+            self.seen.remove(&oldest);
+        }
+        self.newest.insert(place, (number, now));
+        true
+    }
+
     /// An acknowledgement is to be sent; says whether that is new.
     pub(super) const fn owe(&mut self) -> bool {
         !core::mem::replace(&mut self.owed, true)
@@ -123,7 +156,12 @@ impl Incoming {
                 break;
             }
         }
-        Some(Acknowledgement { upto: self.upto, also })
+        let of = |place: u64| Some((place, self.newest.get(&place)?.0));
+        let newest = Bounded::from_first(self.seen.iter().copied().filter_map(of));
+        // What finds no room is told of with the next one.
+        let told = newest.last().map_or(0, |(place, _)| *place);
+        self.seen = self.seen.split_off(&told.saturating_add(u64::from(!newest.is_empty())));
+        Some(Acknowledgement { upto: self.upto, also, newest })
     }
 }
 

@@ -23,6 +23,8 @@
 //! message waits for may be lost for ever, since its sender ended; so none waits longer than
 //! `delivery.causal_patience`, and dependencies are forgotten after that time.
 //!
+//! On a **monotonic** channel only the newest message matters (`newest`).
+//!
 //! A node that leaves its cluster ends this life: what it has not got acknowledged fails.
 //!
 //! After Partisan's `partisan_acknowledgement_backend` and `partisan_causality_backend`; unlike
@@ -31,6 +33,7 @@
 
 mod causal;
 mod incoming;
+mod newest;
 mod outgoing;
 #[cfg(test)]
 mod tests;
@@ -48,7 +51,7 @@ use self::outgoing::{Outgoing, Outstanding};
 use crate::action::{Action, Answer, Delivery};
 use crate::call::Wires;
 use crate::change::Change;
-use crate::command::SendReliable;
+use crate::command::{Send, SendReliable};
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -56,7 +59,9 @@ use crate::id::{ChannelId, Instance, LabelId, NodeId, Ticket};
 use crate::process::Lane;
 use crate::time::Duration;
 use crate::timers::Timer;
-use crate::wire::{Acknowledgement, ControlMessage, Destination, ReliableHeader, StableHasher};
+use crate::wire::{
+    Acknowledgement, ControlMessage, Destination, NewestHeader, ReliableHeader, StableHasher,
+};
 
 /// How often what happened to messages that must arrive, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -66,6 +71,8 @@ pub struct DeliveryCounters {
     pub sent: u64,
     /// Transmissions beyond the first.
     pub retransmitted: u64,
+    /// Messages of monotonic channels that were never sent, since a newer one came.
+    pub superseded: u64,
     /// Messages that were acknowledged.
     pub acknowledged: u64,
     /// Messages that were not acknowledged in time.
@@ -91,6 +98,9 @@ pub(crate) struct Deliveries {
     /// Of all nodes together.
     outstanding: usize,
     bytes: usize,
+    places: usize,
+    /// No number up to this one is used again, whomever it was for.
+    used: u64,
     counters: DeliveryCounters,
 }
 
@@ -103,6 +113,8 @@ impl Deliveries {
             labels: labels.map(|name| (LabelId::of(name), Causal::default())).collect(),
             outstanding: 0,
             bytes: 0,
+            places: 0,
+            used: 0,
             counters: DeliveryCounters::default(),
         }
     }
@@ -135,6 +147,9 @@ impl Deliveries {
         }
         if channel == ChannelId::MEMBERSHIP {
             return Err(CommandError::ReservedChannel);
+        }
+        if cx.config.channels.is_monotonic(channel) {
+            return Err(CommandError::NotSupported("acknowledgements on monotonic channels"));
         }
         if let Some(label) = label.filter(|label| !self.labels.contains_key(label)) {
             return Err(CommandError::UnknownLabel(label));
@@ -174,8 +189,37 @@ impl Deliveries {
         self.counters.sent += 1;
         let outstanding =
             Outstanding { ticket, lane, destination, payload, causal, expires, sent: None };
-        self.outgoing.entry(to).or_default().add(outstanding);
+        self.outgoing.entry(to).or_insert_with(|| Outgoing::after(self.used)).add(outstanding);
         Ok(Some(to))
+    }
+
+    /// The application sends a message on a monotonic channel.
+    pub(crate) fn send_newest(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        send: Send,
+    ) -> Result<Answer, CommandError> {
+        let Send { to, channel, key, destination, relay, payload } = send;
+        match cx.routes.check(to) {
+            // Who is known is waited for.
+            Ok(_) | Err(CommandError::Disconnected(_) | CommandError::NotYetConnected(_)) => {}
+            Err(error) => return Err(error),
+        }
+        if relay {
+            return Err(CommandError::NotSupported("relays of messages of monotonic channels"));
+        }
+        let limit = cx.config.delivery.max_places;
+        let lane = Lane { channel, key };
+        let room = self.places < limit;
+        let outgoing = self.outgoing.entry(to).or_insert_with(|| Outgoing::after(self.used));
+        let before = outgoing.newest.len();
+        let put = outgoing.newest.put(lane, destination, payload, room);
+        self.places += outgoing.newest.len() - before;
+        let (_, superseded) = put.ok_or(CommandError::TooManyPlaces { limit })?;
+        self.counters.superseded += u64::from(superseded);
+        self.flush(cx, wires, Some(to));
+        Ok(Answer::Done)
     }
 
     /// Transmits what waits for it, as far as there is room, and sets the timer.
@@ -204,6 +248,22 @@ impl Deliveries {
                 ) => impossible.push((sequence, error)),
                 // Not connected; or an injected partition.
                 Err(_) => break,
+            }
+        }
+        let window = cx.config.delivery.monotonic_window;
+        for place in outgoing.newest.unsent() {
+            let Some((lane, frame)) = outgoing.newest.frame(place, window) else { continue };
+            if full.contains(&lane) {
+                continue;
+            }
+            match wires.transmit_by(cx, to, lane, frame) {
+                Ok(connection) => outgoing.newest.sent(place, connection, cx.now),
+                Err(CommandError::PayloadTooLarge { .. } | CommandError::NoSuchChannel(_)) => {
+                    outgoing.newest.remove(place);
+                    self.places -= 1;
+                    self.counters.expired += 1;
+                }
+                Err(_) => _ = full.insert(lane),
             }
         }
         for (sequence, error) in impossible {
@@ -249,11 +309,43 @@ impl Deliveries {
         acknowledgement: &Acknowledgement,
     ) {
         let Some(outgoing) = self.outgoing.get_mut(&from.node) else { return };
+        let before = outgoing.newest.len();
+        outgoing.seen(acknowledgement);
+        self.places -= before - outgoing.newest.len();
         for sequence in outgoing.acknowledged(acknowledgement) {
             self.counters.acknowledged += 1;
             self.settle(cx, from.node, sequence, Ok(Answer::Acknowledged));
         }
         self.set_timer(cx, from.node);
+    }
+
+    /// A message of a monotonic channel arrived.
+    pub(crate) fn receive_newest(
+        &mut self,
+        cx: &mut Context<'_>,
+        (from, channel): (Instance, ChannelId),
+        header: NewestHeader,
+        (destination, payload): (Destination, Bytes),
+    ) {
+        let most = cx.config.delivery.max_places;
+        if self.incoming_of(cx, from).is_newest(header, cx.now, most) {
+            self.counters.delivered += 1;
+            let (from, relayed) = (from.node, false);
+            cx.act(Action::Deliver(Delivery { from, channel, relayed, destination, payload }));
+        } else {
+            self.counters.duplicates += 1;
+        }
+        self.acknowledge_soon(cx, from.node);
+    }
+
+    /// What came from this life of a node so far.
+    fn incoming_of(&mut self, cx: &mut Context<'_>, from: Instance) -> &mut Incoming {
+        if !self.incoming.contains_key(&from.node) {
+            self.make_room(cx);
+        }
+        let incoming = self.incoming.entry(from.node).or_insert_with(|| Incoming::new(from));
+        incoming.begin(from, cx.now);
+        incoming
     }
 
     /// A message arrived.
@@ -266,12 +358,7 @@ impl Deliveries {
     ) {
         let config = &cx.config.delivery;
         let ahead = config.max_ahead;
-        if !self.incoming.contains_key(&from.node) {
-            self.make_room(cx);
-        }
-        let incoming = self.incoming.entry(from.node).or_insert_with(|| Incoming::new(from));
-        incoming.begin(from, cx.now);
-        let novelty = incoming.judge(header.sequence, header.floor, ahead as u64);
+        let novelty = self.incoming_of(cx, from).judge(header.sequence, header.floor, ahead as u64);
         match novelty {
             Novelty::New => {}
             Novelty::Known => {
@@ -295,7 +382,9 @@ impl Deliveries {
         let (sequence, since) = (header.sequence, cx.now);
         let waiting = Waiting { from, sequence, header: causal, delivery, since };
         if barrier.take(cx, waiting, most) {
-            incoming.wait(sequence);
+            if let Some(incoming) = self.incoming.get_mut(&node) {
+                incoming.wait(sequence);
+            }
             self.deliver_causal(cx, label, patience);
         } else {
             self.counters.refused += 1;
@@ -394,6 +483,19 @@ impl Deliveries {
             outgoing.retransmit(cx.now, &cx.config.delivery);
         }
         self.flush(cx, wires, Some(to));
+        self.forget_idle(cx, to);
+    }
+
+    /// Of a node that is not connected, and has nothing to acknowledge, nothing need be known but
+    /// that its numbers are used.
+    fn forget_idle(&mut self, cx: &Context<'_>, node: NodeId) {
+        let connected = cx.routes.peer(node).is_some();
+        if let Some(outgoing) = self.outgoing.get(&node).filter(|idle| idle.is_empty())
+            && !connected
+        {
+            self.used = self.used.max(outgoing.last());
+            self.outgoing.remove(&node);
+        }
     }
 
     pub(crate) fn change(&mut self, cx: &mut Context<'_>, wires: &mut impl Wires, change: &Change) {
@@ -410,6 +512,7 @@ impl Deliveries {
                 if let Some(outgoing) = self.outgoing.get_mut(&instance.node) {
                     outgoing.lost(|_| true);
                     self.set_timer(cx, instance.node);
+                    self.forget_idle(cx, instance.node);
                 }
             }
             Change::Stopping => self.end(cx, &CommandError::Stopping),
@@ -456,14 +559,15 @@ impl Deliveries {
             cx.timers.cancel(Timer::Acknowledge(*node));
         }
         cx.timers.cancel(Timer::Causal);
+        self.places = 0;
         self.outgoing.clear();
         self.incoming.clear();
         self.labels.values_mut().for_each(|causal| *causal = Causal::default());
     }
 
-    /// How many messages wait for their acknowledgement, and how many causal ones for others.
+    /// How many messages wait for their acknowledgement, those of monotonic channels included, and how many causal ones for others.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.outstanding, self.labels.values().map(Causal::waiting).sum())
+        (self.outstanding + self.places, self.labels.values().map(Causal::waiting).sum())
     }
 
     pub(crate) const fn counters(&self) -> DeliveryCounters {

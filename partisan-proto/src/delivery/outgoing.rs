@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use super::newest::Newest;
 use crate::config::DeliveryConfig;
 use crate::id::{ConnectionId, Instance, Ticket};
 use crate::process::Lane;
@@ -42,9 +43,20 @@ pub(super) struct Outgoing {
     on_the_way: BTreeSet<(Instant, u64)>,
     /// How often in a row nothing was acknowledged in time.
     waits: u32,
+    pub(super) newest: Newest,
 }
 
 impl Outgoing {
+    /// Nothing yet; numbers begin after this one.
+    pub(super) fn after(used: u64) -> Self {
+        Self { last: used, newest: Newest::after(used), ..Self::default() }
+    }
+
+    /// The greatest number that was used.
+    pub(super) fn last(&self) -> u64 {
+        self.last.max(self.newest.last())
+    }
+
     pub(super) fn add(&mut self, message: Outstanding) {
         self.last += 1;
         self.unsent.insert(self.last);
@@ -69,7 +81,7 @@ impl Outgoing {
     }
 
     pub(super) fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
+        !self.unsent.is_empty() || !self.newest.unsent().is_empty()
     }
 
     pub(super) fn all(&self) -> Vec<u64> {
@@ -116,7 +128,22 @@ impl Outgoing {
                 self.unsent.insert(*sequence);
             }
         }
+        self.newest.lost(&which);
         self.waits = 0;
+    }
+
+    /// The receiver has messages of monotonic channels.
+    pub(super) fn seen(&mut self, of: &Acknowledgement) {
+        for (place, upto) in of.newest.iter() {
+            if self.newest.acknowledged(*place, *upto) {
+                self.waits = 0;
+            }
+        }
+    }
+
+    /// Whether nothing at all is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.newest.len() == 0
     }
 
     /// Which messages an acknowledgement is about.
@@ -144,8 +171,10 @@ impl Outgoing {
     /// When something is to be done: the next to expire, or to be sent again.
     pub(super) fn due(&self, config: &DeliveryConfig) -> Option<Instant> {
         let expires = self.expiries.first().map(|(at, _)| *at);
-        let again = self.on_the_way.first().map(|(at, _)| *at + self.patience(config));
-        expires.into_iter().chain(again).min()
+        let patience = self.patience(config);
+        let again = self.on_the_way.first().map(|(at, _)| *at + patience);
+        let newest = self.newest.due(patience);
+        expires.into_iter().chain(again).chain(newest).min()
     }
 
     pub(super) fn expired(&self, now: Instant) -> Vec<u64> {
@@ -165,7 +194,7 @@ impl Outgoing {
             }
             self.unsent.insert(sequence);
         }
-        let again = self.on_the_way.len() < before;
+        let again = self.newest.retransmit(now, patience) || self.on_the_way.len() < before;
         self.waits = self.waits.saturating_add(u32::from(again));
     }
 }

@@ -64,6 +64,18 @@ pub struct Elsewhere {
     pub age: u32,
 }
 
+/// What stands before the payload of a message of a monotonic channel, as before one that must
+/// arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct NewestHeader {
+    /// Of which messages it is the newest: a hash of channel, key and destination.
+    pub place: u64,
+    /// Greater than that of every message that this life of the sender sent before to the receiver
+    /// on monotonic channels.
+    pub number: u64,
+}
+
 /// Which messages of the receiver the sender has delivered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -72,4 +84,6 @@ pub struct Acknowledgement {
     pub upto: u64,
     /// And those from the first to the last of each of these, ascending.
     pub also: Bounded<(u64, u64), MAX_RANGES>,
+    /// And of monotonic channels: places, and the number of the newest message for each.
+    pub newest: Bounded<(u64, u64), MAX_RANGES>,
 }

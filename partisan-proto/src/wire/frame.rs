@@ -12,8 +12,8 @@ use super::app::INBOX;
 use super::call::{decode_header, encode_header, header_len};
 use super::{
     AppHeader, BroadcastMessage, ControlMessage, DecodeError, Destination, Hello,
-    MAX_CONTROL_FRAME, ProcessMessage, Refuse, RelayHeader, ReliableHeader, ReplyHeader,
-    RequestHeader, encode_app_header,
+    MAX_CONTROL_FRAME, NewestHeader, ProcessMessage, Refuse, RelayHeader, ReliableHeader,
+    ReplyHeader, RequestHeader, encode_app_header,
 };
 
 /// The bytes before a frame's body: length and kind.
@@ -34,6 +34,7 @@ const SIGNAL: u8 = 6;
 const REQUEST: u8 = 7;
 const REPLY: u8 = 8;
 const RELIABLE: u8 = 9;
+const NEWEST: u8 = 10;
 const SKIPPABLE: u8 = 0x80;
 
 /// One frame.
@@ -70,6 +71,16 @@ pub enum Frame {
     Reliable {
         /// Which, and after what.
         header: Box<ReliableHeader>,
+        /// Whom it is for.
+        destination: Destination,
+        /// What it says.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+        payload: Bytes,
+    },
+    /// An application message of a monotonic channel.
+    Newest {
+        /// Of which messages it is the newest.
+        header: NewestHeader,
         /// Whom it is for.
         destination: Destination,
         /// What it says.
@@ -113,6 +124,9 @@ impl Frame {
             Self::Relayed { header, payload } => kind + header.encoded_len() + payload.len(),
             Self::Broadcast(message) => message.frame_len(),
             Self::Request { header, payload } => kind + header_len(&**header) + payload.len(),
+            Self::Newest { header, destination, payload } => {
+                kind + header_len(header) + destination.header_len() + payload.len()
+            }
             Self::Reliable { header, destination, payload } => {
                 kind + header_len(&**header) + destination.header_len() + payload.len()
             }
@@ -249,7 +263,7 @@ impl Iterator for Frames {
 /// How long a frame of this kind may be.
 fn limit_of(kind: u8, limit: u32) -> Result<u32, DecodeError> {
     match kind {
-        APP | BROADCAST | RELAYED | REQUEST | REPLY | RELIABLE | SKIPPABLE.. => Ok(limit),
+        APP | BROADCAST | RELAYED | REQUEST | REPLY | RELIABLE | NEWEST | SKIPPABLE.. => Ok(limit),
         CONTROL | SIGNAL => Ok(MAX_CONTROL_FRAME),
         HELLO | REFUSE => Ok(MAX_HELLO_FRAME),
         unknown => Err(DecodeError::UnknownKind(unknown)),
@@ -281,6 +295,11 @@ fn decode_body(kind: u8, body: Bytes) -> Result<Decoded, DecodeError> {
         REQUEST => {
             let (header, payload) = decode_header(&body)?;
             Frame::Request { header: Box::new(header), payload }
+        }
+        NEWEST => {
+            let (header, rest) = decode_header(&body)?;
+            let (AppHeader { destination }, payload) = AppHeader::decode(&rest)?;
+            Frame::Newest { header, destination, payload }
         }
         RELIABLE => {
             let (header, rest) = decode_header(&body)?;
@@ -324,6 +343,10 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
         Frame::Signal(message) => with_prefix(SIGNAL, out, |out| message.encode(out)),
         Frame::Request { header, payload } => {
             encode_request(header, payload.len(), out);
+            out.put_slice(payload);
+        }
+        Frame::Newest { header, destination, payload } => {
+            encode_newest(header, destination, payload.len(), out);
             out.put_slice(payload);
         }
         Frame::Reliable { header, destination, payload } => {
@@ -380,8 +403,29 @@ pub fn encode_reliable(
     payload: usize,
     out: &mut Vec<u8>,
 ) {
+    with_headers(RELIABLE, header, destination, payload, out);
+}
+
+/// Appends all of a message of a monotonic channel but its payload of `payload` bytes, which must
+/// follow.
+pub fn encode_newest(
+    header: &NewestHeader,
+    destination: &Destination,
+    payload: usize,
+    out: &mut Vec<u8>,
+) {
+    with_headers(NEWEST, header, destination, payload, out);
+}
+
+fn with_headers(
+    kind: u8,
+    header: &impl Serialize,
+    destination: &Destination,
+    payload: usize,
+    out: &mut Vec<u8>,
+) {
     let app = AppHeader { destination: destination.clone() };
-    with_prefix_and(RELIABLE, payload, out, |out| {
+    with_prefix_and(kind, payload, out, |out| {
         encode_header(header, out);
         encode_app_header(&app, out);
     });

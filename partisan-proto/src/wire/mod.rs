@@ -12,6 +12,7 @@
 //! kind 7  = Request   length:u16 postcard(RequestHeader), then the payload as it is
 //! kind 8  = Reply     length:u16 postcard(ReplyHeader), then the payload as it is
 //! kind 9  = Reliable  length:u16 postcard(ReliableHeader), then as an App
+//! kind 10 = Newest    length:u16 postcard(NewestHeader), then as an App
 //! others  : skipped when the top bit is set, else an error
 //! ```
 //!
@@ -51,12 +52,12 @@ pub use control::{
 };
 pub use delivery::{
     Acknowledgement, CausalHeader, Dependency, Elsewhere, MAX_DEPENDENCIES, MAX_RANGES,
-    ReliableHeader,
+    NewestHeader, ReliableHeader,
 };
 pub use frame::{
     Decoded, FRAME_PREFIX, Frame, Frames, MAX_HELLO_FRAME, MIN_FRAME_LIMIT, decode, encode,
-    encode_app, encode_broadcast, encode_relayed, encode_reliable, encode_reply, encode_request,
-    missing, peek_kind,
+    encode_app, encode_broadcast, encode_newest, encode_relayed, encode_reliable, encode_reply,
+    encode_request, missing, peek_kind,
 };
 pub use hash::StableHasher;
 pub use hello::{Hello, Nonce, PROTOCOL_VERSION, Role, VersionRange};

@@ -147,7 +147,7 @@ pub(crate) struct Net {
 
 pub(crate) fn channels(named: &[(&str, u8)]) -> Channels {
     let channel = |(name, parallelism): &(&str, u8)| {
-        (ChannelName::new(name).unwrap(), ChannelOptions { parallelism: *parallelism })
+        (ChannelName::new(name).unwrap(), ChannelOptions::lanes(*parallelism))
     };
     Channels::new(named.iter().map(channel)).unwrap()
 }

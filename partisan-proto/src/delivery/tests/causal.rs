@@ -29,7 +29,7 @@ fn what_a_third_party_says_comes_after_what_it_knew() {
     assert_eq!(delivered(&mut net, 2), [2]);
     say(&mut net, 2, 1, 3);
     net.settle();
-    assert_eq!(delivered(&mut net, 1), [], "it waits for the first");
+    assert_eq!(delivered(&mut net, 1), [0; 0], "it waits for the first");
     assert_eq!(net.node(1).deliveries().1, 1);
     net.release(held);
     net.settle();
@@ -96,7 +96,7 @@ fn nothing_waits_for_ever_for_what_is_lost() {
     net.settle();
     say(&mut net, 2, 1, 3);
     net.run_for(119 * SECOND);
-    assert_eq!(delivered(&mut net, 1), []);
+    assert_eq!(delivered(&mut net, 1), [0; 0]);
     net.run_for(2 * SECOND);
     assert_eq!(delivered(&mut net, 1), [3]);
     assert_eq!(net.node(1).counters().delivery.out_of_patience, 1);
@@ -134,7 +134,7 @@ fn a_causal_message_is_for_the_present_life_of_its_receiver() {
     net.start(1, &config(), 2, keeper(2, 1, &config()));
     net.run_for(20 * SECOND);
     assert!(answers(&mut net).contains(&Err(CommandError::PeerRestarted(net.id(1)))));
-    assert_eq!(delivered(&mut net, 1), []);
+    assert_eq!(delivered(&mut net, 1), [0; 0]);
     say(&mut net, 0, 1, 3);
     net.run_for(SECOND);
     assert_eq!(delivered(&mut net, 1), [3]);

@@ -1,6 +1,7 @@
 //! Messages that must arrive, between whole nodes with a trivial manager and network.
 
 mod causal;
+mod newest;
 mod random;
 
 use alloc::vec;
@@ -297,6 +298,23 @@ fn so_many_wait_for_their_acknowledgement_and_no_more() {
 }
 
 #[test]
+fn numbers_go_on_after_an_idle_node_was_forgotten() {
+    let mut net = cluster(3);
+    for number in 1..=6u8 {
+        for to in [1, 2] {
+            let message = message(&net, to, number);
+            send(&mut net, 0, message);
+        }
+        net.run_for(SECOND);
+        net.cut(|_, _| true);
+        net.run_for(20 * SECOND);
+    }
+    assert_eq!(delivered(&mut net, 1), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(delivered(&mut net, 2), [1, 2, 3, 4, 5, 6]);
+    assert_clean(&net);
+}
+
+#[test]
 fn so_many_senders_are_remembered_and_no_more() {
     let mut config = config();
     config.delivery.max_senders = 1;
@@ -344,7 +362,11 @@ fn acknowledgements_of_what_was_never_sent_are_nothing() {
     );
     let message = message(&net, 1, 1);
     send(&mut net, 0, message);
-    let lies = Acknowledgement { upto: u64::MAX, also: crate::wire::Bounded::from_first([(9, 1)]) };
+    let lies = Acknowledgement {
+        upto: u64::MAX,
+        also: crate::wire::Bounded::from_first([(9, 1)]),
+        newest: crate::wire::Bounded::new(),
+    };
     let frame = crate::wire::Frame::Control(ControlMessage::Acknowledge(Box::new(lies)));
     net.handle(0, Event::Received { connection, frame });
     assert_eq!(answers(&mut net), [], "it has not left yet");
