@@ -67,7 +67,7 @@ impl Mailbox {
             if let Some(message) = self.next_taken() {
                 return Some(message);
             }
-            match self.queue.take(&mut self.taken) {
+            match self.queue.take(&mut self.taken, Load::default()) {
                 // Whoever always finds something must let others have their turn as well.
                 Taken::Some => tokio::task::coop::consume_budget().await,
                 Taken::Nothing => self.queue.readable().await,
@@ -79,7 +79,7 @@ impl Mailbox {
     /// The next message, if one waits.
     pub fn try_recv(&mut self) -> Option<Message> {
         if self.taken.is_empty() {
-            self.queue.take(&mut self.taken);
+            self.queue.take(&mut self.taken, Load::default());
         }
         self.next_taken()
     }
@@ -138,13 +138,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn of<'a>(entries: impl Iterator<Item = &'a Entry>) -> Self {
-        let mut load = Self::default();
-        entries.filter_map(Entry::bytes).for_each(|bytes| load.add(bytes));
-        load
-    }
-
-    const fn add(&mut self, bytes: usize) {
+    pub(crate) const fn add(&mut self, bytes: usize) {
         self.messages += 1;
         self.bytes += bytes;
     }
@@ -283,30 +277,24 @@ impl MailboxQueue {
         self.readable.notified().await;
     }
 
-    /// Takes everything, behind what the receiver holds already and has passed over.
-    pub(crate) fn take(&self, taken: &mut VecDeque<Entry>) -> Taken {
-        let held = Load::of(taken.iter());
+    /// Takes everything; `taken` must be empty. What the receiver has passed over and holds is as
+    /// if it still waited.
+    pub(crate) fn take(&self, taken: &mut VecDeque<Entry>, held: Load) -> Taken {
         let mut state = lock(&self.state);
-        let found = !state.entries.is_empty();
-        if taken.is_empty() {
-            std::mem::swap(&mut state.entries, taken);
-        } else {
-            taken.append(&mut state.entries);
-        }
-        state.idle |= !found;
-        let closed = state.closed;
-        // What it takes now makes room; what it held back does not.
+        std::mem::swap(&mut state.entries, taken);
+        state.idle = taken.is_empty();
         state.load = held;
-        let awaited = state.awaited && self.has_room(&state);
-        state.awaited &= !awaited;
+        let closed = state.closed;
+        let relieved = state.awaited && self.has_room(&state);
+        state.awaited &= !relieved;
         drop(state);
-        if awaited {
+        if relieved {
             self.room.notify_waiters();
         }
-        match (found, closed) {
-            (true, _) => Taken::Some,
-            (false, false) => Taken::Nothing,
-            (false, true) => Taken::Closed,
+        match (taken.is_empty(), closed) {
+            (false, _) => Taken::Some,
+            (true, false) => Taken::Nothing,
+            (true, true) => Taken::Closed,
         }
     }
 

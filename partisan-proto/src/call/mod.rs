@@ -44,9 +44,7 @@ use crate::change::Change;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::id::{ConnectionId, Incarnation, Instance, NodeId, ProcessName};
-use crate::process::{
-    Lane, ProcessId, Processes, ReplyTo, RequestId, Serial, Signal, Target,
-};
+use crate::process::{Lane, ProcessId, Processes, ReplyTo, RequestId, Serial, Signal, Target};
 use crate::time::Duration;
 use crate::timers::Timer;
 use crate::wire::{

@@ -10,8 +10,8 @@ use crate::config::Config;
 use crate::connections::tests::net::Net;
 use crate::event::Event;
 use crate::id::Incarnation;
-use crate::process::{ExitReason, ProcessAct};
 use crate::process::tests::{WIDE, act, assert_clean, cluster, cluster_with, end, name, pid, why};
+use crate::process::{ExitReason, ProcessAct};
 
 const SECOND: Duration = Duration::from_secs(1);
 
