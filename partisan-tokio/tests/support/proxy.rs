@@ -1,7 +1,5 @@
 //! A middleman between two nodes, who can fall silent.
 
-use std::sync::Arc;
-
 use partisan_tokio::Address;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -63,10 +61,10 @@ async fn pass(
     loop {
         tokio::select! {
             biased;
-            cut = cuts.wait_for(is_cut) => {
-                if cut.is_ok() {
+            cut = async { cuts.wait_for(is_cut).await.is_ok() } => {
+                if cut {
                     // Holds both ends open, and passes on nothing more, not even an end.
-                    std::future::pending::<Arc<()>>().await;
+                    std::future::pending::<()>().await;
                 }
                 return;
             }
