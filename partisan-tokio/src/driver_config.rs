@@ -23,9 +23,10 @@ pub struct DriverConfig {
     /// The most bytes of payload that wait in a mailbox, counted as above; the message that
     /// crosses the bound is still taken. Default 16 MiB.
     pub mailbox_bytes: usize,
-    /// The most bytes of relayed and broadcast messages that the loop is given at a time, 64 KiB to
-    /// 1 GiB; a longer one waits until it is alone. At the bound the connections that bring them are
-    /// not read any further. Default 16 MiB.
+    /// The most bytes of relayed and broadcast messages, of requests, answers and what else
+    /// processes do, that the loop is given at a time, 64 KiB to 1 GiB; a longer one waits until it
+    /// is alone. At the bound the connections that bring them are not read any further, and
+    /// processes wait. Default 16 MiB.
     pub loop_bytes: usize,
     /// How long a connection that is closed on purpose may take to write what is queued and to
     /// see the peer's end. Default 5 s.
@@ -43,6 +44,14 @@ pub struct DriverConfig {
     /// Default 5 s.
     #[serde(with = "duration_text")]
     pub answer_deadline: Duration,
+    /// How long processes that trap exits may take to end when the node stops, before they are
+    /// killed. Default 5 s.
+    #[serde(with = "duration_text")]
+    pub process_grace: Duration,
+    /// The most registered functions that run at a time for requests, 1 to 1,048,576; a request
+    /// beyond is answered [`Failure::Overloaded`](partisan_proto::call::Failure::Overloaded).
+    /// Default 4,096.
+    pub running_functions: usize,
     /// How many bytes one read asks for, 1 KiB to 16 MiB. Default 64 KiB.
     pub read_chunk: usize,
     /// How many events wait for the slowest subscriber before it misses some. Default 1,024.
@@ -65,6 +74,8 @@ impl Default for DriverConfig {
             shutdown_grace: Duration::from_secs(12),
             accept_backlog: 1024,
             answer_deadline: Duration::from_secs(5),
+            process_grace: Duration::from_secs(5),
+            running_functions: 4096,
             read_chunk: 64 << 10,
             event_queue: 1024,
             tcp_timeout: Duration::from_secs(30),
@@ -84,6 +95,7 @@ impl DriverConfig {
         within("driver.mailbox_bytes", self.mailbox_bytes, 1, 1 << 36)?;
         within("driver.loop_bytes", self.loop_bytes, 64 << 10, 1 << 30)?;
         within("driver.accept_backlog", self.accept_backlog, 1, 1 << 20)?;
+        within("driver.running_functions", self.running_functions, 1, 1 << 20)?;
         within("driver.read_chunk", self.read_chunk, 1 << 10, 16 << 20)?;
         within("driver.event_queue", self.event_queue, 1, 1 << 20)?;
         for (key, span) in [
@@ -91,6 +103,7 @@ impl DriverConfig {
             ("driver.shutdown_grace", self.shutdown_grace),
             ("driver.tcp_timeout", self.tcp_timeout),
             ("driver.answer_deadline", self.answer_deadline),
+            ("driver.process_grace", self.process_grace),
         ] {
             if span.is_zero() {
                 return Err(ConfigError::Zero { key });
@@ -137,6 +150,8 @@ mod tests {
         assert!(check(|c| c.control_queue_frames = 1).contains("driver.control_queue_frames"));
         assert!(check(|c| c.mailbox_messages = 0).contains("driver.mailbox_messages"));
         assert!(check(|c| c.loop_bytes = 1).contains("driver.loop_bytes"));
+        assert!(check(|c| c.running_functions = 0).contains("driver.running_functions"));
+        assert!(check(|c| c.process_grace = Duration::ZERO).contains("driver.process_grace"));
         assert!(check(|c| c.read_chunk = 1).contains("driver.read_chunk"));
         assert!(check(|c| c.flush_deadline = Duration::ZERO).contains("driver.flush_deadline"));
     }

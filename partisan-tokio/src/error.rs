@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use partisan_proto::error::SpecError;
+use partisan_proto::error::{NameError, SpecError};
 use partisan_proto::{Address, CommandError, ConfigError};
 use thiserror::Error;
 
@@ -84,9 +84,15 @@ pub enum NodeError {
     /// The text is no name of a destination.
     #[error("a destination needs a name of 1 to 255 bytes")]
     BadDestination,
-    /// The destination has a mailbox already.
-    #[error("`{0}` is registered already; drop its mailbox first or choose another name")]
+    /// A mailbox, a function or the like has the name already.
+    #[error("`{0}` is registered already; remove it first or choose another name")]
     Registered(String),
+    /// The text is no name of a function or a process.
+    #[error(transparent)]
+    BadName(NameError),
+    /// The name is one of the node's own.
+    #[error("names that begin with `partisan.` are the node's own; choose another, not `{0}`")]
+    ReservedName(String),
     /// The node itself keeps the messages of this handler of broadcasts.
     #[error("handler `{0}` keeps no messages; configure it with store = \"application\"")]
     NotAStore(String),

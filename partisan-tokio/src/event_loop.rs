@@ -16,11 +16,15 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use crate::connection::{Connection, Lane, Surroundings, serve};
+use crate::node::Node;
+use crate::process::{Processes, Told};
 use crate::shared::{Published, Shared, View};
 use crate::sync::lock;
 
 /// The most events handled in one turn.
 const EVENTS_A_TURN: usize = 256;
+/// How many doings of processes are waited for at once; all that are there are handled.
+const DOINGS_A_TURN: usize = 256;
 /// The most requests handled in one turn.
 const REQUESTS_A_TURN: usize = 64;
 
@@ -63,6 +67,7 @@ pub(crate) enum Request {
     Views(oneshot::Sender<Views>),
     Tree(NodeId, oneshot::Sender<BroadcastTree>),
     Exchanges(oneshot::Sender<Vec<ExchangeInfo>>),
+    Calls(oneshot::Sender<(usize, usize)>),
     /// Drop everything at once, as a crash would.
     Abort,
 }
@@ -80,7 +85,6 @@ pub(crate) struct Store {
 pub(crate) struct EventLoop {
     pub(crate) core: partisan_proto::Node,
     pub(crate) out: Outbox,
-    pub(crate) started: tokio::time::Instant,
     pub(crate) shared: Arc<Shared>,
     pub(crate) around: Arc<Surroundings>,
     pub(crate) connections: BTreeMap<ConnectionId, Arc<Connection>>,
@@ -94,8 +98,13 @@ pub(crate) struct EventLoop {
     pub(crate) tasks: JoinSet<()>,
     /// Listeners and dials, which end at once.
     pub(crate) helpers: JoinSet<()>,
+    pub(crate) processes: Processes,
+    /// That handles can be made, as long as there are some.
+    requests: mpsc::WeakSender<Request>,
     pub(crate) store: Option<Store>,
     pub(crate) routes_version: u64,
+    /// Connections may have become lanes.
+    pub(crate) gates_moved: bool,
     pub(crate) members_moved: bool,
     /// What performing actions caused.
     pub(crate) feedback: Vec<Event>,
@@ -111,11 +120,11 @@ impl EventLoop {
         around: Arc<Surroundings>,
         helpers: JoinSet<()>,
         store: Option<Store>,
+        requests: mpsc::WeakSender<Request>,
     ) -> Self {
         Self {
             core,
             out,
-            started: tokio::time::Instant::now(),
             shared,
             around,
             connections: BTreeMap::new(),
@@ -126,8 +135,11 @@ impl EventLoop {
             next_ticket: 0,
             tasks: JoinSet::new(),
             helpers,
+            processes: Processes::default(),
+            requests,
             store,
             routes_version: 0,
+            gates_moved: false,
             members_moved: true,
             feedback: Vec::new(),
             rooms: Vec::new(),
@@ -138,19 +150,25 @@ impl EventLoop {
         mut self,
         mut events: mpsc::Receiver<LoopEvent>,
         mut requests: mpsc::Receiver<Request>,
+        mut doings: mpsc::UnboundedReceiver<Told>,
     ) {
         let mut happened = Vec::with_capacity(EVENTS_A_TURN);
         let mut asked = Vec::with_capacity(REQUESTS_A_TURN);
-        self.publish();
-        self.perform();
+        let mut told = Vec::with_capacity(DOINGS_A_TURN);
+        let mut handles = true;
+        self.spawn_own();
+        self.settle();
         loop {
             tokio::select! {
                 () = sleep_until(self.wake_at()) => {}
                 _ = events.recv_many(&mut happened, EVENTS_A_TURN) => {}
-                count = requests.recv_many(&mut asked, REQUESTS_A_TURN) => if count == 0 {
+                _ = doings.recv_many(&mut told, DOINGS_A_TURN) => {}
+                count = requests.recv_many(&mut asked, REQUESTS_A_TURN), if handles => if count == 0 {
                     // No handle is left: nobody could ever stop it otherwise.
+                    handles = false;
                     asked.push(Request::Command(Command::Stop, oneshot::channel().0));
                 },
+                _ = self.processes.reap(), if self.processes.has_tasks() => {}
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
                     report_panic(ended);
                 }
@@ -160,29 +178,53 @@ impl EventLoop {
             }
             top_up(&mut events, &mut happened, EVENTS_A_TURN);
             top_up(&mut requests, &mut asked, REQUESTS_A_TURN);
-            if self.turn(&mut happened, &mut asked) {
+            // Last taken and first done, and all of it: what a process did before it sent a message
+            // is done before anything that may follow from that message.
+            while let Ok(next) = doings.try_recv() {
+                told.push(next);
+            }
+            if self.turn(&mut told, &mut happened, &mut asked) {
+                drop(doings);
                 return self.end_at_once(events).await;
             }
             if self.core.is_stopping() {
                 requests.close();
+                // Whoever waits for what it told must not wait for a loop that does not listen.
+                drop(doings);
                 return self.end(events).await;
             }
         }
     }
 
-    fn clock(&self) -> Instant {
-        let nanos = self.started.elapsed().as_nanos();
-        Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    /// A handle of this node; `None` once there is none left.
+    pub(crate) fn handle(&self) -> Option<Node> {
+        Some(Node {
+            id: self.around.me,
+            shared: Arc::clone(&self.shared),
+            requests: self.requests.upgrade()?,
+            events: self.around.events.clone(),
+        })
     }
 
     fn wake_at(&self) -> Option<tokio::time::Instant> {
-        let (at, _) = self.out.wake_at?;
-        self.started.checked_add(at.since(Instant::ZERO))
+        let at = self
+            .out
+            .wake_at
+            .and_then(|(at, _)| self.shared.started.checked_add(at.since(Instant::ZERO)));
+        at.into_iter().chain(self.processes.stops_at()).min()
     }
 
     /// Handles a bounded share of what is there; `true` when all must end at once.
-    fn turn(&mut self, happened: &mut Vec<LoopEvent>, asked: &mut Vec<Request>) -> bool {
+    fn turn(
+        &mut self,
+        told: &mut Vec<Told>,
+        happened: &mut Vec<LoopEvent>,
+        asked: &mut Vec<Request>,
+    ) -> bool {
         let mut handshakes = Vec::new();
+        for doing in told.drain(..) {
+            self.take_doing(doing);
+        }
         for event in happened.drain(..) {
             self.take_event(event, &mut handshakes);
         }
@@ -195,6 +237,11 @@ impl EventLoop {
             self.feed(Event::Wake);
         }
         self.settle();
+        if self.processes.stops_at().is_some() {
+            self.stop_when_ended();
+            self.settle();
+        }
+        self.processes.pass_barriers();
         self.rooms.clear();
         for connection in handshakes {
             connection.frame_handled();
@@ -206,7 +253,9 @@ impl EventLoop {
     fn take_request(&mut self, request: Request) -> bool {
         match request {
             Request::Abort => return true,
+            Request::Command(Command::Stop, reply) => self.stop(reply),
             Request::Command(command, reply) => self.command(command, reply),
+            Request::Calls(reply) => drop(reply.send(self.core.calls())),
             Request::Peer(node, reply) => drop(reply.send(self.core.peer(node))),
             Request::Views(reply) => drop(reply.send(self.core.views())),
             Request::Tree(root, reply) => drop(reply.send(self.core.broadcast_tree(root))),
@@ -218,10 +267,13 @@ impl EventLoop {
     /// Performs all actions, and what follows from performing them.
     fn settle(&mut self) {
         loop {
-            self.members_moved |= self.out.actions.iter().any(moves_members);
+            let moves = |action: &Action| moves_members(&self.processes, action);
+            self.members_moved |= self.out.actions.iter().any(moves);
             // First the routes: whoever acts on an action must find what it speaks of.
             self.publish();
             self.perform();
+            // Last the gates: whoever is told that a node is up is told before its first message.
+            self.establish();
             if self.feedback.is_empty() {
                 *lock(&self.shared.protocol_counters) = self.core.counters();
                 return;
@@ -233,13 +285,17 @@ impl EventLoop {
     }
 
     pub(crate) fn feed(&mut self, event: Event) {
-        let now = self.clock();
+        let now = self.shared.clock();
         self.core.handle(now, event, &mut self.out);
     }
 
-    fn command(&mut self, command: Command, reply: Reply) {
-        let ticket = Ticket(self.next_ticket);
+    pub(crate) fn ticket(&mut self) -> Ticket {
         self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    pub(crate) fn command(&mut self, command: Command, reply: Reply) {
+        let ticket = self.ticket();
         self.tickets.insert(ticket, reply);
         self.feed(Event::Command { ticket, command });
     }
@@ -310,9 +366,7 @@ impl EventLoop {
             return;
         }
         self.routes_version = routes.version();
-        if routes_moved {
-            self.establish();
-        }
+        self.gates_moved |= routes_moved;
         let kept = (!self.members_moved && !stale).then(|| Arc::clone(&before.view.members));
         let view = View::new(&self.core, kept);
         let lanes = view.routes().peers().flat_map(|peer| peer.connections().collect::<Vec<_>>());
@@ -325,7 +379,7 @@ impl EventLoop {
 
     /// Opens the gate of every connection that has become a lane.
     fn establish(&mut self) {
-        if self.handshaking.is_empty() {
+        if !std::mem::take(&mut self.gates_moved) || self.handshaking.is_empty() {
             return;
         }
         for peer in self.core.routes().peers() {
@@ -349,6 +403,7 @@ impl EventLoop {
         // Tasks must not wait for a loop that does not listen any more.
         drop(events);
         self.helpers.shutdown().await;
+        self.processes.close();
         for connection in self.connections.values() {
             connection.end(true);
         }
@@ -359,6 +414,7 @@ impl EventLoop {
             tracing::warn!("connections were dropped: not flushed within the shutdown grace");
         }
         self.tasks.shutdown().await;
+        self.processes.end_tasks(grace).await;
         if let Some(Store { latest, task, .. }) = self.store.take() {
             drop(latest);
             report_panic(task.await);
@@ -376,6 +432,8 @@ impl EventLoop {
         }
         self.helpers.shutdown().await;
         self.tasks.shutdown().await;
+        self.processes.close();
+        self.processes.end_tasks(self.around.config.shutdown_grace).await;
     }
 }
 
@@ -385,6 +443,8 @@ impl Drop for EventLoop {
         for connection in self.connections.values() {
             connection.end(false);
         }
+        self.processes.close();
+        self.shared.functions.close();
         self.shared.mailboxes.close();
         self.shared.subscriptions.close();
         lock(&self.shared.events).take();
@@ -395,9 +455,10 @@ impl Drop for EventLoop {
     }
 }
 
-fn moves_members(action: &Action) -> bool {
+fn moves_members(processes: &Processes, action: &Action) -> bool {
     match action {
-        Action::Persist(_) | Action::Reply { .. } => true,
+        Action::Reply { ticket, .. } => !processes.asked_for(*ticket),
+        Action::Persist(_) => true,
         Action::Notify(notification) => matches!(
             notification,
             Notification::MemberJoined { .. }

@@ -34,6 +34,7 @@
 //! their senders. Messages of a connection are never delivered once the protocol has closed it.
 
 mod broadcasts;
+mod calls;
 mod cluster;
 mod connection;
 mod driver_config;
@@ -47,6 +48,8 @@ mod mailboxes;
 mod network;
 mod node;
 mod perform;
+pub mod process;
+mod rpc;
 mod sending;
 mod settings;
 mod shared;
@@ -58,20 +61,27 @@ pub use broadcasts::{
     Broadcast, BroadcastHandler, Broadcasts, CostOracle, Exchange, HandlerError, Overflow,
     ReceivedBroadcast, Registration,
 };
+pub use calls::{CallOptions, MultiReply, RequestError, RequestHandle};
 pub use cluster::{LocalCluster, LocalClusterBuilder};
 pub use driver_config::DriverConfig;
 pub use error::{NodeError, SendError, StartError};
 pub use events::{EventStream, NodeEvent, Subscription};
 pub use mailbox::{Mailbox, Message};
 pub use node::Node;
+pub use process::{
+    Down, Input, IntoExitReason, Monitor, NodeChange, NodeMonitor, Process, Request, SpawnOptions,
+};
 pub use sending::{Recipient, SendOptions};
 pub use settings::Settings;
 pub use shared::{NodeCounters, View};
 pub use store::Recovered;
 
+pub use partisan_proto::call::{CallError, Failure, Server};
+pub use partisan_proto::process::{Lane, NodeFilter, ReplyTo};
 pub use partisan_proto::wire::PartitionId;
 pub use partisan_proto::{
     Address, ChannelId, ChannelName, ChannelOptions, Channels, CloseReason, ClusterName,
-    CommandError, Config, ConnectionInfo, Contact, Incarnation, Instance, JoinError, Member,
-    NodeId, NodeName, NodeSpec, Notification, PeerInfo, Tag, Views,
+    CommandError, Config, ConnectionInfo, Contact, ExitReason, Incarnation, Instance, JoinError,
+    Member, NodeId, NodeName, NodeSpec, Notification, PeerInfo, ProcessId, ProcessName, Reference,
+    Signal, Tag, Target, Views,
 };

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use bytes::Bytes;
 use partisan_proto::wire::Destination;
-use partisan_proto::{ChannelId, NodeId};
+use partisan_proto::{ChannelId, NodeId, Serial, Signal};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 use crate::connection::Lane;
 use crate::mailboxes::{Arrived, Mailboxes};
+use crate::process::Input;
 use crate::sync::lock;
 
 /// A message from a node of the cluster, perhaps from this one.
@@ -43,27 +44,33 @@ impl Message {
 #[derive(Debug)]
 pub struct Mailbox {
     queue: Arc<MailboxQueue>,
+    /// Under which it is registered; `None` for the inbox.
+    name: Option<Box<str>>,
     registry: Weak<Mailboxes>,
     /// Taken from the queue in one go and not received yet.
-    taken: VecDeque<Message>,
+    taken: VecDeque<Entry>,
 }
 
 impl Mailbox {
-    pub(crate) fn new(queue: Arc<MailboxQueue>, registry: Weak<Mailboxes>) -> Self {
-        Self { queue, registry, taken: VecDeque::new() }
+    pub(crate) fn new(
+        queue: Arc<MailboxQueue>,
+        name: Option<Box<str>>,
+        registry: Weak<Mailboxes>,
+    ) -> Self {
+        Self { queue, name, registry, taken: VecDeque::new() }
     }
 
     /// The next message; `None` once the node has stopped and all are received. Giving up waiting
     /// loses nothing.
     pub async fn recv(&mut self) -> Option<Message> {
         loop {
-            if let Some(message) = self.taken.pop_front() {
+            if let Some(message) = self.next_taken() {
                 return Some(message);
             }
-            match self.queue.take(&mut self.taken) {
+            match self.queue.take(&mut self.taken, Load::default()) {
                 // Whoever always finds something must let others have their turn as well.
                 Taken::Some => tokio::task::coop::consume_budget().await,
-                Taken::Nothing => self.queue.readable.notified().await,
+                Taken::Nothing => self.queue.readable().await,
                 Taken::Closed => return None,
             }
         }
@@ -72,9 +79,19 @@ impl Mailbox {
     /// The next message, if one waits.
     pub fn try_recv(&mut self) -> Option<Message> {
         if self.taken.is_empty() {
-            self.queue.take(&mut self.taken);
+            self.queue.take(&mut self.taken, Load::default());
         }
-        self.taken.pop_front()
+        self.next_taken()
+    }
+
+    fn next_taken(&mut self) -> Option<Message> {
+        loop {
+            match self.taken.pop_front()? {
+                Entry::Message(message) => return Some(message),
+                // Only processes are sent anything else.
+                Entry::Other(_) => {}
+            }
+        }
     }
 }
 
@@ -82,23 +99,57 @@ impl Drop for Mailbox {
     fn drop(&mut self) {
         self.queue.give_back(std::mem::take(&mut self.taken));
         if let Some(registry) = self.registry.upgrade() {
-            registry.unregister(&self.queue);
+            registry.unregister(&self.queue, self.name.as_deref());
         }
     }
 }
 
-enum Taken {
+/// What waits in a mailbox. As long as a message alone, of which there are the most.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    Message(Message),
+    /// A request or a signal for a process.
+    Other(Box<Input>),
+}
+
+impl Entry {
+    /// The bytes that count; `None` for signals, of which there are no more than were asked for.
+    fn bytes(&self) -> Option<usize> {
+        match self {
+            Self::Message(message) => Some(message.payload.len()),
+            Self::Other(input) => input.payload().map(Bytes::len),
+        }
+    }
+}
+
+/// What there was to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
     Some,
     Nothing,
     Closed,
 }
 
-/// The queue behind a [`Mailbox`].
+/// How much waits in a mailbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Load {
+    pub(crate) const fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// The queue behind a [`Mailbox`], or a process.
 #[derive(Debug)]
 pub(crate) struct MailboxQueue {
-    pub(crate) destination: Destination,
-    most_messages: usize,
-    most_bytes: usize,
+    /// The process that it belongs to.
+    pub(crate) owner: Option<Serial>,
+    most: Load,
     state: Mutex<State>,
     readable: Notify,
     room: Notify,
@@ -106,8 +157,9 @@ pub(crate) struct MailboxQueue {
 
 #[derive(Debug, Default)]
 struct State {
-    messages: VecDeque<Message>,
-    bytes: usize,
+    entries: VecDeque<Entry>,
+    /// Of what counts among the entries, and of what the receiver holds beyond its last batch.
+    load: Load,
     /// The receiver found nothing and waits.
     idle: bool,
     /// Somebody waits for room.
@@ -116,21 +168,26 @@ struct State {
 }
 
 impl State {
-    fn push(&mut self, lane: Lane, relayed: bool, payload: Bytes) {
+    fn push(&mut self, entry: Entry) {
         if !self.closed {
-            self.bytes += payload.len();
-            let Lane { peer: from, channel } = lane;
-            self.messages.push_back(Message { from, channel, relayed, payload });
+            if let Some(bytes) = entry.bytes() {
+                self.load.add(bytes);
+            }
+            self.entries.push_back(entry);
         }
+    }
+
+    fn push_message(&mut self, lane: Lane, relayed: bool, payload: Bytes) {
+        let Lane { peer: from, channel } = lane;
+        self.push(Entry::Message(Message { from, channel, relayed, payload }));
     }
 }
 
 impl MailboxQueue {
-    pub(crate) fn new(destination: Destination, most_messages: usize, most_bytes: usize) -> Self {
+    pub(crate) fn new(owner: Option<Serial>, messages: usize, bytes: usize) -> Self {
         Self {
-            destination,
-            most_messages,
-            most_bytes,
+            owner,
+            most: Load { messages, bytes },
             state: Mutex::default(),
             readable: Notify::new(),
             room: Notify::new(),
@@ -138,23 +195,26 @@ impl MailboxQueue {
     }
 
     fn has_room(&self, state: &State) -> bool {
-        state.closed || (state.messages.len() < self.most_messages && state.bytes < self.most_bytes)
+        let Load { messages, bytes } = state.load;
+        state.closed || (messages < self.most.messages && bytes < self.most.bytes)
     }
 
-    /// Takes messages from the front of `arrived` as long as they are for this mailbox and there is
-    /// room; `false` when it is full.
+    /// Takes messages from the front of `arrived` as long as they are for the same destination as
+    /// the first and there is room; `false` when it is full.
     pub(crate) fn push_run(&self, lane: Lane, arrived: &mut VecDeque<Arrived>) -> bool {
         let mut state = lock(&self.state);
+        let mut last: Option<Destination> = None;
         let mut fits = true;
         while let Some(next) = arrived.front()
-            && next.destination == self.destination
+            && last.as_ref().is_none_or(|last| *last == next.destination)
         {
             fits = self.has_room(&state);
             if !fits {
                 break;
             }
-            if let Some(Arrived { payload, .. }) = arrived.pop_front() {
-                state.push(lane, false, payload);
+            if let Some(Arrived { destination, payload }) = arrived.pop_front() {
+                state.push_message(lane, false, payload);
+                last = Some(destination);
             }
         }
         self.wake(state);
@@ -164,13 +224,31 @@ impl MailboxQueue {
     /// Takes a message that was relayed, room or not: whoever brings it has waited for room.
     pub(crate) fn push_relayed(&self, lane: Lane, payload: Bytes) {
         let mut state = lock(&self.state);
-        state.push(lane, true, payload);
+        state.push_message(lane, true, payload);
+        self.wake(state);
+    }
+
+    /// Takes a request if there is room.
+    pub(crate) fn push_request(&self, request: Input) -> bool {
+        let mut state = lock(&self.state);
+        let fits = self.has_room(&state);
+        if fits {
+            state.push(Entry::Other(Box::new(request)));
+        }
+        self.wake(state);
+        fits
+    }
+
+    /// Takes a signal, room or not.
+    pub(crate) fn push_signal(&self, signal: Signal) {
+        let mut state = lock(&self.state);
+        state.push(Entry::Other(Box::new(Input::Signal(signal))));
         self.wake(state);
     }
 
     /// Wakes the receiver if it waits for what is there now.
     fn wake(&self, mut state: MutexGuard<'_, State>) {
-        let wake = state.idle && !state.messages.is_empty();
+        let wake = state.idle && !state.entries.is_empty();
         state.idle &= !wake;
         drop(state);
         if wake {
@@ -194,28 +272,50 @@ impl MailboxQueue {
         }
     }
 
-    fn take(&self, taken: &mut VecDeque<Message>) -> Taken {
-        let mut state = lock(&self.state);
-        if state.messages.is_empty() {
-            state.idle = true;
-            return if state.closed { Taken::Closed } else { Taken::Nothing };
-        }
-        std::mem::swap(&mut state.messages, taken);
-        state.bytes = 0;
-        let awaited = std::mem::take(&mut state.awaited);
-        drop(state);
-        if awaited {
-            self.room.notify_waiters();
-        }
-        Taken::Some
+    /// Waits until there is something to take.
+    pub(crate) async fn readable(&self) {
+        self.readable.notified().await;
     }
 
-    fn give_back(&self, taken: VecDeque<Message>) {
+    /// Takes everything; `taken` must be empty. What the receiver has passed over and holds is as
+    /// if it still waited.
+    pub(crate) fn take(&self, taken: &mut VecDeque<Entry>, held: Load) -> Taken {
         let mut state = lock(&self.state);
-        for message in taken.into_iter().rev() {
-            state.bytes += message.payload.len();
-            state.messages.push_front(message);
+        std::mem::swap(&mut state.entries, taken);
+        state.idle = taken.is_empty();
+        state.load = held;
+        let closed = state.closed;
+        let relieved = state.awaited && self.has_room(&state);
+        state.awaited &= !relieved;
+        drop(state);
+        if relieved {
+            self.room.notify_waiters();
         }
+        match (taken.is_empty(), closed) {
+            (false, _) => Taken::Some,
+            (true, false) => Taken::Nothing,
+            (true, true) => Taken::Closed,
+        }
+    }
+
+    /// Takes out what waits and is not to be received any more.
+    pub(crate) fn retain(&self, keep: impl Fn(&Entry) -> bool) {
+        lock(&self.state).entries.retain(keep);
+    }
+
+    fn give_back(&self, taken: VecDeque<Entry>) {
+        let mut state = lock(&self.state);
+        for entry in taken.into_iter().rev() {
+            if let Some(bytes) = entry.bytes() {
+                state.load.add(bytes);
+            }
+            state.entries.push_front(entry);
+        }
+    }
+
+    /// How many messages and requests wait.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.state).load.messages
     }
 
     /// Takes no more messages; what is in it can still be received.

@@ -2,14 +2,16 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
-use partisan_proto::wire::Destination;
+use partisan_proto::wire::{Destination, ProcessAt};
+use partisan_proto::{CommandError, Incarnation, ProcessName, Serial};
 
 use crate::connection::Lane;
 use crate::driver_config::DriverConfig;
 use crate::error::NodeError;
+use crate::id_hasher::BuildIdHasher;
 use crate::mailbox::{Mailbox, MailboxQueue};
 
 /// A message that has arrived and is not delivered yet.
@@ -19,32 +21,47 @@ pub(crate) struct Arrived {
     pub(crate) payload: Bytes,
 }
 
-/// All mailboxes of a node.
+/// All mailboxes of a node, those of its processes included.
 #[derive(Debug)]
 pub(crate) struct Mailboxes {
     most_messages: usize,
     most_bytes: usize,
+    /// The incarnation that the node was started in.
+    birth: Incarnation,
     inbox: Arc<MailboxQueue>,
     inbox_taken: AtomicBool,
+    /// Names stand for mailboxes or for processes, which have an owner.
     named: RwLock<HashMap<Box<str>, Arc<MailboxQueue>>>,
+    processes: RwLock<HashMap<u64, Arc<MailboxQueue>, BuildIdHasher>>,
     closed: AtomicBool,
-    /// Messages for a name that nobody has registered.
+    /// Messages for a name that nobody has registered, or for a process that has ended.
     pub(crate) undeliverable: AtomicU64,
 }
 
 impl Mailboxes {
-    pub(crate) fn new(config: &DriverConfig) -> Self {
+    pub(crate) fn new(config: &DriverConfig, birth: Incarnation) -> Self {
         let (most_messages, most_bytes) = (config.mailbox_messages, config.mailbox_bytes);
-        let inbox = MailboxQueue::new(Destination::Inbox, most_messages, most_bytes);
         Self {
             most_messages,
             most_bytes,
-            inbox: Arc::new(inbox),
+            birth,
+            inbox: Arc::new(MailboxQueue::new(None, most_messages, most_bytes)),
             inbox_taken: AtomicBool::new(false),
             named: RwLock::default(),
+            processes: RwLock::default(),
             closed: AtomicBool::new(false),
             undeliverable: AtomicU64::new(0),
         }
+    }
+
+    /// The incarnation that the node was started in: part of its processes' identifiers.
+    pub(crate) const fn birth(&self) -> Incarnation {
+        self.birth
+    }
+
+    /// How many messages and bytes a mailbox holds.
+    pub(crate) const fn most(&self) -> (usize, usize) {
+        (self.most_messages, self.most_bytes)
     }
 
     /// The node's own inbox, for one receiver at a time.
@@ -53,42 +70,91 @@ impl Mailboxes {
             return Err(NodeError::InboxTaken);
         }
         let queue = Arc::clone(&self.inbox);
-        Ok(Mailbox::new(queue, Arc::downgrade(self)))
+        Ok(Mailbox::new(queue, None, Arc::downgrade(self)))
     }
 
     /// A mailbox for the destination called `name`.
     pub(crate) fn register(self: &Arc<Self>, name: &str) -> Result<Mailbox, NodeError> {
-        let destination = Destination::name(name).ok_or(NodeError::BadDestination)?;
-        let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
+        Destination::name(name).ok_or(NodeError::BadDestination)?;
+        let queue = Arc::new(MailboxQueue::new(None, self.most_messages, self.most_bytes));
+        self.name(name, &queue)?;
+        Ok(Mailbox::new(queue, Some(name.into()), Arc::downgrade(self)))
+    }
+
+    /// Lets a name stand for a queue.
+    pub(crate) fn name(&self, name: &str, queue: &Arc<MailboxQueue>) -> Result<(), NodeError> {
+        let mut named = write(&self.named);
         if self.closed.load(Ordering::Acquire) {
             return Err(NodeError::Stopped);
         }
-        if named.contains_key(name) {
-            return Err(NodeError::Registered(name.to_owned()));
+        if let Some(other) = named.get(name) {
+            return Err(taken(name, other));
         }
-        let queue = MailboxQueue::new(destination, self.most_messages, self.most_bytes);
-        let queue = Arc::new(queue);
-        named.insert(name.into(), Arc::clone(&queue));
-        Ok(Mailbox::new(queue, Arc::downgrade(self)))
+        named.insert(name.into(), Arc::clone(queue));
+        Ok(())
     }
 
-    pub(crate) fn unregister(&self, queue: &MailboxQueue) {
-        let Some(name) = queue.destination.as_name() else {
+    /// Lets a name stand for nobody, if it stands for this queue.
+    pub(crate) fn unname(&self, name: &str, queue: &MailboxQueue) {
+        let mut named = write(&self.named);
+        if named.get(name).is_some_and(|found| std::ptr::eq(&raw const **found, queue)) {
+            named.remove(name);
+        }
+    }
+
+    pub(crate) fn unregister(&self, queue: &MailboxQueue, name: Option<&str>) {
+        let Some(name) = name else {
             return self.inbox_taken.store(false, Ordering::Release);
         };
-        let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
-        named.remove(name);
-        drop(named);
+        self.unname(name, queue);
         // Connections may be waiting for room that will never come.
         queue.close();
     }
 
-    fn find(&self, destination: &Destination) -> Option<Arc<MailboxQueue>> {
-        if *destination == Destination::Inbox {
-            return Some(Arc::clone(&self.inbox));
+    /// The process that a name stands for.
+    pub(crate) fn whereis(&self, name: &str) -> Option<Serial> {
+        read(&self.named).get(name)?.owner
+    }
+
+    /// All names that stand for processes.
+    pub(crate) fn registered(&self) -> Vec<(Box<str>, Serial)> {
+        let named = read(&self.named);
+        let mut found: Vec<(Box<str>, Serial)> =
+            named.iter().filter_map(|(name, queue)| Some((name.clone(), queue.owner?))).collect();
+        drop(named);
+        found.sort();
+        found
+    }
+
+    /// A process came to life.
+    pub(crate) fn add_process(&self, process: Serial, queue: &Arc<MailboxQueue>) {
+        write(&self.processes).insert(process.0, Arc::clone(queue));
+    }
+
+    /// A process ended: nothing reaches it any more, and whoever waits for room goes on.
+    pub(crate) fn remove_process(&self, process: Serial) {
+        let queue = write(&self.processes).remove(&process.0);
+        if let Some(queue) = queue {
+            queue.close();
         }
-        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
-        named.get(destination.as_name()?).cloned()
+    }
+
+    /// All processes, in the order of their numbers.
+    pub(crate) fn processes(&self) -> Vec<Serial> {
+        let mut all: Vec<Serial> = read(&self.processes).keys().copied().map(Serial).collect();
+        all.sort_unstable();
+        all
+    }
+
+    fn find(&self, destination: &Destination) -> Option<Arc<MailboxQueue>> {
+        match destination {
+            Destination::Inbox => Some(Arc::clone(&self.inbox)),
+            Destination::Process(ProcessAt { birth, .. }) if *birth != self.birth => None,
+            Destination::Process(ProcessAt { serial, .. }) => {
+                read(&self.processes).get(&serial.0).cloned()
+            }
+            Destination::Name(_) => read(&self.named).get(destination.as_name()?).cloned(),
+        }
     }
 
     /// Delivers `arrived` in order; the mailbox to wait for when one is full.
@@ -142,13 +208,34 @@ impl Mailboxes {
 
     /// Takes no more messages.
     pub(crate) fn close(&self) {
-        let named = self.named.write().unwrap_or_else(PoisonError::into_inner);
+        let mut named = write(&self.named);
         self.closed.store(true, Ordering::Release);
         self.inbox.close();
         for mailbox in named.values() {
             mailbox.close();
         }
+        named.retain(|_, queue| queue.owner.is_none());
+        drop(named);
+        for (_, queue) in write(&self.processes).drain() {
+            queue.close();
+        }
     }
+}
+
+/// Why a name cannot be had.
+fn taken(name: &str, holder: &MailboxQueue) -> NodeError {
+    match (holder.owner, ProcessName::new(name)) {
+        (Some(holder), Ok(name)) => CommandError::NameTaken { name, holder }.into(),
+        _ => NodeError::Registered(name.to_owned()),
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -157,11 +244,12 @@ mod tests {
     use partisan_proto::{ChannelId, NodeId};
 
     fn mailboxes(messages: usize, bytes: usize) -> Arc<Mailboxes> {
-        Arc::new(Mailboxes::new(&DriverConfig {
+        let config = DriverConfig {
             mailbox_messages: messages,
             mailbox_bytes: bytes,
             ..DriverConfig::default()
-        }))
+        };
+        Arc::new(Mailboxes::new(&config, Incarnation(1)))
     }
 
     fn lane() -> Lane {

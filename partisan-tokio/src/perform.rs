@@ -38,11 +38,15 @@ impl EventLoop {
             Action::Deliver(delivery) => self.deliver(delivery),
             Action::DeliverBroadcast(message) => self.shared.subscriptions.deliver(&message),
             Action::Reply { ticket, result } => {
-                if let Some(reply) = self.tickets.remove(&ticket) {
+                match self.tickets.remove(&ticket) {
                     // Whoever asked may have given up.
-                    let _ = reply.send(result);
+                    Some(reply) => drop(reply.send(result)),
+                    None => self.answered(ticket, result),
                 }
             }
+            Action::Signal { process, signal } => self.signal(process, signal),
+            Action::Serve(request) => self.serve(request),
+            Action::End { process, .. } => self.bury(process),
             Action::Persist(bytes) => {
                 if let Some(store) = &self.store {
                     store.latest.send_replace(bytes);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use partisan_proto::wire::{AppHeader, Destination, FRAME_PREFIX};
-use partisan_proto::{ChannelId, Command, CommandError, ConnectionId, NodeId, NodeName};
+use partisan_proto::{ChannelId, Command, CommandError, ConnectionId, NodeId, NodeName, Target};
 use serde::Serialize;
 
 use crate::connection::{Connection, Lane, Outgoing, Payload, Pressure, PutError};
@@ -82,6 +82,15 @@ impl SendOptions {
         self
     }
 
+    pub(crate) fn from_parts(channel: ChannelId, key: Option<u64>, relay: bool) -> Self {
+        Self { channel, key, relay, header: AppHeader::default() }
+    }
+
+    pub(crate) fn to_destination(mut self, destination: Destination) -> Self {
+        self.header = AppHeader { destination };
+        self
+    }
+
     /// To what is registered under this name instead of the inbox.
     ///
     /// # Errors
@@ -147,6 +156,37 @@ impl Node {
             None => Ok(()),
             Some(payload) => self.send_patiently(to, payload, options).await,
         }
+    }
+
+    /// Sends a message to a process, by its identifier or its name, as [`Node::send`] does; whatever
+    /// destination the options name is replaced. One for a process that has ended is dropped there.
+    ///
+    /// # Errors
+    /// As [`Node::send`].
+    pub async fn send_to<T: Serialize + ?Sized + Sync>(
+        &self,
+        target: impl Into<Target>,
+        message: &T,
+        options: &SendOptions,
+    ) -> Result<(), SendError> {
+        let target = target.into();
+        let options = options.clone().to_destination(Destination::of(&target));
+        self.send(target.node(), message, &options).await
+    }
+
+    /// As [`Node::send_to`], with bytes as they are.
+    ///
+    /// # Errors
+    /// As [`Node::send`].
+    pub async fn send_bytes_to(
+        &self,
+        target: impl Into<Target>,
+        payload: Bytes,
+        options: &SendOptions,
+    ) -> Result<(), SendError> {
+        let target = target.into();
+        let options = options.clone().to_destination(Destination::of(&target));
+        self.send_bytes(target.node(), payload, &options).await
     }
 
     /// Sends a message as [`Node::send`] does, without waiting; and so it relays none, since only the
@@ -263,7 +303,7 @@ impl Node {
     }
 
     /// Waits until the queues to a neighbour that were full have room.
-    async fn relieved(&self, hop: NodeId, options: &SendOptions) {
+    pub(crate) async fn relieved(&self, hop: NodeId, options: &SendOptions) {
         let published = self.shared.published.load_full();
         let id = published.view.routes().lane(hop, options.channel, options.key, 0, |_| 0);
         if let Some(connection) = id.ok().and_then(|id| published.connections.get(&id)) {

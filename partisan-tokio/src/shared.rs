@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use partisan_proto::wire::PartitionId;
 use partisan_proto::{
-    Config, ConnectionId, ConnectionInfo, Counters, Instance, Member, NodeId, NodeSpec, Routes,
+    Config, ConnectionId, ConnectionInfo, Counters, Instance, Instant, Member, NodeId, NodeSpec,
+    ProcessId, Routes, Serial,
 };
 use tokio::sync::{broadcast, watch};
 
@@ -16,6 +17,8 @@ use crate::connection::Connection;
 use crate::events::{EventStream, NodeEvent};
 use crate::id_hasher::BuildIdHasher;
 use crate::mailboxes::Mailboxes;
+use crate::process::{Doings, ProcessState};
+use crate::rpc::Functions;
 use crate::store::Recovered;
 use crate::sync::lock;
 
@@ -92,7 +95,7 @@ pub struct NodeCounters {
     pub accept_errors: u64,
     /// Failed attempts to store the membership.
     pub persist_failures: u64,
-    /// Messages for a name that nobody had registered.
+    /// Messages for a name that nobody had registered, or for a process that had ended.
     pub undeliverable: u64,
     /// Broadcasts for a handler to which nobody had subscribed.
     pub unreceived: u64,
@@ -121,6 +124,14 @@ pub(crate) struct Shared {
     pub(crate) mailboxes: Arc<Mailboxes>,
     pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) answerers: Arc<Answerers>,
+    pub(crate) doings: Doings,
+    /// The process in whose name handles ask and watch.
+    pub(crate) own: Arc<ProcessState>,
+    /// Of the last process.
+    pub(crate) serials: AtomicU64,
+    pub(crate) functions: Functions,
+    /// When the clock of the protocol began.
+    pub(crate) started: tokio::time::Instant,
     pub(crate) counters: DriverCounters,
     pub(crate) protocol_counters: Mutex<Counters>,
     pub(crate) recovered: Option<Recovered>,
@@ -139,6 +150,28 @@ impl Shared {
             // Nobody needs to listen.
             let _ = events.send(event);
         }
+    }
+
+    /// A number for a new process.
+    pub(crate) fn serial(&self) -> Serial {
+        Serial(self.serials.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    pub(crate) fn new_process(
+        &self,
+        node: NodeId,
+        serial: Serial,
+        mailbox: Option<(usize, usize)>,
+    ) -> Arc<ProcessState> {
+        let (messages, bytes) = mailbox.unwrap_or_else(|| self.mailboxes.most());
+        let id = ProcessId { node, birth: self.mailboxes.birth(), serial };
+        Arc::new(ProcessState::new(id, messages, bytes))
+    }
+
+    /// The time, as the protocol counts it.
+    pub(crate) fn clock(&self) -> Instant {
+        let nanos = self.started.elapsed().as_nanos();
+        Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn has_stopped(&self) -> bool {

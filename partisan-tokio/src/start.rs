@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use partisan_proto::{
-    Address, Birth, Config, ConfigError, Counters, Host, Incarnation, Instant, Manager, NodeName,
-    NodeSpec, Outbox, Snapshot,
+    Address, Birth, Config, ConfigError, Counters, Host, Incarnation, Instance, Instant, Manager,
+    NodeName, NodeSpec, Outbox, ProcessId, Serial, Snapshot,
 };
 use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::{Semaphore, broadcast, mpsc, watch};
@@ -25,6 +25,8 @@ use crate::events::NodeEvent;
 use crate::mailboxes::Mailboxes;
 use crate::network::listener::{accept, bind};
 use crate::node::Node;
+use crate::process::{Doings, ProcessState};
+use crate::rpc::Functions;
 use crate::settings::Settings;
 use crate::shared::{DriverCounters, Published, Shared, View};
 use crate::store::{self, Loaded};
@@ -174,24 +176,28 @@ fn run(
     let core = partisan_proto::Node::start(Instant::ZERO, birth, Arc::clone(&config), &mut out)?;
     let (events, events_received) = mpsc::channel(EVENT_QUEUE);
     let (requests, requests_received) = mpsc::channel(REQUEST_QUEUE);
+    let (tell, told_by_processes) = mpsc::unbounded_channel();
+    let loop_room = Arc::new(Semaphore::new(driver.loop_bytes));
+    let doings = Doings::new(tell, Arc::clone(&loop_room), driver.loop_bytes);
     let told = broadcast::Sender::new(driver.event_queue);
     let counters = DriverCounters::default();
     let file = state_dir.map(|directory| store::file_of(&directory, name.id()));
     let store = file.map(|file| keep(file, &counters, &told));
-    let shared = Arc::new(share(config, &driver, &core, recovered, counters, told));
+    let shared = Arc::new(share(config, &driver, &core, recovered, counters, told, doings));
     let around = Arc::new(Surroundings {
         max_frame: shared.config.connections.max_frame,
         mailboxes: Arc::clone(&shared.mailboxes),
         subscriptions: Arc::clone(&shared.subscriptions),
         events: events.clone(),
         me: core.instance().node,
-        loop_room: Arc::new(Semaphore::new(driver.loop_bytes)),
+        loop_room,
         config: driver,
     });
     let helpers = listen(listeners, &around, &shared);
+    let weak = requests.downgrade();
     let node = Node { id: core.instance().node, shared: Arc::clone(&shared), requests, events };
-    let event_loop = EventLoop::new(core, out, shared, around, helpers, store);
-    tokio::spawn(event_loop.run(events_received, requests_received));
+    let event_loop = EventLoop::new(core, out, shared, around, helpers, store, weak);
+    tokio::spawn(event_loop.run(events_received, requests_received, told_by_processes));
     Ok(node)
 }
 
@@ -212,7 +218,10 @@ fn share(
     recovered: Option<store::Recovered>,
     counters: DriverCounters,
     told: broadcast::Sender<NodeEvent>,
+    doings: Doings,
 ) -> Shared {
+    let Instance { node, incarnation: birth } = core.instance();
+    let own = ProcessId { node, birth, serial: Serial::NODE };
     Shared {
         published: ArcSwap::from_pointee(Published {
             view: View::new(core, None),
@@ -221,9 +230,14 @@ fn share(
         version: watch::Sender::new(0),
         stopped: watch::Sender::new(false),
         is_over: AtomicBool::new(false),
-        mailboxes: Arc::new(Mailboxes::new(driver)),
+        mailboxes: Arc::new(Mailboxes::new(driver, birth)),
         subscriptions: Arc::new(Subscriptions::new(driver)),
         answerers: Arc::new(Answerers::new(driver.answer_deadline)),
+        doings,
+        own: Arc::new(ProcessState::new(own, 1, 1)),
+        serials: AtomicU64::new(Serial::NODE.0),
+        functions: Functions::new(driver.running_functions),
+        started: tokio::time::Instant::now(),
         counters,
         protocol_counters: Mutex::new(Counters::default()),
         recovered,

@@ -21,9 +21,13 @@
 //! late is taken for that of the next call.
 
 mod asked;
+mod error;
 mod served;
 #[cfg(test)]
 mod tests;
+mod unsent;
+
+pub use error::{CallError, Failure};
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -31,18 +35,16 @@ use alloc::vec::Vec;
 use core::hash::Hash;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use self::asked::{Asked, AskedOf};
 use self::served::{Served, ServedBy};
+use self::unsent::Unsent;
 use crate::action::Action;
 use crate::change::Change;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::id::{ConnectionId, Incarnation, Instance, NodeId, ProcessName};
-use crate::process::{
-    ExitReason, Lane, ProcessId, Processes, ReasonBytes, ReplyTo, RequestId, Serial, Signal, Target,
-};
+use crate::process::{Lane, ProcessId, Processes, ReplyTo, RequestId, Serial, Signal, Target};
 use crate::time::Duration;
 use crate::timers::Timer;
 use crate::wire::{
@@ -67,6 +69,24 @@ impl Server {
             Self::Process(target) => target.node(),
             Self::Function(node, _) => *node,
         }
+    }
+}
+
+impl From<Target> for Server {
+    fn from(target: Target) -> Self {
+        Self::Process(target)
+    }
+}
+
+impl From<ProcessId> for Server {
+    fn from(process: ProcessId) -> Self {
+        Self::Process(process.into())
+    }
+}
+
+impl From<(NodeId, ProcessName)> for Server {
+    fn from((node, name): (NodeId, ProcessName)) -> Self {
+        Self::Process(Target::Name(node, name))
     }
 }
 
@@ -103,65 +123,6 @@ pub struct Call {
     pub timeout: Option<Duration>,
     /// How it travels.
     pub lane: Lane,
-}
-
-/// Why a server did not answer, as its node says.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-#[non_exhaustive]
-pub enum Failure {
-    /// There is no such process (`noproc`).
-    NoProcess,
-    /// There is no such function.
-    NoFunction,
-    /// The process ended, or the function panicked, before it answered.
-    Exited(ExitReason),
-    /// The function refused, with bytes of its own (`throw`).
-    Thrown(ReasonBytes),
-    /// The node answers as many calls as it may, or the mailbox is full.
-    Overloaded,
-    /// The answer is longer than the caller's node takes.
-    AnswerTooLarge,
-}
-
-/// Why a call has no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CallError {
-    /// The server's node says so.
-    #[error("{0}")]
-    Failed(Failure),
-    /// None came in time; the request may have been carried out all the same.
-    #[error("no answer within the timeout; the request may have been carried out all the same")]
-    Timeout,
-    /// The connection that the request went by was lost (`noconnection`).
-    #[error("the connection was lost; the request may have been carried out all the same")]
-    NoConnection,
-    /// It was not sent.
-    #[error("not sent: {0}")]
-    NotSent(CommandError),
-    /// It would wait for itself (`calling_self`).
-    #[error("a process that calls itself would wait for ever; call another")]
-    CallingItself,
-    /// As many are under way as may be.
-    #[error("{limit} calls wait for answers already; wait for some, or raise calls.max_asked")]
-    TooManyCalls {
-        /// The most allowed.
-        limit: usize,
-    },
-}
-
-impl core::fmt::Display for Failure {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::NoProcess => f.write_str("there is no such process"),
-            Self::NoFunction => f.write_str("there is no such function; register it there"),
-            Self::Exited(reason) => write!(f, "the server ended before it answered: {reason}"),
-            Self::Thrown(bytes) => write!(f, "the function refused: {bytes:?}"),
-            Self::Overloaded => f.write_str("the server has too much to do; try again later"),
-            Self::AnswerTooLarge => f.write_str("the answer is longer than this node takes"),
-        }
-    }
 }
 
 /// How often what happened to calls on a node, since the start.
@@ -216,6 +177,7 @@ pub(crate) struct Calls {
     served: Served,
     /// What is to be taken back once there is room on the connection that it went by.
     unsaid: BTreeMap<ConnectionId, Vec<RequestId>>,
+    unsent: Unsent,
     counters: CallCounters,
 }
 
@@ -226,6 +188,7 @@ impl Calls {
             asked: Asked::default(),
             served: Served::default(),
             unsaid: BTreeMap::new(),
+            unsent: Unsent::default(),
             counters: CallCounters::default(),
         }
     }
@@ -353,9 +316,14 @@ impl Calls {
             let result = result.map_err(CallError::Failed);
             return self.outcome(cx, wires, birth, request, None, result);
         }
-        let mut sent = transmit(cx, wires, reply_to, by, result);
+        let mut sent = transmit(cx, wires, reply_to, by, result.clone());
         if let Err(CommandError::PayloadTooLarge { .. }) = sent {
             sent = transmit(cx, wires, reply_to, by, Err(Failure::AnswerTooLarge));
+        }
+        if let (Some(by), Err(CommandError::QueueFull(_))) = (by, &sent)
+            && self.unsent.add(by, (reply_to, result), cx.config.calls.max_served)
+        {
+            return;
         }
         self.counters.unsent += u64::from(sent.is_err());
     }
@@ -467,6 +435,13 @@ impl Calls {
         for request in self.unsaid.remove(&connection).unwrap_or_default() {
             self.take_back(cx, wires, connection, request);
         }
+        while let Some((reply_to, result)) = self.unsent.next(connection) {
+            let sent = transmit(cx, wires, reply_to, Some(connection), result.clone());
+            if let Err(CommandError::QueueFull(_)) = sent {
+                return self.unsent.put_back(connection, (reply_to, result));
+            }
+            self.counters.unsent += u64::from(sent.is_err());
+        }
     }
 
     /// A peer's caller does not wait any more.
@@ -501,6 +476,7 @@ impl Calls {
             }
             Change::LaneClosed { node, connection } => {
                 self.unsaid.remove(connection);
+                self.counters.unsent += self.unsent.retain(|other| other != *connection) as u64;
                 self.served.forget_connection(*node, *connection);
                 for request in self.asked.by(*node, Some(*connection)) {
                     self.finish(cx, wires, request, None, Err(CallError::NoConnection));
@@ -509,6 +485,7 @@ impl Calls {
             Change::PeerDown { instance, .. } => {
                 // The lanes of a session that is over are not told of one by one.
                 self.unsaid.retain(|connection, _| wires.is_open(*connection));
+                self.counters.unsent += self.unsent.retain(|other| wires.is_open(other)) as u64;
                 self.served.forget_node(instance.node);
                 for request in self.asked.by(instance.node, None) {
                     self.finish(cx, wires, request, None, Err(CallError::NoConnection));
@@ -531,6 +508,7 @@ impl Calls {
         self.asked.hash(hasher);
         self.served.hash(hasher);
         self.unsaid.hash(hasher);
+        self.unsent.hash(hasher);
     }
 }
 

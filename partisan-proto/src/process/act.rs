@@ -38,6 +38,12 @@ impl From<ProcessId> for Target {
     }
 }
 
+impl From<(NodeId, ProcessName)> for Target {
+    fn from((node, name): (NodeId, ProcessName)) -> Self {
+        Self::Name(node, name)
+    }
+}
+
 /// Where news about a process keeps its place among messages.
 ///
 /// News of an end comes after everything that the process sent before on the same lane, that is on

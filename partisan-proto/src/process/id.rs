@@ -13,6 +13,12 @@ use crate::id::{Incarnation, NodeId};
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct Serial(pub u64);
 
+impl Serial {
+    /// The node itself: in whose name whoever drives the node asks and watches for code that is no
+    /// process. It comes to life as any other, but no exit signal reaches it.
+    pub const NODE: Self = Self(0);
+}
+
 /// A process of some node (Erlang's pid): unique in the life of a cluster.
 ///
 /// `birth` is the incarnation in which its node was started, and stays when the node leaves its

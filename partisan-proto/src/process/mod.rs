@@ -330,6 +330,9 @@ impl Processes {
         reason: &ExitReason,
         linked: bool,
     ) -> Option<ExitReason> {
+        if serial == Serial::NODE {
+            return None;
+        }
         let process = self.table.get(&serial)?;
         let kill = !linked && *reason == ExitReason::Kill;
         if process.trap_exit && !kill {

@@ -83,7 +83,9 @@ impl ExitReason {
 }
 
 impl ReasonBytes {
-    fn new(bytes: &[u8]) -> Option<Self> {
+    /// These bytes; `None` when they are more than [`MAX_REASON`].
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Option<Self> {
         let fits = bytes.len() <= MAX_REASON;
         fits.then(|| Self(Bounded::from_first(bytes.iter().copied())))
     }

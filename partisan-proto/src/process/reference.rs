@@ -19,7 +19,7 @@ use core::str::{FromStr, Split};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ProcessId, ReplyTo, RequestId, Serial};
+use super::{ProcessId, ReplyTo, RequestId, Serial, Target};
 use crate::id::{Incarnation, NodeId, NodeName, ProcessName};
 
 /// Names a process, or a request that waits for its answer, anywhere in the cluster.
@@ -124,6 +124,18 @@ impl Reference {
         }
     }
 
+    /// Whom to send to, to watch or to ask, where it names a process in either way.
+    ///
+    /// # Errors
+    /// [`ReferenceError::WrongKind`].
+    pub fn target(&self) -> Result<Target, ReferenceError> {
+        match self {
+            Self::Process(process) => Ok(Target::Process(*process)),
+            Self::Name { node, name } => Ok(Target::Name(*node, name.clone())),
+            Self::Request(_) => Err(ReferenceError::WrongKind { wanted: "process" }),
+        }
+    }
+
     /// Where an answer goes, where it names a request.
     ///
     /// # Errors
@@ -184,6 +196,15 @@ impl Reference {
 impl From<ProcessId> for Reference {
     fn from(process: ProcessId) -> Self {
         Self::Process(process)
+    }
+}
+
+impl From<Target> for Reference {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::Process(process) => Self::Process(process),
+            Target::Name(node, name) => Self::Name { node, name },
+        }
     }
 }
 
@@ -417,5 +438,7 @@ mod tests {
         let name = Reference::Name { node: alice, name: ProcessName::new("x").unwrap() };
         assert_eq!(name.check_local(alice, birth), Ok(()));
         assert!(name.process().is_err() && name.request().is_err() && name.name().is_ok());
+        let target = Target::from((alice, ProcessName::new("x").unwrap()));
+        assert_eq!((name.target(), Reference::from(target.clone())), (Ok(target), name));
     }
 }

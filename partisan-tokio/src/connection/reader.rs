@@ -107,6 +107,10 @@ impl Reader {
                         self.arrived.push_back(Arrived { destination, payload })
                     }
                     frame if frame.has_payload() => {
+                        // What processes ask and tell comes after what they sent before.
+                        if matches!(frame, Frame::Request { .. } | Frame::Signal(_)) {
+                            self.deliver(connection, around).await?;
+                        }
                         self.hand_over_payload(connection, frame, around).await?;
                     }
                     frame => self.hand_over(connection, frame, None, around).await?,

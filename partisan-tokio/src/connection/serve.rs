@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use crate::connection::{Lane, Outgoing};
     use partisan_proto::wire::{self, ControlMessage, Frame};
-    use partisan_proto::{ChannelId, ConnectionId, NodeId};
+    use partisan_proto::{ChannelId, ConnectionId, Incarnation, NodeId};
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
@@ -133,7 +133,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (events, told) = mpsc::channel(16);
-        let mailboxes = Arc::new(Mailboxes::new(&config));
+        let mailboxes = Arc::new(Mailboxes::new(&config, Incarnation(1)));
         let id = ConnectionId::accepted(1);
         let connection = Arc::new(Connection::new(id, &config, None));
         let subscriptions = Arc::new(Subscriptions::new(&config));

@@ -1,6 +1,8 @@
 //! What the tests of the driver have in common.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+pub mod proxy;
+
 use std::time::Duration;
 
 use partisan_proto::Epoch;

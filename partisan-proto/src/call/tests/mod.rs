@@ -10,8 +10,8 @@ use crate::config::Config;
 use crate::connections::tests::net::Net;
 use crate::event::Event;
 use crate::id::Incarnation;
-use crate::process::ProcessAct;
 use crate::process::tests::{WIDE, act, assert_clean, cluster, cluster_with, end, name, pid, why};
+use crate::process::{ExitReason, ProcessAct};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -365,5 +365,32 @@ fn a_full_lane_refuses_a_call_at_once() {
     call(&mut net, 0, 1, server);
     let full = CallError::NotSent(CommandError::QueueFull(id));
     assert_eq!(answers(&mut net, 0), [(1, Err(full))]);
+    assert_clean(&net);
+}
+
+#[test]
+fn an_answer_waits_for_room_on_its_connection() {
+    let mut net = cluster(2);
+    for number in [1, 2] {
+        let server = process(pid(&net, 1, 2));
+        call(&mut net, 0, number, server);
+    }
+    net.settle();
+    let requests = served(&mut net, 1);
+    let full: Vec<_> = net.node(1).connections().iter().map(|info| info.connection).collect();
+    for connection in full.iter().copied() {
+        net.handle(1, Event::Congested { connection });
+    }
+    for request in &requests {
+        reply(&mut net, 1, request.reply_to, "answer");
+    }
+    net.settle();
+    assert_eq!(answers(&mut net, 0), []);
+    for connection in full {
+        net.handle(1, Event::Drained { connection });
+    }
+    net.settle();
+    assert_eq!(answers(&mut net, 0), [(1, Ok(bytes("answer"))), (2, Ok(bytes("answer")))]);
+    assert_eq!(net.node(1).counters().calls.unsent, 0);
     assert_clean(&net);
 }

@@ -195,3 +195,12 @@ fn a_peer_has_so_many_links_and_no_more() {
     let reason = ExitReason::SystemLimit;
     assert_eq!(signals(&mut net, 1, 2), [Signal::Exit { from: one, reason }]);
 }
+
+#[test]
+fn no_exit_signal_reaches_the_node_itself() {
+    let mut net = cluster(1);
+    spawn(&mut net, 0, Serial::NODE.0, SpawnOptions::default());
+    let target = Target::from(pid(&net, 0, Serial::NODE.0));
+    act(&mut net, 0, 1, ProcessAct::Exit { target, reason: ExitReason::Kill });
+    assert!(net.node(0).process(Serial::NODE).is_some());
+}

@@ -1,0 +1,191 @@
+//! Requests under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use partisan_proto::call::{CallError, Server};
+use partisan_proto::process::Lane;
+use partisan_proto::{CommandError, NodeId, ProcessAct, Signal};
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{CallOptions, RequestError};
+use crate::node::Node;
+use crate::process::{Doing, ProcessState};
+use crate::sending::SendOptions;
+
+/// A request under way. Dropping it gives it up: it is taken back where it was not answered yet, and
+/// no answer that comes later is ever taken for that of another.
+#[derive(Debug)]
+#[must_use = "dropping it gives the request up"]
+pub struct RequestHandle<R> {
+    node: Node,
+    asker: Arc<ProcessState>,
+    server: Server,
+    payload: Bytes,
+    lane: Lane,
+    /// `None` for ever.
+    until: Option<Instant>,
+    phase: Phase,
+    read: fn(Bytes) -> Result<R, RequestError>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// There was no room on the way to this node.
+    Crowded(NodeId),
+    Asked {
+        number: u64,
+        told: oneshot::Receiver<Signal>,
+    },
+    Over,
+}
+
+impl<R> RequestHandle<R> {
+    /// Asks in the name of a process.
+    pub(crate) async fn ask(
+        (node, asker): (&Node, &Arc<ProcessState>),
+        server: Server,
+        payload: Bytes,
+        CallOptions { timeout, lane }: CallOptions,
+        read: fn(Bytes) -> Result<R, RequestError>,
+    ) -> Result<Self, RequestError> {
+        let (node, asker) = (node.clone(), Arc::clone(asker));
+        // A span too long for the clock is for ever.
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let phase = Phase::Over;
+        let mut handle = Self { node, asker, server, payload, lane, until, phase, read };
+        handle.tell(timeout.filter(|_| handle.until.is_some())).await?;
+        Ok(handle)
+    }
+
+    async fn tell(&mut self, timeout: Option<Duration>) -> Result<(), RequestError> {
+        let room = self.node.shared.doings.room(self.payload.len()).await;
+        let number = self.asker.number();
+        let told = self.asker.expect_here(number).map_err(|_| RequestError::Ended)?;
+        let (server, payload, lane) = (self.server.clone(), self.payload.clone(), self.lane);
+        let act = ProcessAct::Call { number, server, payload, timeout, lane };
+        let told_loop = room.tell(Doing::Act(self.asker.id.serial, Box::new(act)));
+        told_loop.map_err(|_| RequestError::Ended)?;
+        self.phase = Phase::Asked { number, told };
+        Ok(())
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn answer(mut self) -> Result<R, RequestError> {
+        self.outcome().await
+    }
+
+    /// Waits for the answer at most so long; `None` when it has not come yet, and then the request
+    /// goes on (`gen_server:wait_response/2`).
+    pub async fn wait(&mut self, timeout: Duration) -> Option<Result<R, RequestError>> {
+        tokio::time::timeout(timeout, self.outcome()).await.ok()
+    }
+
+    /// Waits for the answer at most so long, and gives it up then
+    /// (`gen_server:receive_response/2`).
+    ///
+    /// # Errors
+    /// [`RequestError`]; [`CallError::Timeout`] when it was given up.
+    pub async fn receive(mut self, timeout: Duration) -> Result<R, RequestError> {
+        self.wait(timeout).await.unwrap_or(Err(CallError::Timeout.into()))
+    }
+
+    /// The answer, if it has come (`gen_server:check_response/2`).
+    pub fn check(&mut self) -> Option<Result<R, RequestError>> {
+        let outcome = match &mut self.phase {
+            Phase::Crowded(_) => return None,
+            Phase::Over => return Some(Err(RequestError::Taken)),
+            Phase::Asked { told, .. } => match told.try_recv() {
+                Err(oneshot::error::TryRecvError::Empty) => return None,
+                told => self.told(told.ok())?,
+            },
+        };
+        Some(outcome.and_then(self.read))
+    }
+
+    /// Leaves it to itself: it goes on, and nobody hears of its answer.
+    pub(crate) fn forget(mut self) {
+        self.phase = Phase::Over;
+    }
+
+    /// The outcome, once. Giving up waiting for it loses nothing.
+    async fn outcome(&mut self) -> Result<R, RequestError> {
+        loop {
+            match &mut self.phase {
+                Phase::Over => return Err(RequestError::Taken),
+                Phase::Asked { told, .. } => {
+                    let told = told.await.ok();
+                    if let Some(outcome) = self.told(told) {
+                        return outcome.and_then(self.read);
+                    }
+                }
+                Phase::Crowded(node) => {
+                    let node = *node;
+                    self.ask_again(node).await?;
+                }
+            }
+        }
+    }
+
+    /// What was told; `None` when it must be asked again.
+    fn told(&mut self, told: Option<Signal>) -> Option<Result<Bytes, RequestError>> {
+        self.phase = Phase::Over;
+        match told {
+            Some(Signal::Answer { result, .. }) => match result {
+                Err(CallError::NotSent(CommandError::QueueFull(node))) => {
+                    self.phase = Phase::Crowded(node);
+                    None
+                }
+                result => Some(result.map_err(RequestError::Call)),
+            },
+            _ => Some(Err(RequestError::Ended)),
+        }
+    }
+
+    async fn ask_again(&mut self, node: NodeId) -> Result<(), RequestError> {
+        let Lane { channel, key } = self.lane;
+        let options = SendOptions::from_parts(channel, key, false);
+        let relief = self.node.relieved(node, &options);
+        let relieved = match self.until {
+            Some(until) => tokio::time::timeout_at(until, relief).await.is_ok(),
+            None => {
+                relief.await;
+                true
+            }
+        };
+        // The loop may learn of the room later than this does.
+        tokio::task::yield_now().await;
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        if !relieved || left.is_some_and(|left| left.is_zero()) {
+            self.phase = Phase::Over;
+            return Err(CallError::Timeout.into());
+        }
+        self.tell(left).await.inspect_err(|_| self.phase = Phase::Over)
+    }
+}
+
+impl<R> Drop for RequestHandle<R> {
+    fn drop(&mut self) {
+        if let Phase::Asked { number, .. } = &self.phase {
+            let number = *number;
+            if self.asker.forget(number) {
+                let doings = &self.node.shared.doings;
+                doings.end(self.asker.id.serial, ProcessAct::Abandon { number });
+            }
+        }
+    }
+}
+
+pub(crate) fn decoded<R: DeserializeOwned>(bytes: Bytes) -> Result<R, RequestError> {
+    postcard::from_bytes(&bytes).map_err(RequestError::Decode)
+}
+
+pub(crate) const fn as_bytes(bytes: Bytes) -> Result<Bytes, RequestError> {
+    Ok(bytes)
+}

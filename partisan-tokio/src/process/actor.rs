@@ -1,0 +1,158 @@
+//! Pure machines as processes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use partisan_proto::process::{self, Actor, ActorContext, Effect};
+use partisan_proto::{Command, ExitReason, ProcessAct, Serial};
+use tokio::sync::oneshot;
+
+use super::doings::Doing;
+use super::spawn::live;
+use super::{Input, Process, Spawn, SpawnOptions, Start, reason_of};
+use crate::error::NodeError;
+use crate::node::Node;
+use crate::sending::SendOptions;
+
+impl Node {
+    /// Spawns a pure machine, which runs unchanged in the simulator.
+    ///
+    /// # Errors
+    /// As [`Node::spawn`].
+    pub async fn spawn_actor(
+        &self,
+        actor: impl Actor + 'static,
+    ) -> Result<partisan_proto::ProcessId, NodeError> {
+        self.spawn_actor_with(SpawnOptions::default(), actor).await
+    }
+
+    /// As [`Node::spawn_actor`], with options.
+    ///
+    /// # Errors
+    /// As [`Node::spawn_with`].
+    pub async fn spawn_actor_with(
+        &self,
+        options: SpawnOptions,
+        actor: impl Actor + 'static,
+    ) -> Result<partisan_proto::ProcessId, NodeError> {
+        self.spawn_with(options, move |process| act(process, Box::new(actor))).await
+    }
+}
+
+/// What a machine does until its end; boxed, since machines spawn machines.
+type Acting = Pin<Box<dyn Future<Output = ExitReason> + Send>>;
+
+/// Runs a machine: one input after the other, its effects after each.
+fn act(mut process: Process, mut actor: Box<dyn Actor>) -> Acting {
+    Box::pin(async move {
+        let mut numbers = 0;
+        let mut effects = Vec::new();
+        step(&process, &mut numbers, &mut effects, |cx| actor.start(cx));
+        loop {
+            for effect in effects.drain(..) {
+                if let Some(reason) = perform(&mut process, effect).await {
+                    return reason;
+                }
+            }
+            let Some(input) = process.receive().await else { return ExitReason::Shutdown };
+            let input = pure(input);
+            step(&process, &mut numbers, &mut effects, |cx| actor.handle(cx, input));
+        }
+    })
+}
+
+fn step(
+    process: &Process,
+    numbers: &mut u64,
+    effects: &mut Vec<Effect>,
+    run: impl FnOnce(&mut ActorContext<'_>),
+) {
+    let shared = &process.node().shared;
+    let mut serials = || shared.serial();
+    run(&mut ActorContext::new(shared.clock(), process.id(), numbers, &mut serials, effects));
+}
+
+fn pure(input: Input) -> process::Input {
+    match input {
+        Input::Message(message) => process::Input::Message {
+            from: message.from,
+            channel: message.channel,
+            payload: message.payload,
+        },
+        Input::Request(request) => {
+            process::Input::Request { reply_to: request.reply_to, payload: request.payload }
+        }
+        Input::Signal(signal) => process::Input::Signal(signal),
+    }
+}
+
+/// Performs one effect; says why the process ends, if it does.
+async fn perform(process: &mut Process, effect: Effect) -> Option<ExitReason> {
+    match effect {
+        Effect::Act(act) => do_act(process, act).await,
+        Effect::Send(send) => {
+            let options = SendOptions::from_parts(send.channel, send.key, send.relay);
+            let options = options.to_destination(send.destination);
+            // Best effort.
+            let _ = process.node().send_bytes(send.to, send.payload, &options).await;
+        }
+        Effect::Broadcast(broadcast) => {
+            let _ = process.node().command(Command::Broadcast(broadcast)).await;
+        }
+        Effect::Register(name) => {
+            if let Err(error) = process.register(name).await {
+                return Some(reason_of(&error.to_string()));
+            }
+        }
+        Effect::Spawn { serial, actor, options } => spawn(process, serial, actor, options).await,
+        Effect::End(reason) => return Some(reason),
+    }
+    None
+}
+
+async fn do_act(process: &mut Process, act: ProcessAct) {
+    let (expected, payload) = match &act {
+        ProcessAct::Monitor { number, .. } | ProcessAct::MonitorNode { number, .. } => {
+            (Some(*number), 0)
+        }
+        ProcessAct::Call { number, payload, .. } => (Some(*number), payload.len()),
+        ProcessAct::SendAfter { number, payload, .. } => (Some(*number), payload.len()),
+        ProcessAct::Reply { result, .. } => (None, result.as_ref().map_or(0, Bytes::len)),
+        ProcessAct::Demonitor { number }
+        | ProcessAct::Abandon { number }
+        | ProcessAct::CancelTimer { number } => {
+            process.flush(*number);
+            (None, 0)
+        }
+        _ => (None, 0),
+    };
+    let room = process.doings().room(payload).await;
+    if let Some(number) = expected {
+        // Once it has ended there is nobody to be told.
+        let _ = process.state().expect(number);
+    }
+    let _ = room.tell(Doing::Act(process.id().serial, Box::new(act)));
+}
+
+async fn spawn(
+    process: &Process,
+    serial: Serial,
+    actor: Box<dyn Actor>,
+    begin: process::SpawnOptions,
+) {
+    let node = process.node();
+    let state = node.new_process(serial, &SpawnOptions::default());
+    let child = Process::new(node.clone(), Arc::clone(&state));
+    let task = Box::pin(live(child, move |child| act(child, actor)));
+    if let Some(monitor) = begin.monitor.filter(|monitor| monitor.owner == process.id().serial) {
+        let _ = process.state().expect(monitor.number);
+    }
+    let (reply, spawned) = oneshot::channel();
+    let start = Start::Task(task, reply);
+    if node.tell_spawn(Spawn { state, begin, start }).await.is_ok()
+        && let Ok(Err(error)) = spawned.await
+    {
+        tracing::warn!(parent = %process.id(), %error, "an actor was not spawned");
+    }
+}
