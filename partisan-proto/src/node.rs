@@ -470,7 +470,7 @@ impl Parts<'_> {
                 calls.requested(cx, around, processes, (from, connection), (*header, payload));
             }
             Received::Newest { from, channel, header, content } => {
-                self.deliveries.receive_newest(cx, (from, channel), header, content);
+                self.deliveries.receive_newest(cx, (from, channel), *header, content);
             }
             Received::Reliable { from, channel, header, content } => {
                 self.deliveries.receive(cx, (from, channel), *header, content);

@@ -217,7 +217,7 @@ pub(crate) enum Received {
     Newest {
         from: Instance,
         channel: ChannelId,
-        header: NewestHeader,
+        header: Box<NewestHeader>,
         content: (Destination, Bytes),
     },
     Signal {

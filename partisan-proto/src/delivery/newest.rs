@@ -6,6 +6,7 @@
 //! before. It is kept until it is acknowledged, so the last one arrives whatever happens to
 //! connections; and the receiver drops what is older than what it has, so values never go back.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
@@ -105,7 +106,7 @@ impl Newest {
             return None;
         }
         let frame = Frame::Newest {
-            header: NewestHeader { place, number: newest.0 },
+            header: Box::new(NewestHeader { place, number: newest.0 }),
             destination: destination.clone(),
             payload: newest.1.clone(),
         };

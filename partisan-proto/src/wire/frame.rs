@@ -80,7 +80,7 @@ pub enum Frame {
     /// An application message of a monotonic channel.
     Newest {
         /// Of which messages it is the newest.
-        header: NewestHeader,
+        header: Box<NewestHeader>,
         /// Whom it is for.
         destination: Destination,
         /// What it says.
@@ -125,7 +125,7 @@ impl Frame {
             Self::Broadcast(message) => message.frame_len(),
             Self::Request { header, payload } => kind + header_len(&**header) + payload.len(),
             Self::Newest { header, destination, payload } => {
-                kind + header_len(header) + destination.header_len() + payload.len()
+                kind + header_len(&**header) + destination.header_len() + payload.len()
             }
             Self::Reliable { header, destination, payload } => {
                 kind + header_len(&**header) + destination.header_len() + payload.len()
@@ -299,7 +299,7 @@ fn decode_body(kind: u8, body: Bytes) -> Result<Decoded, DecodeError> {
         NEWEST => {
             let (header, rest) = decode_header(&body)?;
             let (AppHeader { destination }, payload) = AppHeader::decode(&rest)?;
-            Frame::Newest { header, destination, payload }
+            Frame::Newest { header: Box::new(header), destination, payload }
         }
         RELIABLE => {
             let (header, rest) = decode_header(&body)?;

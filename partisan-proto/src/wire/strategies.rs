@@ -15,20 +15,21 @@ use crate::call::Failure;
 use crate::config::{ChannelOptions, Channels, MAX_CHANNELS};
 use crate::error::Refusal;
 use crate::id::{
-    ChannelName, ClusterName, Epoch, HandlerId, Incarnation, Instance, MessageId, NAME_LIMIT,
-    NodeId, NodeName, ProcessName, Tag,
+    ChannelName, ClusterName, Epoch, HandlerId, Incarnation, Instance, LabelId, MessageId,
+    NAME_LIMIT, NodeId, NodeName, ProcessName, Tag,
 };
 use crate::process::{ExitReason, MAX_REASON, MonitorId, RequestId, Serial};
 use crate::spec::{Address, Host, MAX_ADDRESSES, MAX_TAGS, NodeSpec};
 
 /// Any frame that an encoder of this version may be asked for.
-pub(super) fn frame() -> impl Strategy<Value = Frame> {
+pub(crate) fn frame() -> impl Strategy<Value = Frame> {
     prop_oneof![
         2 => hello().prop_map(|hello| Frame::Hello(Box::new(hello))),
         4 => app(),
         4 => relayed(),
         4 => broadcast(),
         4 => request(),
+        4 => reliable(),
         4 => reply(),
         2 => process_message().prop_map(|message| Frame::Signal(Box::new(message))),
         4 => control().prop_map(Frame::Control),
@@ -221,6 +222,49 @@ fn exit_reason() -> impl Strategy<Value = ExitReason> {
     ]
 }
 
+fn dependency() -> impl Strategy<Value = Dependency> {
+    (instance(), number()).prop_map(|(origin, number)| Dependency { origin, number })
+}
+
+/// Messages that must arrive, and those of monotonic channels.
+fn reliable() -> BoxedStrategy<Frame> {
+    let elsewhere = (instance(), dependency(), any::<u32>())
+        .prop_map(|(to, message, age)| Elsewhere { to, message, age });
+    let causal = (
+        any::<u64>().prop_map(LabelId::from_u64),
+        number(),
+        sized(dependency(), 100),
+        sized(elsewhere, 100),
+    );
+    let causal = causal.prop_map(|(label, number, after, elsewhere)| CausalHeader {
+        label,
+        number,
+        after,
+        elsewhere,
+    });
+    let header = (number(), number(), option::of(causal));
+    let header =
+        header.prop_map(|(sequence, floor, causal)| ReliableHeader { sequence, floor, causal });
+    let newest = (any::<u64>(), number());
+    let newest = newest.prop_map(|(place, number)| NewestHeader { place, number });
+    let kind = prop_oneof![header.prop_map(Ok), newest.prop_map(Err)];
+    let frame = (kind, app()).prop_map(|(kind, app)| {
+        let Frame::App { destination, payload } = app else { unreachable!("made by `app`") };
+        match kind {
+            Ok(header) => Frame::Reliable { header: Box::new(header), destination, payload },
+            Err(header) => Frame::Newest { header: Box::new(header), destination, payload },
+        }
+    });
+    frame.boxed()
+}
+
+fn acknowledgement() -> BoxedStrategy<Acknowledgement> {
+    let ranges = || sized((number(), number()), MAX_RANGES);
+    let told = (number(), ranges(), ranges());
+    let told = told.prop_map(|(upto, also, newest)| Acknowledgement { upto, also, newest });
+    told.boxed()
+}
+
 fn request() -> BoxedStrategy<Frame> {
     let to = prop_oneof![
         process_at().prop_map(ServerAt::Process),
@@ -342,6 +386,7 @@ fn control() -> impl Strategy<Value = ControlMessage> {
             relay_message().prop_map(ControlMessage::Relay),
             partition_message().prop_map(ControlMessage::Partition),
             process_message().prop_map(|message| ControlMessage::Process(Box::new(message))),
+            acknowledgement().prop_map(|told| ControlMessage::Acknowledge(Box::new(told))),
         ],
         scamp().prop_map(ControlMessage::Scamp),
         star().prop_map(ControlMessage::Star),
