@@ -55,8 +55,8 @@ impl<'a> Passing<'a> {
     pub fn of(frame: &'a Frame, peer: NodeId, channel: ChannelId) -> Option<Self> {
         let (kind, payload) = match frame {
             Frame::App { destination, payload } => (Kind::Message(destination), payload),
-            Frame::Reliable { destination, payload, .. } => (Kind::Reliable(destination), payload),
-            Frame::Newest { destination, payload, .. } => (Kind::Newest(destination), payload),
+            Frame::Reliable { header, payload } => (Kind::Reliable(&header.destination), payload),
+            Frame::Newest { header, payload } => (Kind::Newest(&header.destination), payload),
             Frame::Relayed { header, payload } => (Kind::Relayed(&header.destination), payload),
             Frame::Request { header, payload } => (Kind::Request(&header.to), payload),
             Frame::Reply { payload, .. } => (Kind::Reply, payload),
@@ -91,12 +91,8 @@ impl Verdict {
     pub fn rewrite(frame: Frame, with: Bytes) -> Frame {
         match frame {
             Frame::App { destination, .. } => Frame::App { destination, payload: with },
-            Frame::Reliable { header, destination, .. } => {
-                Frame::Reliable { header, destination, payload: with }
-            }
-            Frame::Newest { header, destination, .. } => {
-                Frame::Newest { header, destination, payload: with }
-            }
+            Frame::Reliable { header, .. } => Frame::Reliable { header, payload: with },
+            Frame::Newest { header, .. } => Frame::Newest { header, payload: with },
             Frame::Relayed { header, .. } => Frame::Relayed { header, payload: with },
             Frame::Request { header, .. } => Frame::Request { header, payload: with },
             Frame::Reply { header, .. } => Frame::Reply { header, payload: with },

@@ -105,11 +105,9 @@ impl Newest {
         if flying.contains_key(&newest.0) || flying.len() >= window {
             return None;
         }
-        let frame = Frame::Newest {
-            header: Box::new(NewestHeader { place, number: newest.0 }),
-            destination: destination.clone(),
-            payload: newest.1.clone(),
-        };
+        let destination = destination.clone();
+        let header = Box::new(NewestHeader { place, number: newest.0, destination });
+        let frame = Frame::Newest { header, payload: newest.1.clone() };
         Some((*lane, frame))
     }
 

@@ -22,7 +22,7 @@ use crate::process::{ExitReason, MAX_REASON, MonitorId, RequestId, Serial};
 use crate::spec::{Address, Host, MAX_ADDRESSES, MAX_TAGS, NodeSpec};
 
 /// Any frame that an encoder of this version may be asked for.
-pub(crate) fn frame() -> impl Strategy<Value = Frame> {
+pub(crate) fn frame() -> BoxedStrategy<Frame> {
     prop_oneof![
         2 => hello().prop_map(|hello| Frame::Hello(Box::new(hello))),
         4 => app(),
@@ -36,6 +36,7 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
         1 => (refusal(), option::of(any::<[u8; 32]>()))
             .prop_map(|(refusal, proof)| Frame::Refuse(Refuse { refusal, proof })),
     ]
+    .boxed()
 }
 
 /// Texts that are names: one character, ASCII, other scripts, the longest.
@@ -88,7 +89,7 @@ fn spec() -> impl Strategy<Value = Arc<NodeSpec>> {
     })
 }
 
-fn hello() -> impl Strategy<Value = Hello> {
+fn hello() -> BoxedStrategy<Hello> {
     let numbers = (
         (any::<u16>(), any::<u16>()),
         any::<u64>(),
@@ -100,26 +101,29 @@ fn hello() -> impl Strategy<Value = Hello> {
         any::<u8>(),
     );
     let names = (name_text(), node_name(), channel_name());
-    (numbers, any::<[u8; 32]>(), names).prop_map(|(numbers, nonce, (cluster, name, channel))| {
-        let (versions, features, max_frame, dialled, incarnation, epoch, expected, lane) = numbers;
-        Hello {
-            versions: VersionRange {
-                least: versions.0.min(versions.1),
-                most: versions.0.max(versions.1),
-            },
-            features,
-            max_frame,
-            role: if dialled { Role::Connector } else { Role::Acceptor },
-            incarnation: Incarnation(incarnation),
-            epoch: Epoch(epoch),
-            expected: expected.map(NodeId::from_u64),
-            lane,
-            nonce,
-            cluster: ClusterName::new(&cluster).unwrap(),
-            name,
-            channel,
-        }
-    })
+    (numbers, any::<[u8; 32]>(), names)
+        .prop_map(|(numbers, nonce, (cluster, name, channel))| {
+            let (versions, features, max_frame, dialled, incarnation, epoch, expected, lane) =
+                numbers;
+            Hello {
+                versions: VersionRange {
+                    least: versions.0.min(versions.1),
+                    most: versions.0.max(versions.1),
+                },
+                features,
+                max_frame,
+                role: if dialled { Role::Connector } else { Role::Acceptor },
+                incarnation: Incarnation(incarnation),
+                epoch: Epoch(epoch),
+                expected: expected.map(NodeId::from_u64),
+                lane,
+                nonce,
+                cluster: ClusterName::new(&cluster).unwrap(),
+                name,
+                channel,
+            }
+        })
+        .boxed()
 }
 
 fn relay_id() -> impl Strategy<Value = RelayId> {
@@ -243,16 +247,27 @@ fn reliable() -> BoxedStrategy<Frame> {
         elsewhere,
     });
     let header = (number(), number(), option::of(causal));
-    let header =
-        header.prop_map(|(sequence, floor, causal)| ReliableHeader { sequence, floor, causal });
+    let header = header.prop_map(|(sequence, floor, causal)| {
+        let destination = Destination::Inbox;
+        ReliableHeader { sequence, floor, causal, destination }
+    });
     let newest = (any::<u64>(), number());
-    let newest = newest.prop_map(|(place, number)| NewestHeader { place, number });
+    let newest = newest.prop_map(|(place, number)| {
+        let destination = Destination::Inbox;
+        NewestHeader { place, number, destination }
+    });
     let kind = prop_oneof![header.prop_map(Ok), newest.prop_map(Err)];
     let frame = (kind, app()).prop_map(|(kind, app)| {
         let Frame::App { destination, payload } = app else { unreachable!("made by `app`") };
         match kind {
-            Ok(header) => Frame::Reliable { header: Box::new(header), destination, payload },
-            Err(header) => Frame::Newest { header: Box::new(header), destination, payload },
+            Ok(header) => {
+                let header = Box::new(ReliableHeader { destination, ..header });
+                Frame::Reliable { header, payload }
+            }
+            Err(header) => {
+                let header = Box::new(NewestHeader { destination, ..header });
+                Frame::Newest { header, payload }
+            }
         }
     });
     frame.boxed()
@@ -367,7 +382,7 @@ pub(super) fn refusal() -> impl Strategy<Value = Refusal> {
     ]
 }
 
-fn control() -> impl Strategy<Value = ControlMessage> {
+fn control() -> BoxedStrategy<ControlMessage> {
     let proof = || option::of(any::<Proof>());
     prop_oneof![
         (proof(), option::of(spec())).prop_map(|(proof, spec)| {
@@ -392,6 +407,7 @@ fn control() -> impl Strategy<Value = ControlMessage> {
         star().prop_map(ControlMessage::Star),
         plumtree().prop_map(ControlMessage::Plumtree),
     ]
+    .boxed()
 }
 
 fn instance() -> impl Strategy<Value = Instance> {
@@ -426,7 +442,7 @@ fn broadcast() -> impl Strategy<Value = Frame> {
     })
 }
 
-fn plumtree() -> impl Strategy<Value = PlumtreeMessage> {
+fn plumtree() -> BoxedStrategy<PlumtreeMessage> {
     let tree = || prop_oneof![Just(TreeId::Shared), instance().prop_map(TreeId::Own)];
     let heartbeat = (instance(), any::<bool>(), any::<u64>(), any::<u8>(), any::<bool>());
     let heartbeat = heartbeat.prop_map(|(root, own, number, hops, parent)| Heartbeat {
@@ -461,6 +477,7 @@ fn plumtree() -> impl Strategy<Value = PlumtreeMessage> {
         holdings
             .prop_map(|(answer, ranges)| PlumtreeMessage::Holdings(Holdings { answer, ranges })),
     ]
+    .boxed()
 }
 
 fn scamp() -> impl Strategy<Value = ScampMessage> {
@@ -512,7 +529,7 @@ fn goodbye() -> impl Strategy<Value = GoodbyeReason> {
     ]
 }
 
-fn gossip() -> impl Strategy<Value = Gossip> {
+fn gossip() -> BoxedStrategy<Gossip> {
     let summary = (node_id(), any::<u64>(), incarnation(), incarnation());
     let summary = summary.prop_map(|(node, hash, removed, present)| SummaryEntry {
         node,
@@ -534,6 +551,7 @@ fn gossip() -> impl Strategy<Value = Gossip> {
         sized(node_id(), MAX_SUMMARY).prop_map(|nodes| Gossip::Request(Request { nodes })),
         delta.prop_map(|entries| Gossip::Delta(Delta { entries })),
     ]
+    .boxed()
 }
 
 /// A list: empty, short, or as long as can be.
