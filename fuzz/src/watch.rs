@@ -25,7 +25,7 @@ const MOST_JOINS: usize = 3;
 /// Small limits, so that a script reaches them.
 pub(crate) fn config(secret: bool) -> Arc<Config> {
     let bulk = ChannelName::new("bulk").expect("a good name");
-    let channels = Channels::new([(bulk, ChannelOptions { parallelism: 2 })]);
+    let channels = Channels::new([(bulk, ChannelOptions::lanes(2))]);
     let mut config = Config {
         cluster: ClusterName::new("a").expect("a good name"),
         secret: secret.then(|| Secret("sixteen bytes or more".into())),

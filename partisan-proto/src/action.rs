@@ -96,7 +96,7 @@ pub enum Action {
 }
 
 /// A message for the application.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Delivery {
     /// Who sent it: proven by the handshake, not claimed by the message; for a relayed one, what
     /// the nodes that passed it on vouch for.
@@ -128,6 +128,8 @@ pub enum Answer {
     Broadcast(MessageId),
     /// So many exchanges were cancelled.
     Cancelled(usize),
+    /// The message was acknowledged: its receiver has it.
+    Acknowledged,
     /// The timer had so long to go; `None` if it had fired, or never was.
     TimeLeft(Option<Duration>),
 }

@@ -53,6 +53,11 @@ pub enum Change {
         /// Why.
         reason: CloseReason,
     },
+    /// A connection of a session is open.
+    LaneOpened {
+        /// The peer.
+        node: NodeId,
+    },
     /// A connection of a session, other than its anchor, is gone, by itself or with the session.
     LaneClosed {
         /// The peer.

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::id::{ChannelId, HandlerId, NodeId, NodeName, ProcessName};
+use crate::id::{ChannelId, HandlerId, LabelId, NodeId, NodeName, ProcessName};
 use crate::process::{Serial, SpawnOptions, TimerId};
 use crate::question::ExchangeId;
 use crate::spec::{Address, NodeSpec};
@@ -49,6 +49,10 @@ pub enum Command {
     /// queued, which says nothing of its arrival, or [`Answer::Relayed`](crate::Answer::Relayed)
     /// when it goes by way of others. Sent to this node itself, it is delivered.
     Send(Send),
+    /// Send a message until it is acknowledged: answered
+    /// [`Answer::Acknowledged`](crate::Answer::Acknowledged) when its receiver has delivered it, or
+    /// with an error when it has not in time. See [`delivery`](crate::delivery).
+    SendReliable(SendReliable),
     /// Make this node and all up to `ttl` hops away stop sending messages to their neighbours, for
     /// a test of the application (`inject_partition`). Answered
     /// [`Answer::Partition`](crate::Answer::Partition).
@@ -142,6 +146,33 @@ pub struct Send {
     pub payload: Bytes,
 }
 
+/// A message that must arrive.
+///
+/// It does not go by way of other nodes: what is not connected is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct SendReliable {
+    /// To which node.
+    pub to: NodeId,
+    /// On which channel.
+    pub channel: ChannelId,
+    /// Which lane it takes there, as of a [`Send`]. Those that are sent again may come after later
+    /// ones all the same.
+    pub key: Option<u64>,
+    /// Whom it is for, there.
+    pub destination: Destination,
+    /// What it says.
+    #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+    pub payload: Bytes,
+    /// How long it is tried; `None`, or more than that, for `delivery.expire_after`.
+    #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_expiry))]
+    pub expires: Option<Duration>,
+    /// With a label, one of `delivery.labels`, it is delivered after all messages with that label
+    /// that were sent before it as far as its sender could know; and to the present life of the
+    /// node alone, which must be connected.
+    pub label: Option<LabelId>,
+}
+
 /// A message to broadcast.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
@@ -175,6 +206,11 @@ pub enum ExchangeSelector {
 fn arbitrary_payload(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Bytes> {
     let payload: Vec<u8> = u.arbitrary()?;
     Ok(payload.into())
+}
+
+#[cfg(feature = "arbitrary")]
+fn arbitrary_expiry(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Option<Duration>> {
+    Ok(if u.arbitrary()? { Some(arbitrary_span(u)?) } else { None })
 }
 
 #[cfg(feature = "arbitrary")]

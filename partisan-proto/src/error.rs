@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::id::{
-    ChannelName, ConnectionId, HandlerId, HandlerName, Incarnation, NodeId, NodeName, ProcessName,
-    Tag,
+    ChannelName, ConnectionId, HandlerId, HandlerName, Incarnation, LabelId, NodeId, NodeName,
+    ProcessName, Tag,
 };
 use crate::process::Serial;
 use crate::spec::Address;
@@ -319,6 +319,42 @@ pub enum CommandError {
     KeyTooLong {
         /// Its length.
         bytes: usize,
+        /// The most allowed.
+        limit: usize,
+    },
+    /// As many messages wait for their acknowledgement as may be.
+    #[error("{limit} messages wait for their acknowledgement already; wait for some of them")]
+    TooManyOutstanding {
+        /// The most allowed.
+        limit: usize,
+    },
+    /// As many bytes wait for their acknowledgement as may be.
+    #[error("{limit} bytes of messages wait for their acknowledgement; wait for some of them")]
+    TooManyOutstandingBytes {
+        /// The most allowed.
+        limit: usize,
+    },
+    /// Messages of monotonic channels wait for as many places as may be.
+    #[error("messages for {limit} destinations and keys of monotonic channels wait already")]
+    TooManyPlaces {
+        /// The most allowed.
+        limit: usize,
+    },
+    /// Not acknowledged in time.
+    #[error("node {0} did not acknowledge in time; the message may have arrived all the same")]
+    NotAcknowledged(NodeId),
+    /// The life of the node that the message was for is over.
+    #[error("node {0} was restarted; the message may have reached it before that")]
+    PeerRestarted(NodeId),
+    /// This life of the node is over.
+    #[error("this node left its cluster; the message may have arrived all the same")]
+    Left,
+    /// A label that is not configured.
+    #[error("label {0} is not configured here; add it to `delivery.labels`, on every node")]
+    UnknownLabel(LabelId),
+    /// Too much is on its way to stand before one more message.
+    #[error("more than {limit} messages stand before this one; wait for acknowledgements")]
+    TooManyDependencies {
         /// The most allowed.
         limit: usize,
     },

@@ -48,6 +48,13 @@ pub struct HandlerName(Arc<str>);
 #[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
 pub struct ProcessName(Arc<str>);
 
+/// The name of a label: messages with one label are delivered in causal order among each other.
+///
+/// The same rules as for a [`NodeName`].
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
+pub struct LabelName(Arc<str>);
+
 /// The name of a cluster: nodes of different clusters refuse each other at the handshake.
 ///
 /// The same rules as for a [`NodeName`].
@@ -144,6 +151,7 @@ name_type!(NodeName);
 name_type!(ChannelName);
 name_type!(HandlerName);
 name_type!(ProcessName);
+name_type!(LabelName);
 name_type!(ClusterName);
 name_type!(Tag);
 
@@ -166,6 +174,7 @@ macro_rules! plain_name {
 plain_name!(ChannelName);
 plain_name!(HandlerName);
 plain_name!(ProcessName);
+plain_name!(LabelName);
 plain_name!(ClusterName);
 plain_name!(Tag);
 
@@ -271,48 +280,62 @@ impl<'a> arbitrary::Arbitrary<'a> for NodeId {
     }
 }
 
-/// A handler of broadcasts, on the wire: the first 64 bits of the SHA-256 of its name, so that
-/// every node computes the same one without asking.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct HandlerId(u64);
+macro_rules! hashed_name {
+    ($(#[$docs:meta])* $id:ident of $name:ident, $debug:literal) => {
+        $(#[$docs])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $id(u64);
 
-impl HandlerId {
-    /// The identifier of the handler with this name.
-    #[must_use]
-    pub fn of(name: &HandlerName) -> Self {
-        Self(first_bits(name.as_str()))
-    }
+        impl $id {
+            /// The identifier of what has this name.
+            #[must_use]
+            pub fn of(name: &$name) -> Self {
+                Self(first_bits(name.as_str()))
+            }
 
-    /// The identifier with this number; [`HandlerId::of`] is the usual way to get one.
-    #[must_use]
-    pub const fn from_u64(number: u64) -> Self {
-        Self(number)
-    }
+            /// The identifier with this number; `of` is the usual way to get one.
+            #[must_use]
+            pub const fn from_u64(number: u64) -> Self {
+                Self(number)
+            }
 
-    /// The number, as it stands on the wire.
-    #[must_use]
-    pub const fn as_u64(self) -> u64 {
-        self.0
-    }
+            /// The number, as it stands on the wire.
+            #[must_use]
+            pub const fn as_u64(self) -> u64 {
+                self.0
+            }
+        }
+
+        impl fmt::Debug for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($debug, "-{:08x}"), self.0 >> 32)
+            }
+        }
+
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:016x}", self.0)
+            }
+        }
+
+        #[cfg(feature = "arbitrary")]
+        impl<'a> arbitrary::Arbitrary<'a> for $id {
+            fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
+                $name::arbitrary(u).map(|name| Self::of(&name))
+            }
+        }
+    };
 }
 
-impl fmt::Debug for HandlerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "handler-{:08x}", self.0 >> 32)
-    }
+hashed_name! {
+    /// A handler of broadcasts, on the wire: the first 64 bits of the SHA-256 of its name, so that
+    /// every node computes the same one without asking.
+    HandlerId of HandlerName, "handler"
 }
 
-impl fmt::Display for HandlerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-#[cfg(feature = "arbitrary")]
-impl<'a> arbitrary::Arbitrary<'a> for HandlerId {
-    fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
-        HandlerName::arbitrary(u).map(|name| Self::of(&name))
-    }
+hashed_name! {
+    /// A label of causal delivery, on the wire: made as a [`HandlerId`] is.
+    LabelId of LabelName, "label"
 }
 
 /// The restart counter of a node (Erlang's *creation*): greater at each start, and after each

@@ -89,6 +89,7 @@ pub mod command;
 pub mod config;
 pub mod connections;
 pub mod context;
+pub mod delivery;
 pub mod error;
 pub mod event;
 pub mod id;
@@ -111,7 +112,7 @@ mod node;
 pub use action::{Action, Answer, Delivery, Outbox};
 pub use broadcast::{BroadcastCounters, BroadcastTree};
 pub use change::{Change, ContactId};
-pub use command::{Broadcast, Command, Contact, ExchangeSelector, Send};
+pub use command::{Broadcast, Command, Contact, ExchangeSelector, Send, SendReliable};
 pub use config::{ChannelOptions, Channels, Config};
 pub use connections::{ConnectionInfo, Counters, Lanes, PeerInfo, PeerRoutes, Routes};
 pub use context::{Context, Me};
@@ -121,7 +122,7 @@ pub use error::{
 pub use event::Event;
 pub use id::{
     ChannelId, ChannelName, ClusterName, ConnectionId, Epoch, HandlerId, HandlerName, Incarnation,
-    Instance, MessageId, NodeId, NodeName, ProcessName, Tag, Ticket,
+    Instance, LabelId, LabelName, MessageId, NodeId, NodeName, ProcessName, Tag, Ticket,
 };
 pub use manager::{Manager, Member, MembershipCounters, Views};
 pub use neighbors::Neighbors;

@@ -14,6 +14,7 @@ use crate::command::{Command, Send};
 use crate::config::{Config, ManagerConfig};
 use crate::connections::{ConnectionInfo, Connections, Counters, PeerInfo, Received, Routes};
 use crate::context::{Context, Me};
+use crate::delivery::Deliveries;
 use crate::error::{CommandError, ConfigError, Misbehaviour};
 use crate::event::Event;
 use crate::id::{ChannelId, ConnectionId, Incarnation, Instance, NodeId, ProcessName, Ticket};
@@ -87,6 +88,7 @@ pub struct Node {
     partitions: Partitions,
     processes: Processes,
     calls: Calls,
+    deliveries: Deliveries,
 }
 
 impl Node {
@@ -131,7 +133,6 @@ impl Node {
             now,
             connections: Connections::new(&seed),
             routes: Routes::new(config.connections.channel_fallback),
-            config,
             me,
             timers: Timers::default(),
             neighbors: Neighbors::default(),
@@ -142,6 +143,8 @@ impl Node {
             partitions: Partitions::default(),
             processes: Processes::new(incarnation),
             calls: Calls::new(incarnation),
+            deliveries: Deliveries::new(&config),
+            config,
         };
         node.run(out, |parts, cx| {
             parts.broadcast.start(cx);
@@ -172,14 +175,31 @@ impl Node {
     /// Runs one step and everything that follows from it.
     fn run(&mut self, out: &mut Outbox, step: impl FnOnce(&mut Parts<'_>, &mut Context<'_>)) {
         let Self { now, config, me, timers, routes, neighbors, questions, .. } = self;
-        let Self { connections, manager, broadcast, relay, partitions, processes, calls, .. } =
-            self;
+        let Self {
+            connections,
+            manager,
+            broadcast,
+            relay,
+            partitions,
+            processes,
+            calls,
+            deliveries,
+            ..
+        } = self;
         // Most steps change nothing, and then it allocates nothing; kept, it would be a good part
         // of a quiet node.
         let changes = &mut VecDeque::<Change>::new();
         let manager = manager.as_mut();
-        let mut parts =
-            Parts { connections, manager, broadcast, relay, partitions, processes, calls };
+        let mut parts = Parts {
+            connections,
+            manager,
+            broadcast,
+            relay,
+            partitions,
+            processes,
+            calls,
+            deliveries,
+        };
         let (now, actions) = (*now, &mut out.actions);
         let mut cx =
             Context { now, config, me, timers, routes, neighbors, questions, actions, changes };
@@ -190,10 +210,11 @@ impl Node {
             parts.broadcast.change(&mut cx, &change);
             parts.relay.change(&mut cx, &change);
             parts.partitions.change(&mut cx, &change);
-            let Parts { connections, manager, processes, calls, .. } = &mut parts;
+            let Parts { connections, manager, processes, calls, deliveries, .. } = &mut parts;
             let around = &mut Around { connections, manager: &**manager };
             processes.change(&mut cx, around, &change);
             calls.change(&mut cx, around, &change);
+            deliveries.change(&mut cx, around, &change);
         }
     }
 
@@ -274,6 +295,7 @@ impl Node {
             broadcast: self.broadcast.counters(),
             relay: self.relay.counters(),
             calls: self.calls.counters(),
+            delivery: self.deliveries.counters(),
             partitions_refused: self.partitions.refused(),
             ..self.connections.counters()
         }
@@ -322,6 +344,12 @@ impl Node {
         self.processes.counts()
     }
 
+    /// How many messages wait for their acknowledgement, and how many causal ones here for others.
+    #[must_use]
+    pub fn deliveries(&self) -> (usize, usize) {
+        self.deliveries.counts()
+    }
+
     /// How many calls of this node wait for answers, and how many requests to be answered here.
     #[must_use]
     pub fn calls(&self) -> (usize, usize) {
@@ -357,6 +385,7 @@ impl Node {
         self.broadcast.hash(&mut hasher);
         self.processes.fingerprint(&mut hasher);
         self.calls.fingerprint(&mut hasher);
+        self.deliveries.fingerprint(&mut hasher);
         hasher.finish()
     }
 }
@@ -375,6 +404,7 @@ struct Parts<'a> {
     partitions: &'a mut Partitions,
     processes: &'a mut Processes,
     calls: &'a mut Calls,
+    deliveries: &'a mut Deliveries,
 }
 
 impl Parts<'_> {
@@ -400,8 +430,9 @@ impl Parts<'_> {
                 self.connections.set_congested(connection, false);
                 self.broadcast.set_congested(connection, false);
                 if let Some(node) = self.connections.peer_of(connection) {
-                    let Self { connections, manager, processes, calls, .. } = self;
+                    let Self { connections, manager, processes, calls, deliveries, .. } = self;
                     let around = &mut Around { connections, manager: &**manager };
+                    deliveries.drained(cx, around, node);
                     processes.drained(cx, around, node);
                     calls.drained(cx, around, connection);
                 }
@@ -438,6 +469,12 @@ impl Parts<'_> {
                 let around = &mut Around { connections, manager: &**manager };
                 calls.requested(cx, around, processes, (from, connection), (*header, payload));
             }
+            Received::Newest { from, channel, header, content } => {
+                self.deliveries.receive_newest(cx, (from, channel), header, content);
+            }
+            Received::Reliable { from, channel, header, content } => {
+                self.deliveries.receive(cx, (from, channel), *header, content);
+            }
             Received::Reply { connection, header, payload } => {
                 let Self { connections, manager, calls, .. } = self;
                 let around = &mut Around { connections, manager: &**manager };
@@ -462,6 +499,9 @@ impl Parts<'_> {
                     }
                     ControlMessage::Relay(message) => {
                         return self.relay.receive(cx, from, message);
+                    }
+                    ControlMessage::Acknowledge(acknowledgement) => {
+                        return self.deliveries.acknowledged(cx, from, &acknowledgement);
                     }
                     ControlMessage::Process(message) => {
                         let Self { connections, manager, processes, .. } = self;
@@ -488,6 +528,11 @@ impl Parts<'_> {
             Command::Send(send) => {
                 let result = self.send(cx, send);
                 cx.reply(ticket, result);
+            }
+            Command::SendReliable(send) => {
+                let Self { connections, manager, deliveries, .. } = self;
+                let around = &mut Around { connections, manager: &**manager };
+                deliveries.send(cx, around, ticket, send);
             }
             Command::InjectPartition { ttl } => {
                 let result = self.partitions.inject(cx, ttl).map(Answer::Partition);
@@ -555,7 +600,16 @@ impl Parts<'_> {
             cx.act(Action::Deliver(delivery));
             return Ok(Answer::Done);
         }
-        let connected = cx.routes.check(to).map(|_| ());
+        if cx.config.channels.is_monotonic(channel) {
+            let Self { connections, manager, deliveries, .. } = self;
+            let around = &mut Around { connections, manager: &**manager };
+            return deliveries.send_newest(cx, around, send);
+        }
+        let connected = match send.relay {
+            // There may be no lane, as with a peer that is only probed.
+            true => cx.routes.lane(to, channel, send.key, 0, |_| 0).map(|_| ()),
+            false => cx.routes.check(to).map(|_| ()),
+        };
         let Self { connections, manager, relay, .. } = self;
         let ways = &mut Around { connections, manager: &**manager };
         match connected {
@@ -598,6 +652,11 @@ impl Parts<'_> {
                 if let Some(late) = self.processes.fire(cx, timer) {
                     self.send_late(cx, late);
                 }
+            }
+            Timer::Retransmit(_) | Timer::Acknowledge(_) | Timer::Causal => {
+                let Self { connections, manager, deliveries, .. } = self;
+                let around = &mut Around { connections, manager: &**manager };
+                deliveries.fire(cx, around, timer);
             }
             Timer::Request(request) => {
                 let Self { connections, manager, calls, .. } = self;

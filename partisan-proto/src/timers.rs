@@ -54,6 +54,12 @@ pub enum Timer {
     Process(TimerId),
     /// End a call that takes too long.
     Request(RequestId),
+    /// Send again what a node has not acknowledged, or fail what has expired.
+    Retransmit(NodeId),
+    /// Acknowledge what a node sent.
+    Acknowledge(NodeId),
+    /// Deliver causal messages that have waited too long.
+    Causal,
 }
 
 /// What broadcasts have timers for.

@@ -31,6 +31,8 @@ pub enum Label {
     Place,
     /// What befalls a cluster in a named scenario.
     Story,
+    /// How an application treats a question.
+    Application,
 }
 
 /// The choice about `a` and `b` in the run of `seed`.

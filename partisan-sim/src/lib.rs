@@ -34,6 +34,7 @@
 //! | dropping or rewriting single frames | [`rules`] |
 //! | whole runs with faults, sweeps, shrinking | [`run`], [`fault`], [`workload`], [`shrink`] |
 //! | named scenarios: join shapes, mass failure, churn | [`story`] |
+//! | an application that keeps what is broadcast | [`store`] |
 //! | what is checked | [`check`] |
 //! | what an overlay is like, in numbers | [`measure`] |
 //! | pictures, and the report of a run | [`picture`] |
@@ -55,6 +56,7 @@ pub mod rules;
 pub mod run;
 pub mod shrink;
 pub mod sparse;
+pub mod store;
 pub mod story;
 pub mod trace;
 pub mod workload;

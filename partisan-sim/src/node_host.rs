@@ -8,9 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use partisan_proto::wire::BroadcastMessage;
 use partisan_proto::{
-    Address, Answer, CommandError, Config, Delivery, Event, Incarnation, Instant, Manager, Node,
-    NodeName, Notification, Tag, Ticket,
+    Address, Answer, CommandError, Config, Delivery, Event, ExchangeId, Incarnation, Instant,
+    Manager, Node, NodeName, Notification, QuestionId, Tag, Ticket,
 };
+
+use crate::store::Store;
 
 /// Makes the manager of a node anew at each of its starts.
 pub type ManagerMaker = Rc<dyn Fn() -> Box<dyn Manager>>;
@@ -55,9 +57,28 @@ pub(crate) struct Rest {
     /// The last bytes that it asked to store.
     pub(crate) disk: Option<Bytes>,
     pub(crate) backlog: VecDeque<Event>,
+    /// What its application keeps: on the disk as well.
+    pub(crate) store: Store,
+    /// The exchanges that its application has begun, by their questions.
+    pub(crate) exchanges: BTreeMap<ExchangeId, QuestionId>,
+    /// What its application will do, by number, and the last number.
+    pub(crate) intended: BTreeMap<u64, Event>,
+    pub(crate) intentions: u64,
     pub(crate) observed: Observed,
     /// Whom it was told to join.
     pub(crate) contacts: BTreeSet<Address>,
+}
+
+/// How many exchanges an application remembers, most of which may be long over for the node.
+const EXCHANGES: usize = 64;
+
+impl Rest {
+    pub(crate) fn begin_exchange(&mut self, exchange: ExchangeId, question: QuestionId) {
+        self.exchanges.insert(exchange, question);
+        if self.exchanges.len() > EXCHANGES {
+            self.exchanges.pop_first();
+        }
+    }
 }
 
 impl NodeHost {
@@ -71,6 +92,10 @@ impl NodeHost {
             incarnation: Incarnation::NONE,
             disk: None,
             backlog: VecDeque::new(),
+            store: Store::default(),
+            exchanges: BTreeMap::new(),
+            intended: BTreeMap::new(),
+            intentions: 0,
             observed: Observed::default(),
             contacts: BTreeSet::new(),
         };

@@ -7,20 +7,25 @@ use std::time;
 use partisan_proto::config::ManagerConfig;
 use partisan_proto::{ChannelName, ChannelOptions, Channels, Config, Duration, Instant};
 
+use crate::check::broadcast::Ledger;
 use crate::check::{Violation, ViolationKind};
 use crate::fault::{Fault, FaultClass, draw_faults};
 use crate::latency::Latency;
 use crate::network::NetworkOptions;
 use crate::story::Story;
 use crate::trace::Trace;
-use crate::workload::{Bootstrap, Load, Work, draw_work};
+use crate::workload::{Bootstrap, Load, Work, draw_relays, draw_work};
 use crate::world::{Wire, World, WorldOptions};
 
+mod broadcasts;
 mod managers;
 mod settle;
 
 /// Clusters above this size are checked by samples only: whole-mesh checks are quadratic.
 const LARGE: usize = 300;
+
+/// The channel of several lanes.
+const BULK: &str = "bulk";
 
 /// Everything a run depends on.
 #[derive(Clone, Debug)]
@@ -156,6 +161,12 @@ impl Scenario {
         let pause = (self.span / 4 / self.nodes.max(1) as u32).min(Duration::from_millis(100));
         let mut faults = draw_faults(self.seed, self.nodes, self.span, &self.faults);
         let mut work = draw_work(self.seed, self.nodes, channels, self.span, self.load);
+        if self.nodes <= LARGE || self.load == Load::Relay {
+            let partial = managers::has_partial_views(&self.manager);
+            let relayed = (self.seed, self.nodes, channels);
+            work.extend(draw_relays(relayed, self.span, self.load, partial));
+            work.sort_by_key(|(at, _)| *at);
+        }
         if let Some(story) = self.story {
             let story = story.plan(self.seed, self.nodes, self.span);
             faults.extend(story.faults);
@@ -170,8 +181,8 @@ impl Scenario {
     /// clusters.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
-        let bulk = ChannelName::new("bulk").expect("a short plain name is good");
-        let several = (self.nodes <= 32).then_some((bulk, ChannelOptions { parallelism: 3 }));
+        let bulk = ChannelName::new(BULK).expect("a short plain name is good");
+        let several = has_bulk(self).then_some((bulk, ChannelOptions::lanes(3)));
         let mut manager = self.manager.clone();
         if let ManagerConfig::HyParView(hyparview) = &mut manager
             && self.nodes > LARGE
@@ -183,6 +194,7 @@ impl Scenario {
         Arc::new(Config {
             channels: Channels::new(several).expect("one more channel is not too many"),
             manager,
+            broadcast: broadcasts::config(self),
             ..Config::default()
         })
     }
@@ -203,7 +215,8 @@ impl Scenario {
                 (memory.reset)();
                 (memory.in_use)()
             });
-            let mut world = self.world();
+            let ledger = Ledger::default();
+            let mut world = self.world_with(&ledger);
             let formed = || report.formed_seconds = Some(began.elapsed().as_secs_f64());
             self.first_part(&mut world, progress, formed);
             if let Some(memory) = self.memory {
@@ -213,7 +226,7 @@ impl Scenario {
             report.events = world.events();
             report.wall_seconds = began.elapsed().as_secs_f64();
             if self.checks && world.violations().is_empty() {
-                settle::settle(self, &mut world);
+                settle::settle(self, &mut world, &ledger);
                 world.check_end();
             }
             self.fill(&mut report, &world);
@@ -247,6 +260,10 @@ impl Scenario {
 
     /// The world as it is before anything happened, with all that is planned.
     pub(crate) fn world(&self) -> World {
+        self.world_with(&Ledger::default())
+    }
+
+    fn world_with(&self, ledger: &Ledger) -> World {
         let network = NetworkOptions { latency: self.latency.clone(), ..NetworkOptions::default() };
         let mut world = World::new(WorldOptions {
             seed: self.seed,
@@ -257,7 +274,7 @@ impl Scenario {
         });
         world.trace = self.trace.map(|(lines, node)| Trace::new(lines, node));
         if self.checks {
-            managers::watch(&self.manager, &mut world);
+            managers::watch(&self.manager, &mut world, ledger);
         }
         let config = self.config();
         for number in 0..self.nodes {
@@ -324,6 +341,11 @@ impl Scenario {
             list("work", &self.without_work),
         )
     }
+}
+
+/// Whether there is a channel of several lanes: in small clusters.
+const fn has_bulk(scenario: &Scenario) -> bool {
+    scenario.nodes <= 32
 }
 
 /// Whether every live node has a neighbour.

@@ -1,9 +1,14 @@
-//! What applications do: form a cluster, send messages, join, leave, remove.
+//! What applications do: form a cluster, send messages, broadcast, join, leave, remove.
+
+mod relays;
+
+pub use relays::draw_relays;
 
 use bytes::{Buf, BufMut, Bytes};
 use partisan_proto::{ChannelId, Command, Duration, Instant};
 
-use crate::draw::{Label, Stream};
+use crate::draw::{Label, Stream, mix};
+use crate::store::KEYS;
 use crate::world::World;
 
 /// Something an application does.
@@ -45,8 +50,38 @@ pub enum Work {
         channel: ChannelId,
         /// With which key.
         key: Option<u64>,
+        /// Whether they may go by way of other nodes.
+        relay: bool,
         /// How many.
         count: u32,
+    },
+    /// A node injects a partition.
+    InjectPartition {
+        /// Where.
+        node: usize,
+        /// How many hops it spreads.
+        ttl: u8,
+    },
+    /// A node ends the injected partitions that another is in.
+    ResolvePartitions {
+        /// Who ends them.
+        by: usize,
+        /// Who is in them.
+        of: usize,
+    },
+    /// A node broadcasts a few messages at once.
+    Broadcast {
+        /// Which.
+        node: usize,
+        /// How many.
+        count: u32,
+    },
+    /// The application on a node writes to its [store](crate::store), and tells all others.
+    Write {
+        /// Which.
+        node: usize,
+        /// To which key.
+        key: u8,
     },
 }
 
@@ -61,14 +96,33 @@ impl Work {
                 let node = world.hosts()[node].name().id();
                 world.command(by, Command::Disconnect(node));
             }
-            Self::Send { from, to, channel, key, count } => {
+            Self::Send { from, to, channel, key, relay, count } => {
                 for _ in 0..count {
                     let life = world.hosts()[from].births();
                     let number = world.next_message();
-                    let stamp = Stamp { from: from as u32, life, channel, key, number };
-                    world.send(from, to, channel, key, stamp.write());
+                    let (from_, to_) = (from as u32, to as u32);
+                    let stamp = Stamp { from: from_, to: to_, life, channel, key, relay, number };
+                    match relay {
+                        true => world.relay(from, to, channel, key, stamp.write()),
+                        false => world.send(from, to, channel, key, stamp.write()),
+                    };
                 }
             }
+            Self::InjectPartition { node, ttl } => {
+                world.command(node, Command::InjectPartition { ttl });
+            }
+            Self::ResolvePartitions { by, of } => {
+                for id in world.partitions(of) {
+                    world.command(by, Command::ResolvePartition(id));
+                }
+            }
+            Self::Broadcast { node, count } => {
+                for _ in 0..count {
+                    let notice = Notice { from: node as u32, number: world.next_message() };
+                    world.broadcast(node, notice.write());
+                }
+            }
+            Self::Write { node, key } => _ = world.write(node, key),
         }
     }
 }
@@ -78,45 +132,110 @@ impl Work {
 pub struct Stamp {
     /// The number of the sender.
     pub from: u32,
+    /// The number of the node it is for.
+    pub to: u32,
     /// Which of its lives.
     pub life: u32,
     /// The channel it was sent on.
     pub channel: ChannelId,
     /// The key it was sent with.
     pub key: Option<u64>,
+    /// Whether it may go by way of other nodes.
+    pub relay: bool,
     /// Greater than that of every message sent before, by anybody.
     pub number: u64,
 }
 
 const MAGIC: u32 = 0x5354_4d50;
-const STAMP: usize = 30;
+const STAMP: usize = 42;
+const KEYED: u8 = 1;
+const RELAY: u8 = 2;
 
 impl Stamp {
-    /// As bytes.
+    /// As bytes, with a checksum.
     #[must_use]
     pub fn write(&self) -> Bytes {
         let mut out = Vec::with_capacity(STAMP);
         out.put_u32(MAGIC);
         out.put_u32(self.from);
+        out.put_u32(self.to);
         out.put_u32(self.life);
         out.put_u8(self.channel.0);
-        out.put_u8(u8::from(self.key.is_some()));
+        let keyed = if self.key.is_some() { KEYED } else { 0 };
+        out.put_u8(keyed | if self.relay { RELAY } else { 0 });
         out.put_u64(self.key.unwrap_or(0));
         out.put_u64(self.number);
+        out.put_u64(checksum(&out));
         out.into()
     }
 
     /// From bytes, if they are one.
     #[must_use]
     pub fn read(mut bytes: &[u8]) -> Option<Self> {
+        let sum = checksum(bytes.get(..STAMP - 8)?);
         if bytes.len() != STAMP || bytes.get_u32() != MAGIC {
             return None;
         }
-        let (from, life) = (bytes.get_u32(), bytes.get_u32());
+        let (from, to, life) = (bytes.get_u32(), bytes.get_u32(), bytes.get_u32());
         let channel = ChannelId(bytes.get_u8());
-        let keyed = bytes.get_u8() == 1;
-        let key = bytes.get_u64();
-        Some(Self { from, life, channel, key: keyed.then_some(key), number: bytes.get_u64() })
+        let flags = bytes.get_u8();
+        let (key, number) = (bytes.get_u64(), bytes.get_u64());
+        let (key, relay) = ((flags & KEYED != 0).then_some(key), flags & RELAY != 0);
+        (bytes.get_u64() == sum).then_some(Self { from, to, life, channel, key, relay, number })
+    }
+
+    /// Whether bytes that cannot be read were one.
+    #[must_use]
+    pub fn is_spoilt(bytes: &[u8]) -> bool {
+        let like_one = bytes.len() == STAMP || bytes.starts_with(&MAGIC.to_be_bytes());
+        like_one && Self::read(bytes).is_none()
+    }
+}
+
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |sum, byte| mix(sum ^ u64::from(*byte)))
+}
+
+/// What a broadcast of the workload carries, so that its deliveries can be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The number of the sender.
+    pub from: u32,
+    /// Greater than that of every message sent before, by anybody.
+    pub number: u64,
+}
+
+const NOTICE: usize = 16;
+
+impl Notice {
+    /// What each begins with.
+    pub const MAGIC: [u8; 4] = *b"NOTE";
+
+    /// As bytes: a header, and as much text behind it as the number says, which follows from it
+    /// too. Most are short, some as long as several packets.
+    #[must_use]
+    pub fn write(&self) -> Bytes {
+        let dice = mix(mix(u64::from(self.from)) ^ self.number);
+        let most = if dice.is_multiple_of(16) { 1 << 14 } else { 1 << 7 };
+        let length = 8 + (dice >> 32) as usize % most;
+        let mut out = Vec::with_capacity(NOTICE + length);
+        out.put_slice(&Self::MAGIC);
+        out.put_u32(self.from);
+        out.put_u64(self.number);
+        let text = (0_u64..).flat_map(|n| mix(dice ^ n).to_be_bytes());
+        out.extend(text.take(length));
+        out.into()
+    }
+
+    /// From bytes, if they are one, whole and unchanged.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        let mut header = bytes.strip_prefix(&Self::MAGIC)?;
+        if bytes.len() < NOTICE {
+            return None;
+        }
+        let notice = Self { from: header.get_u32(), number: header.get_u64() };
+        (notice.write() == bytes).then_some(notice)
     }
 }
 
@@ -162,8 +281,22 @@ pub enum Load {
     None,
     /// Messages.
     Traffic,
-    /// Messages, and now and then a leave, a removal, a return, a disconnection.
+    /// Messages and broadcasts, and now and then a leave, a removal, a return, a disconnection, an
+    /// injected partition.
     Churn,
+    /// Relayed messages alone, and injected partitions.
+    Relay,
+    /// Broadcasts: storms from one node, from several or from all, and writes to a replicated
+    /// store.
+    Broadcast,
+}
+
+impl Load {
+    /// Whether nodes broadcast.
+    #[must_use]
+    pub const fn broadcasts(self) -> bool {
+        matches!(self, Self::Churn | Self::Broadcast)
+    }
 }
 
 /// The work of a run of `nodes` nodes with `channels` channels that lasts for `span`.
@@ -176,13 +309,17 @@ pub fn draw_work(
     load: Load,
 ) -> Vec<(Instant, Work)> {
     let mut plan = Vec::new();
-    if load == Load::None || nodes < 2 {
+    if matches!(load, Load::None | Load::Relay) || nodes < 2 {
         return plan;
     }
     let mut stream = Stream::new(seed, Label::Work, 0);
-    for _ in 0..nodes * (span.as_secs() as usize).clamp(1, 100) {
+    let sends = if load == Load::Broadcast { 0 } else { nodes };
+    for _ in 0..sends * (span.as_secs() as usize).clamp(1, 100) {
         let at = Instant::ZERO + stream.span(Duration::ZERO, span);
         plan.push((at, draw_send(&mut stream, nodes, channels)));
+    }
+    if load.broadcasts() {
+        draw_broadcasts(&mut plan, seed, nodes, span, load);
     }
     let mut stream = Stream::new(seed, Label::Work, 1);
     if load == Load::Churn && !stream.one_in(3) {
@@ -193,6 +330,43 @@ pub fn draw_work(
     }
     plan.sort_by_key(|(at, _)| *at);
     plan
+}
+
+/// Who is drawn to broadcast: one node, some, or all. In a storm each repeats itself quickly.
+fn draw_broadcasts(
+    plan: &mut Vec<(Instant, Work)>,
+    seed: u64,
+    nodes: usize,
+    span: Duration,
+    load: Load,
+) {
+    let mut stream = Stream::new(seed, Label::Work, 2);
+    let roots = match stream.below(3) {
+        0 => 1,
+        1 => 1 + nodes / 3,
+        _ => nodes,
+    };
+    let first = stream.below(nodes);
+    let storms = if load == Load::Broadcast { 10 } else { 4 };
+    for _ in 0..1 + stream.below(storms) {
+        let begin = stream.span(Duration::ZERO, span);
+        let pause = stream.span(Duration::from_millis(1), Duration::from_secs(3));
+        for number in 0..1 + stream.below(20) as u32 {
+            let at = Instant::ZERO + begin + pause * number;
+            // What would come when all is over is left out.
+            if at < Instant::ZERO + span {
+                let node = (first + stream.below(roots)) % nodes;
+                plan.push((at, draw_broadcast(&mut stream, node)));
+            }
+        }
+    }
+}
+
+fn draw_broadcast(stream: &mut Stream, node: usize) -> Work {
+    match stream.one_in(3) {
+        true => Work::Write { node, key: stream.below(usize::from(KEYS)) as u8 },
+        false => Work::Broadcast { node, count: 1 + stream.below(4) as u32 },
+    }
 }
 
 fn draw_pair(stream: &mut Stream, nodes: usize) -> (usize, usize) {
@@ -206,7 +380,7 @@ fn draw_send(stream: &mut Stream, nodes: usize, channels: u8) -> Work {
     let channel = ChannelId(1 + stream.below(usize::from(channels) - 1) as u8);
     let (key, count) = (stream.below(4) as u64, 1 + stream.below(5) as u32);
     let key = (!stream.one_in(3)).then_some(key);
-    Work::Send { from, to, channel, key, count }
+    Work::Send { from, to, channel, key, relay: false, count }
 }
 
 fn draw_change(stream: &mut Stream, nodes: usize) -> Work {
@@ -216,5 +390,41 @@ fn draw_change(stream: &mut Stream, nodes: usize) -> Work {
         2 | 3 => Work::Remove { by: other, node },
         4 => Work::Disconnect { by: other, node },
         _ => Work::Join { node, contact: other },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_that_was_changed_is_none() {
+        for number in 0..200 {
+            let notice = Notice { from: 3, number };
+            let bytes = notice.write();
+            assert_eq!(Notice::read(&bytes), Some(notice));
+            let place = number as usize % bytes.len();
+            let mut changed = bytes.to_vec();
+            changed[place] ^= 1;
+            assert_eq!(Notice::read(&changed), None, "byte {place} of {number}");
+            assert_eq!(Notice::read(&bytes[..bytes.len() - 1]), None);
+        }
+    }
+
+    #[test]
+    fn every_kind_of_storm_is_drawn() {
+        let span = Duration::from_secs(60);
+        let roots = |seed| {
+            let work = draw_work(seed, 9, 2, span, Load::Broadcast);
+            let node = |work: &Work| match work {
+                Work::Broadcast { node, .. } | Work::Write { node, .. } => *node,
+                other => panic!("{other:?}"),
+            };
+            let nodes = work.iter().map(|(_, work)| node(work));
+            nodes.collect::<std::collections::BTreeSet<_>>().len()
+        };
+        let counts: Vec<_> = (0..60).map(roots).collect();
+        let some = |least, most| counts.iter().any(|count| (least..=most).contains(count));
+        assert!(some(1, 1) && some(3, 4) && some(8, 9), "{counts:?}");
     }
 }

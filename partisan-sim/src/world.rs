@@ -1,5 +1,6 @@
 //! The world: nodes, a network, a clock, and the loop that moves them.
 
+mod application;
 mod script;
 mod step;
 
@@ -80,6 +81,13 @@ pub enum Happening {
     Fault(u32),
     /// A piece of the planned work is due.
     Work(u32),
+    /// The application on a node does something.
+    Application {
+        /// The node.
+        node: u32,
+        /// What it intends, by number.
+        intention: u64,
+    },
 }
 
 const _: () = assert!(size_of::<Happening>() <= 32);
@@ -103,6 +111,8 @@ pub struct World {
     pub(crate) trace: Option<Trace>,
     tickets: u64,
     messages: u64,
+    /// Whether applications always answer, and at once.
+    calm: bool,
     hash: u64,
     events: u64,
     frames: u64,
@@ -132,6 +142,7 @@ impl World {
             trace: None,
             tickets: 0,
             messages: 0,
+            calm: false,
             hash: 0,
             events: 0,
             frames: 0,
@@ -310,6 +321,7 @@ impl World {
             match happening {
                 Happening::Wake { node: wakes, .. } => *node = *wakes,
                 Happening::Net(signal) => *node = self.network.concerned(signal),
+                Happening::Application { node: acts, .. } => *node = *acts,
                 Happening::Fault(_) | Happening::Work(_) => {}
             }
         }
@@ -339,6 +351,9 @@ impl World {
                 {
                     self.deliver(node, event);
                 }
+            }
+            Happening::Application { node, intention } => {
+                self.application(node as usize, intention);
             }
             Happening::Fault(number) if number < self.forgotten.0 => {}
             Happening::Work(number) if number < self.forgotten.1 => {}

@@ -297,7 +297,7 @@ pub fn with_channels(channels: &[(&str, u8)]) -> Config {
     let named = channels.iter().map(|(name, parallelism)| {
         let name = ChannelName::new(name).expect("a good name");
         let parallelism = *parallelism;
-        (name, ChannelOptions { parallelism })
+        (name, ChannelOptions::lanes(parallelism))
     });
     Config { channels: Channels::new(named).expect("good channels"), ..Config::default() }
 }

@@ -18,7 +18,7 @@ use super::seen::Seen;
 use super::tree::Tree;
 use crate::change::Change;
 use crate::context::Context;
-use crate::id::{ConnectionId, Instance, MessageId, NodeId};
+use crate::id::{ConnectionId, Incarnation, Instance, MessageId, NodeId};
 use crate::random::Random;
 use crate::time::{Duration, Instant};
 use crate::timers::{BroadcastTimer, Timer};
@@ -143,6 +143,24 @@ impl Engine {
         }
     }
 
+    /// A node is known to be in this life: the trees of its earlier ones are of no use.
+    pub(super) fn forget_older_lives(&mut self, life: Instance) {
+        let oldest = Instance { node: life.node, incarnation: Incarnation::NONE };
+        while let Some((older, _)) = self.own.range(oldest..life).next() {
+            let older = *older;
+            self.own.remove(&older);
+        }
+    }
+
+    /// Whether a later life than this one is known of the node.
+    pub(super) fn is_outdated(&self, cx: &Context<'_>, life: Instance) -> bool {
+        let newest = Instance { node: life.node, incarnation: Incarnation::MOST };
+        let later = |other: Instance| other.node == life.node && other > life;
+        self.own.range(life..=newest).any(|(known, _)| later(*known))
+            || self.shared.root.is_some_and(later)
+            || cx.neighbors.iter().any(later)
+    }
+
     pub(super) fn tree_ids(&self) -> Vec<TreeId> {
         let own = self.own.keys().map(|root| TreeId::Own(*root));
         core::iter::once(TreeId::Shared).chain(own).collect()
@@ -214,15 +232,15 @@ impl Engine {
     fn neighbor_down(&mut self, cx: &mut Context<'_>, node: NodeId) {
         self.end_exchanges_with(cx, node);
         self.questions.forget_peer(node);
-        if !self.links.remove(node) {
-            return;
-        }
-        self.missing.retract_all(node, cx.now);
-        for id in self.tree_ids() {
-            if self.tree_mut(id).is_some_and(|tree| tree.remove(node)) {
-                self.lose_parent(cx, id, node);
+        if self.links.remove(node) {
+            self.missing.retract_all(node, cx.now);
+            for id in self.tree_ids() {
+                if self.tree_mut(id).is_some_and(|tree| tree.remove(node)) {
+                    self.lose_parent(cx, id, node);
+                }
             }
         }
+        // Of those who are left more are links, perhaps all.
         let (me, most) = (cx.me.instance.node, cx.config.broadcast.max_links);
         for node in self.links.choice(me, cx.neighbors, most) {
             self.add_link(cx, node);
@@ -271,6 +289,7 @@ impl Engine {
         self.end_all_exchanges(cx);
         self.questions = Questions::default();
         self.sequence = 0;
+        self.seen.begin_anew(&cx.config.broadcast);
         self.cache = Cache::default();
         self.missing = Missing::default();
         self.recent.clear();

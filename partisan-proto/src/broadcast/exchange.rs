@@ -19,6 +19,9 @@ use crate::time::{Duration, Instant};
 use crate::timers::BroadcastTimer;
 use crate::wire::{Bounded, ControlMessage, Holdings, MAX_HOLDINGS, PlumtreeMessage, Range};
 
+/// Of so many exchanges with chosen neighbours one is with any.
+const ANY_IN: usize = 4;
+
 /// The exchanges under way, and whose turn it is.
 #[derive(Debug, Default, Hash)]
 pub(super) struct Exchanges {
@@ -103,8 +106,8 @@ impl Engine {
         }
     }
 
-    /// A random neighbour, of those by whom no messages come if they are preferred. Nodes that keep
-    /// the messages themselves compare along links alone.
+    /// A random neighbour, mostly of those by whom no messages come if they are preferred. Nodes
+    /// that keep the messages themselves compare along links alone.
     fn choose_peer(
         &mut self,
         cx: &Context<'_>,
@@ -118,7 +121,9 @@ impl Engine {
         let mut peers: Vec<_> = cx.neighbors.iter().filter(fits).collect();
         let is_lazy = |peer: &Instance| !self.shared.is_eager(peer.node);
         let optimized = cx.config.broadcast.exchange.selection == ExchangeSelection::Optimized;
-        if optimized && peers.iter().any(is_lazy) {
+        // Where all but one way into a part of the cluster are lost, that one is eager.
+        let any = self.random.below(ANY_IN) == 0;
+        if optimized && !any && peers.iter().any(is_lazy) {
             peers.retain(is_lazy);
         }
         let place = self.random.below(peers.len());

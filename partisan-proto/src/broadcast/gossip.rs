@@ -149,6 +149,7 @@ impl Engine {
     ) {
         self.counters.received += 1;
         self.active = Some(cx.now);
+        self.forget_older_lives(message.id.origin);
         let tree = self.tree_of(&message);
         let noted = self.forget_missing(message.id);
         let shortest = noted.as_ref().and_then(|noted| noted.shortest());
@@ -175,6 +176,10 @@ impl Engine {
             }
         }
         self.mind_anchor(cx);
+        if self.seen.came_before(message.id) {
+            // It was delivered then; the cluster that this node is in now may lack it.
+            return self.pass_on(cx, &message, Some(from), &known);
+        }
         let keeps = self.handlers.get(message.handler).is_some_and(|handler| handler.keeps());
         if keeps {
             return self.ask_to_merge(cx, message, from, known);
@@ -272,9 +277,12 @@ impl Engine {
         self.tidy_later(cx);
         self.start_exchanges_later(cx);
         let tree = self.tree_of(message);
+        let origin = message.id.origin;
+        // A later life of it lacks what it sent before.
+        let has = cx.neighbors.iter().any(|other| other == origin).then_some(origin.node);
         for place in 0..self.links.len() {
             let node = self.links.at(place);
-            if via == Some(node) || node == message.id.origin.node || known.contains(&node) {
+            if via == Some(node) || has == Some(node) || known.contains(&node) {
                 continue;
             }
             let eager = self.tree(tree).is_some_and(|tree| tree.is_eager(node));
@@ -339,7 +347,8 @@ impl Engine {
             Some(None) => own,
             None => false,
         };
-        if by_another && tree.is_eager(from) && tree.demote(from) {
+        // Where the link is lazy here already, the other end has not heard of it.
+        if by_another && tree.demote(from) {
             if tree.parent == Some(from) {
                 tree.parent = via.flatten();
             }

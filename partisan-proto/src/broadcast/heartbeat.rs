@@ -62,6 +62,13 @@ impl Engine {
         self.anchor.beating || (!silent && self.shared.root.is_some_and(|r| r != cx.me.instance))
     }
 
+    /// Whether the anchor has missed a heartbeat, or there is none.
+    fn is_overdue(&self, cx: &Context<'_>) -> bool {
+        let overdue = cx.config.broadcast.heartbeat_interval * 3 / 2;
+        !self.is_anchored(cx)
+            || (!self.anchor.beating && cx.now.since(self.shared.heard) >= overdue)
+    }
+
     /// This node has sent a message: the shared tree needs an anchor, and perhaps this sender a
     /// tree of its own.
     pub(super) fn shape_after_send(&mut self, cx: &mut Context<'_>) {
@@ -127,6 +134,9 @@ impl Engine {
     /// This node becomes the anchor.
     fn claim(&mut self, cx: &mut Context<'_>) {
         self.anchor.beating = true;
+        // From now on the shared tree is its own.
+        self.sender.renewing = false;
+        self.own.remove(&cx.me.instance);
         self.beat(cx, TreeId::Shared);
         self.set_heartbeat_timer(cx, Duration::ZERO);
     }
@@ -250,7 +260,9 @@ impl Engine {
         match self.worth(cx, heartbeat) {
             Worth::Older => {}
             Worth::Newer if root.node == me.node => self.counters.forged += 1,
+            Worth::Newer if self.is_outdated(cx, root) => {}
             Worth::Newer => {
+                self.forget_older_lives(root);
                 if own && !self.own.contains_key(&root) {
                     if !self.make_room_for_tree(cx) {
                         return;
@@ -260,6 +272,7 @@ impl Engine {
                 }
                 if !own {
                     self.anchor.beating = false;
+                    self.own.remove(&root);
                 }
                 let now = cx.now;
                 if let Some(tree) = self.tree_mut(id) {
@@ -285,10 +298,10 @@ impl Engine {
                 core::cmp::Ordering::Greater => Worth::Newer,
             };
         }
-        // The lowest of several anchors, in its newest life.
+        // The lowest of several anchors, in its newest life; any in place of one that may be gone.
         let better = match present.node == root.node {
             true => present.incarnation < root.incarnation,
-            false => root.node < present.node || !self.is_anchored(cx),
+            false => root.node < present.node || self.is_overdue(cx),
         };
         if better { Worth::Newer } else { Worth::Older }
     }

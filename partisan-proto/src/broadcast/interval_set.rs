@@ -50,6 +50,19 @@ impl IntervalSet {
         true
     }
 
+    /// Adds all numbers of another set.
+    pub(super) fn absorb(&mut self, other: &Self) {
+        let mut all = [&self.intervals[..], &other.intervals[..]].concat();
+        all.sort_unstable();
+        self.intervals.clear();
+        for (first, last) in all {
+            match self.intervals.last_mut() {
+                Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
+                _ => self.intervals.push((first, last)),
+            }
+        }
+    }
+
     /// How many intervals there are: one more than gaps, or none.
     pub(super) fn intervals(&self) -> usize {
         self.intervals.len()
@@ -121,6 +134,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_absorbs_another_has_what_either_had(
+            one in proptest::collection::vec(0..60u64, 0..30),
+            other in proptest::collection::vec(0..60u64, 0..30),
+        ) {
+            let mut both = set(one.clone());
+            both.absorb(&set(other.clone()));
+            prop_assert_eq!(both, set(one.into_iter().chain(other)));
+        }
+
         /// Against a naive set.
         #[test]
         fn behaves_like_a_set(steps in proptest::collection::vec((0..40u64, 0..12u8), 0..80)) {

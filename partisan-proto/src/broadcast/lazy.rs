@@ -62,8 +62,9 @@ impl Engine {
     /// Notes that a link has a message, if it is missing here and there is room; says whether there
     /// was.
     pub(super) fn note(&mut self, cx: &Context<'_>, from: NodeId, news: News) -> bool {
-        let (id, config) = (news.id, &cx.config.broadcast);
-        if self.seen.contains(id) || id.origin.node == cx.me.instance.node || id.sequence == 0 {
+        let (id, config, me) = (news.id, &cx.config.broadcast, cx.me.instance);
+        let own = id.origin.node == me.node && id.origin.incarnation >= me.incarnation;
+        if self.seen.contains(id) || own || id.sequence == 0 {
             return true;
         }
         let known = self.missing.get_mut(id).is_some();

@@ -17,6 +17,8 @@ pub(super) struct Seen(BTreeMap<Instance, Origin>);
 #[derive(Debug, Default)]
 struct Origin {
     numbers: IntervalSet,
+    /// Those that came in an earlier life of this node, and need not have come in this one.
+    before: IntervalSet,
     /// When it was last heard of.
     used: Instant,
 }
@@ -45,6 +47,22 @@ impl Seen {
             counters.forgotten_gaps += 1;
         }
         new
+    }
+
+    /// Whether a message came in an earlier life of this node, in the same process.
+    pub(super) fn came_before(&self, id: MessageId) -> bool {
+        self.0.get(&id.origin).is_some_and(|origin| origin.before.contains(id.sequence))
+    }
+
+    /// A new life begins, in which no message has come.
+    pub(super) fn begin_anew(&mut self, config: &BroadcastConfig) {
+        for origin in self.0.values_mut() {
+            let numbers = core::mem::take(&mut origin.numbers);
+            origin.before.absorb(&numbers);
+            while origin.before.intervals() > config.max_gaps + 1 {
+                origin.before.fill_lowest_gap();
+            }
+        }
     }
 
     /// The messages of one origin within a range that have not come, the oldest first.
@@ -80,7 +98,7 @@ impl Hash for Seen {
     fn hash<H: Hasher>(&self, state: &mut H) {
         for (id, origin) in &self.0 {
             id.hash(state);
-            origin.numbers.hash(state);
+            (&origin.numbers, &origin.before).hash(state);
         }
     }
 }
@@ -111,6 +129,20 @@ mod tests {
         let mut other_life = id(1, 1);
         other_life.origin.incarnation = Incarnation(2);
         assert!(insert(1 << 40, other_life), "another life is another sender");
+    }
+
+    #[test]
+    fn in_a_new_life_all_is_new_and_what_came_before_is_known() {
+        let (mut seen, mut counters) = (Seen::default(), BroadcastCounters::default());
+        let config = BroadcastConfig::default();
+        let mut insert =
+            |seen: &mut Seen, n| seen.insert(id(1, n), Instant::ZERO, &config, &mut counters);
+        assert!(insert(&mut seen, 1));
+        seen.begin_anew(&config);
+        assert!(insert(&mut seen, 1) && insert(&mut seen, 2) && !insert(&mut seen, 2));
+        assert!(seen.came_before(id(1, 1)) && !seen.came_before(id(1, 2)));
+        seen.begin_anew(&config);
+        assert!([1, 2].into_iter().all(|n| seen.came_before(id(1, n)) && !seen.contains(id(1, n))));
     }
 
     #[test]

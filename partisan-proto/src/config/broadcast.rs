@@ -157,7 +157,8 @@ pub struct ExchangeConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExchangeSelection {
-    /// Those by whom no messages come, where there are any: they are more likely to differ.
+    /// Those by whom no messages come, where there are any: they are more likely to differ. One in
+    /// four is with any, since the only way to a part of the cluster is one by which they come.
     #[default]
     Optimized,
     /// Any.

@@ -7,6 +7,7 @@
 mod broadcast;
 mod call;
 mod client_server;
+mod delivery;
 mod fixed;
 mod hyparview;
 mod partitions;
@@ -20,6 +21,7 @@ pub use broadcast::{
 };
 pub use call::CallConfig;
 pub use client_server::ClientServerConfig;
+pub use delivery::{DeliveryConfig, MAX_LABELS};
 pub use fixed::{StaticConfig, StaticPeer};
 pub use hyparview::{Criterion, HyParViewConfig, Oracle, XBotConfig};
 pub use partitions::PartitionsConfig;
@@ -69,6 +71,8 @@ pub struct Config {
     pub processes: ProcessConfig,
     /// How many calls may be under way.
     pub calls: CallConfig,
+    /// How messages are delivered that must arrive.
+    pub delivery: DeliveryConfig,
 }
 
 impl Default for Config {
@@ -84,6 +88,7 @@ impl Default for Config {
             broadcast: BroadcastConfig::default(),
             processes: ProcessConfig::default(),
             calls: CallConfig::default(),
+            delivery: DeliveryConfig::default(),
         }
     }
 }
@@ -102,6 +107,7 @@ impl Config {
         self.partitions.validate()?;
         self.processes.validate()?;
         self.calls.validate()?;
+        self.delivery.validate()?;
         self.broadcast.validate(&self.channels)?;
         match &self.manager {
             ManagerConfig::Pluggable(pluggable) => pluggable.validate(),
@@ -144,11 +150,23 @@ pub struct ChannelOptions {
     /// Connections (lanes) per peer, 1 to [`MAX_PARALLELISM`]. Two nodes that disagree use the
     /// smaller number. Default 1, as Partisan's `parallelism`.
     pub parallelism: u8,
+    /// Whether of the messages for one destination, with one key, only the newest matters: while
+    /// many are on their way older ones are left out, the last one always arrives, and none arrives
+    /// after a newer one. Off by default. See [`delivery`](crate::delivery).
+    pub monotonic: bool,
+}
+
+impl ChannelOptions {
+    /// A channel of so many lanes.
+    #[must_use]
+    pub const fn lanes(parallelism: u8) -> Self {
+        Self { parallelism, monotonic: false }
+    }
 }
 
 impl Default for ChannelOptions {
     fn default() -> Self {
-        Self { parallelism: 1 }
+        Self::lanes(1)
     }
 }
 
@@ -192,6 +210,12 @@ impl Channels {
     #[must_use]
     pub fn options(&self, id: ChannelId) -> Option<ChannelOptions> {
         self.0.get(usize::from(id.0)).map(|(_, options)| *options)
+    }
+
+    /// Whether only the newest message matters on a channel.
+    #[must_use]
+    pub fn is_monotonic(&self, id: ChannelId) -> bool {
+        self.options(id).is_some_and(|options| options.monotonic)
     }
 
     /// All channels with their ids.
@@ -551,7 +575,7 @@ mod tests {
     use alloc::vec;
 
     fn channel(name: &str, parallelism: u8) -> (ChannelName, ChannelOptions) {
-        (ChannelName::new(name).unwrap(), ChannelOptions { parallelism })
+        (ChannelName::new(name).unwrap(), ChannelOptions::lanes(parallelism))
     }
 
     #[test]

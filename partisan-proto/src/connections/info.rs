@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use crate::broadcast::BroadcastCounters;
 use crate::call::CallCounters;
+use crate::delivery::DeliveryCounters;
 use crate::id::{ChannelId, ConnectionId, Epoch, Incarnation, NodeId};
 use crate::manager::MembershipCounters;
 use crate::notification::DialError;
@@ -83,6 +84,8 @@ pub struct Counters {
     pub broadcast: BroadcastCounters,
     /// What became of calls.
     pub calls: CallCounters,
+    /// What became of messages that must arrive.
+    pub delivery: DeliveryCounters,
 }
 
 /// What the connections count themselves: [`Counters`] without what others do.

@@ -52,8 +52,8 @@ use crate::random::{Nonces, Random, Seed};
 use crate::spec::NodeSpec;
 use crate::timers::Timer;
 use crate::wire::{
-    BroadcastMessage, ControlMessage, Frame, ProcessMessage, RelayHeader, ReplyHeader,
-    RequestHeader,
+    BroadcastMessage, ControlMessage, Destination, Frame, NewestHeader, ProcessMessage,
+    RelayHeader, ReliableHeader, ReplyHeader, RequestHeader,
 };
 
 /// All connections of a node.
@@ -187,12 +187,49 @@ struct Peer {
 #[derive(Debug)]
 pub(crate) enum Received {
     App(Delivery),
-    Relayed { from: NodeId, channel: ChannelId, header: Box<RelayHeader>, payload: Bytes },
-    Broadcast { from: Instance, message: Arc<BroadcastMessage> },
-    Request { from: Instance, connection: ConnectionId, header: Box<RequestHeader>, payload: Bytes },
-    Reply { connection: ConnectionId, header: Box<ReplyHeader>, payload: Bytes },
-    Signal { from: Instance, connection: ConnectionId, message: Box<ProcessMessage> },
-    Control { from: Instance, connection: ConnectionId, message: ControlMessage },
+    Relayed {
+        from: NodeId,
+        channel: ChannelId,
+        header: Box<RelayHeader>,
+        payload: Bytes,
+    },
+    Broadcast {
+        from: Instance,
+        message: Arc<BroadcastMessage>,
+    },
+    Request {
+        from: Instance,
+        connection: ConnectionId,
+        header: Box<RequestHeader>,
+        payload: Bytes,
+    },
+    Reply {
+        connection: ConnectionId,
+        header: Box<ReplyHeader>,
+        payload: Bytes,
+    },
+    Reliable {
+        from: Instance,
+        channel: ChannelId,
+        header: Box<ReliableHeader>,
+        content: (Destination, Bytes),
+    },
+    Newest {
+        from: Instance,
+        channel: ChannelId,
+        header: NewestHeader,
+        content: (Destination, Bytes),
+    },
+    Signal {
+        from: Instance,
+        connection: ConnectionId,
+        message: Box<ProcessMessage>,
+    },
+    Control {
+        from: Instance,
+        connection: ConnectionId,
+        message: ControlMessage,
+    },
 }
 
 impl Connections {
@@ -291,6 +328,14 @@ impl Connections {
             Frame::Request { header, payload } if !slot.is_anchor() => {
                 return Some(Received::Request { from, connection: id, header, payload });
             }
+            Frame::Newest { header, destination, payload } if !slot.is_anchor() => {
+                let (channel, content) = (slot.channel, (destination, payload));
+                return Some(Received::Newest { from, channel, header, content });
+            }
+            Frame::Reliable { header, destination, payload } if !slot.is_anchor() => {
+                let (channel, content) = (slot.channel, (destination, payload));
+                return Some(Received::Reliable { from, channel, header, content });
+            }
             Frame::Reply { header, payload } if !slot.is_anchor() => {
                 return Some(Received::Reply { connection: id, header, payload });
             }
@@ -302,6 +347,8 @@ impl Connections {
             | Frame::Relayed { .. }
             | Frame::Request { .. }
             | Frame::Reply { .. }
+            | Frame::Reliable { .. }
+            | Frame::Newest { .. }
             | Frame::Signal(_)
             | Frame::Control(_) => {
                 self.misbehaved(cx, id, Misbehaviour::WrongChannel);
@@ -455,6 +502,7 @@ impl Connections {
             Change::Knock { .. }
             | Change::PeerUp { .. }
             | Change::PeerDown { .. }
+            | Change::LaneOpened { .. }
             | Change::LaneClosed { .. }
             | Change::ProcessEnded { .. }
             | Change::FullyConnected { .. }

@@ -236,6 +236,7 @@ impl Connections {
             }
         }
         cx.routes.set_lane(node, channel, lane, Some(id));
+        cx.change(Change::LaneOpened { node });
         if first {
             cx.notify(Notification::ChannelUp { node, channel });
         }

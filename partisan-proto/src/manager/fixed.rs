@@ -259,6 +259,11 @@ impl Strategy for Fixed {
 
     fn send_news(&mut self, _cx: &mut Context<'_>) {}
 
+    /// Every link is one that either side lists, and serves both.
+    fn is_neighbor(&self, _node: NodeId) -> bool {
+        true
+    }
+
     /// There is nothing that a peer could know better.
     fn is_synced(&self, node: NodeId) -> bool {
         self.listed.contains_key(&node)
@@ -364,8 +369,21 @@ mod tests {
         machine.start();
         assert!(matches!(knock(&mut machine, "x")[..], [Change::Admit { .. }]));
         let output = machine.up(&spec_at("x", 9), 1, ConnectionId::accepted(9), None);
-        assert_eq!((output.changes.len(), output.overlay.len()), (0, 0));
+        assert_eq!(output.changes.len(), 0);
         assert_eq!(machine.names(), ["a", "m"]);
+    }
+
+    /// Else broadcasts would go by the link in one direction alone.
+    #[test]
+    fn who_is_connected_is_a_neighbour_whichever_of_the_two_lists_the_other() {
+        let mut machine = machine(&listed(&[("a", 2)]), None);
+        machine.start();
+        for name in ["a", "x"] {
+            let spec = spec_at(name, 9);
+            let output = machine.up(&spec, 1, ConnectionId::accepted(9), None);
+            let up = Change::NeighborUp { instance: instance(&spec, 1) };
+            assert!(output.overlay.contains(&up), "{name}");
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bounded, DecodeError, HyParViewMessage, PartitionMessage, PlumtreeMessage, ProcessMessage,
-    RelayMessage, ScampMessage, StarMessage,
+    Acknowledgement, Bounded, DecodeError, HyParViewMessage, PartitionMessage, PlumtreeMessage,
+    ProcessMessage, RelayMessage, ScampMessage, StarMessage,
 };
 use crate::id::{Epoch, Incarnation, NodeId};
 use crate::spec::NodeSpec;
@@ -61,6 +61,8 @@ pub enum ControlMessage {
     Partition(PartitionMessage),
     /// Signals between processes.
     Process(Box<ProcessMessage>),
+    /// What was delivered of messages that must arrive.
+    Acknowledge(Box<Acknowledgement>),
 }
 
 /// See [`ControlMessage::Confirm`].

@@ -12,8 +12,8 @@ use super::app::INBOX;
 use super::call::{decode_header, encode_header, header_len};
 use super::{
     AppHeader, BroadcastMessage, ControlMessage, DecodeError, Destination, Hello,
-    MAX_CONTROL_FRAME, ProcessMessage, Refuse, RelayHeader, ReplyHeader, RequestHeader,
-    encode_app_header,
+    MAX_CONTROL_FRAME, NewestHeader, ProcessMessage, Refuse, RelayHeader, ReliableHeader,
+    ReplyHeader, RequestHeader, encode_app_header,
 };
 
 /// The bytes before a frame's body: length and kind.
@@ -33,6 +33,8 @@ const RELAYED: u8 = 5;
 const SIGNAL: u8 = 6;
 const REQUEST: u8 = 7;
 const REPLY: u8 = 8;
+const RELIABLE: u8 = 9;
+const NEWEST: u8 = 10;
 const SKIPPABLE: u8 = 0x80;
 
 /// One frame.
@@ -65,6 +67,26 @@ pub enum Frame {
     },
     /// A signal between processes that keeps its place among the messages of a lane.
     Signal(Box<ProcessMessage>),
+    /// An application message that must arrive.
+    Reliable {
+        /// Which, and after what.
+        header: Box<ReliableHeader>,
+        /// Whom it is for.
+        destination: Destination,
+        /// What it says.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+        payload: Bytes,
+    },
+    /// An application message of a monotonic channel.
+    Newest {
+        /// Of which messages it is the newest.
+        header: NewestHeader,
+        /// Whom it is for.
+        destination: Destination,
+        /// What it says.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+        payload: Bytes,
+    },
     /// A call.
     Request {
         /// Whose, and who is to answer.
@@ -102,6 +124,12 @@ impl Frame {
             Self::Relayed { header, payload } => kind + header.encoded_len() + payload.len(),
             Self::Broadcast(message) => message.frame_len(),
             Self::Request { header, payload } => kind + header_len(&**header) + payload.len(),
+            Self::Newest { header, destination, payload } => {
+                kind + header_len(header) + destination.header_len() + payload.len()
+            }
+            Self::Reliable { header, destination, payload } => {
+                kind + header_len(&**header) + destination.header_len() + payload.len()
+            }
             Self::Reply { header, payload } => kind + header_len(&**header) + payload.len(),
             // Its limit is that of control frames, whatever the peer's.
             Self::Signal(_) => 0,
@@ -235,7 +263,7 @@ impl Iterator for Frames {
 /// How long a frame of this kind may be.
 fn limit_of(kind: u8, limit: u32) -> Result<u32, DecodeError> {
     match kind {
-        APP | BROADCAST | RELAYED | REQUEST | REPLY | SKIPPABLE.. => Ok(limit),
+        APP | BROADCAST | RELAYED | REQUEST | REPLY | RELIABLE | NEWEST | SKIPPABLE.. => Ok(limit),
         CONTROL | SIGNAL => Ok(MAX_CONTROL_FRAME),
         HELLO | REFUSE => Ok(MAX_HELLO_FRAME),
         unknown => Err(DecodeError::UnknownKind(unknown)),
@@ -267,6 +295,16 @@ fn decode_body(kind: u8, body: Bytes) -> Result<Decoded, DecodeError> {
         REQUEST => {
             let (header, payload) = decode_header(&body)?;
             Frame::Request { header: Box::new(header), payload }
+        }
+        NEWEST => {
+            let (header, rest) = decode_header(&body)?;
+            let (AppHeader { destination }, payload) = AppHeader::decode(&rest)?;
+            Frame::Newest { header, destination, payload }
+        }
+        RELIABLE => {
+            let (header, rest) = decode_header(&body)?;
+            let (AppHeader { destination }, payload) = AppHeader::decode(&rest)?;
+            Frame::Reliable { header: Box::new(header), destination, payload }
         }
         REPLY => {
             let (header, payload) = decode_header(&body)?;
@@ -305,6 +343,14 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
         Frame::Signal(message) => with_prefix(SIGNAL, out, |out| message.encode(out)),
         Frame::Request { header, payload } => {
             encode_request(header, payload.len(), out);
+            out.put_slice(payload);
+        }
+        Frame::Newest { header, destination, payload } => {
+            encode_newest(header, destination, payload.len(), out);
+            out.put_slice(payload);
+        }
+        Frame::Reliable { header, destination, payload } => {
+            encode_reliable(header, destination, payload.len(), out);
             out.put_slice(payload);
         }
         Frame::Reply { header, payload } => {
@@ -348,6 +394,41 @@ pub fn encode_request(header: &RequestHeader, payload: usize, out: &mut Vec<u8>)
 /// Appends all of an answer but its payload of `payload` bytes, which must follow.
 pub fn encode_reply(header: &ReplyHeader, payload: usize, out: &mut Vec<u8>) {
     with_header(REPLY, header, payload, out);
+}
+
+/// Appends all of a message that must arrive but its payload of `payload` bytes, which must follow.
+pub fn encode_reliable(
+    header: &ReliableHeader,
+    destination: &Destination,
+    payload: usize,
+    out: &mut Vec<u8>,
+) {
+    with_headers(RELIABLE, header, destination, payload, out);
+}
+
+/// Appends all of a message of a monotonic channel but its payload of `payload` bytes, which must
+/// follow.
+pub fn encode_newest(
+    header: &NewestHeader,
+    destination: &Destination,
+    payload: usize,
+    out: &mut Vec<u8>,
+) {
+    with_headers(NEWEST, header, destination, payload, out);
+}
+
+fn with_headers(
+    kind: u8,
+    header: &impl Serialize,
+    destination: &Destination,
+    payload: usize,
+    out: &mut Vec<u8>,
+) {
+    let app = AppHeader { destination: destination.clone() };
+    with_prefix_and(kind, payload, out, |out| {
+        encode_header(header, out);
+        encode_app_header(&app, out);
+    });
 }
 
 fn with_header(kind: u8, header: &impl Serialize, payload: usize, out: &mut Vec<u8>) {

@@ -11,6 +11,8 @@
 //! kind 6  = Signal    postcard(ProcessMessage) that keeps its place among the messages of a lane
 //! kind 7  = Request   length:u16 postcard(RequestHeader), then the payload as it is
 //! kind 8  = Reply     length:u16 postcard(ReplyHeader), then the payload as it is
+//! kind 9  = Reliable  length:u16 postcard(ReliableHeader), then as an App
+//! kind 10 = Newest    length:u16 postcard(NewestHeader), then as an App
 //! others  : skipped when the top bit is set, else an error
 //! ```
 //!
@@ -23,6 +25,7 @@ mod bounded;
 mod broadcast;
 mod call;
 mod control;
+mod delivery;
 mod frame;
 mod hash;
 mod hello;
@@ -47,9 +50,14 @@ pub use control::{
     Accept, Confirm, ControlMessage, Delta, Digest, Entry, GoodbyeReason, Gossip,
     MAX_CONTROL_FRAME, MAX_DELTA, MAX_SUMMARY, Presence, Proof, Request, Summary, SummaryEntry,
 };
+pub use delivery::{
+    Acknowledgement, CausalHeader, Dependency, Elsewhere, MAX_DEPENDENCIES, MAX_RANGES,
+    NewestHeader, ReliableHeader,
+};
 pub use frame::{
     Decoded, FRAME_PREFIX, Frame, Frames, MAX_HELLO_FRAME, MIN_FRAME_LIMIT, decode, encode,
-    encode_app, encode_broadcast, encode_relayed, encode_reply, encode_request, missing, peek_kind,
+    encode_app, encode_broadcast, encode_newest, encode_relayed, encode_reliable, encode_reply,
+    encode_request, missing, peek_kind,
 };
 pub use hash::StableHasher;
 pub use hello::{Hello, Nonce, PROTOCOL_VERSION, Role, VersionRange};

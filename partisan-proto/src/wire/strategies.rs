@@ -76,7 +76,7 @@ fn address() -> impl Strategy<Value = Address> {
 }
 
 fn spec() -> impl Strategy<Value = Arc<NodeSpec>> {
-    let options = (1..=64u8).prop_map(|parallelism| ChannelOptions { parallelism });
+    let options = (1..=64u8).prop_map(ChannelOptions::lanes);
     let room = MAX_CHANNELS - 2;
     let channels = proptest::collection::btree_map(channel_name(), options, 0..=room);
     let tags = vec(name_text().prop_map(|t| Tag::new(&t).unwrap()), 0..=MAX_TAGS);
@@ -154,6 +154,7 @@ fn relay_message() -> impl Strategy<Value = RelayMessage> {
     prop_oneof![
         (notice(), reason).prop_map(|(notice, reason)| RelayMessage::Failed { notice, reason }),
         notice().prop_map(RelayMessage::Found),
+        notice().prop_map(RelayMessage::Astray),
     ]
 }
 

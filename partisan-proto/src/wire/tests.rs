@@ -507,7 +507,7 @@ fn the_longest_spec_fits_into_a_control_frame() {
     };
     let address =
         |i: u8| crate::spec::Address { host: Host::Name(text(i)[..253].into()), port: u16::MAX };
-    let options = crate::config::ChannelOptions { parallelism: 64 };
+    let options = crate::config::ChannelOptions::lanes(64);
     let channels = (0..30).map(|i| (ChannelName::new(&text(i)).unwrap(), options));
     let spec = NodeSpec::new(
         NodeName::new(&text(0)).unwrap(),

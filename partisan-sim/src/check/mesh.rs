@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use partisan_proto::{ConnectionId, Node, Timer};
 
-use super::{Violation, ViolationKind};
+use super::{Violation, ViolationKind, broadcast};
 use crate::world::World;
 
 /// The groups into which the live nodes should have fallen: who knows whom.
@@ -106,6 +106,18 @@ pub fn leaks(world: &World, groups: &Groups) -> Option<Violation> {
 /// What is left over on one node that may be connected to `group` alone.
 pub(super) fn leak(world: &World, number: usize, group: &[usize]) -> Option<String> {
     let node = live(world, number).ok()?;
+    overdue(world, number).or_else(|| {
+        let stranger = node.routes().peers().find(|routes| {
+            let peer = world.number(routes.instance.node);
+            !peer.is_some_and(|peer| group.contains(&peer))
+        });
+        stranger.map(|routes| format!("is connected to a stranger: {:?}", routes.instance))
+    })
+}
+
+/// A timer of something that should be over at rest.
+pub(super) fn overdue(world: &World, number: usize) -> Option<String> {
+    let node = live(world, number).ok()?;
     let vain = world.has_vain_join(number);
     let timer = node.timers().find(|(_, timer)| match timer {
         Timer::EndHandshake(_) | Timer::Dial(..) | Timer::EndJoin(_) => true,
@@ -113,14 +125,7 @@ pub(super) fn leak(world: &World, number: usize, group: &[usize]) -> Option<Stri
         Timer::KeepAlive(id) => !world.network().is_open(number, *id),
         _ => false,
     });
-    if let Some((at, timer)) = timer {
-        return Some(format!("{timer:?} is still set, for {at}"));
-    }
-    let stranger = node.routes().peers().find(|routes| {
-        let peer = world.number(routes.instance.node);
-        !peer.is_some_and(|peer| group.contains(&peer))
-    });
-    stranger.map(|routes| format!("is connected to a stranger: {:?}", routes.instance))
+    timer.map(|(at, timer)| format!("{timer:?} is still set, for {at}"))
 }
 
 /// The most frames that nodes at rest may send within `seconds`: keep-alive and gossip.
@@ -132,7 +137,7 @@ pub fn frames_at_rest(world: &World, seconds: u64) -> u64 {
     // each round of gossip (10 s) a digest to a few peers, and as many answers.
     let pings = links as u64 * (seconds / 10 + 1);
     let gossip = nodes * (seconds / 10 + 1) * 8;
-    pings + gossip
+    pings + gossip + broadcast::frames_at_rest(world, seconds)
 }
 
 fn live(world: &World, number: usize) -> Result<&Node, String> {

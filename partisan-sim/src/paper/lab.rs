@@ -153,6 +153,12 @@ impl Lab {
         reached as f64 / (f64::from(count) * live.len() as f64)
     }
 
+    /// A live node, drawn.
+    pub(super) fn draw_live(&mut self) -> usize {
+        let live: Vec<_> = self.world.live().collect();
+        live[self.stream.below(live.len())]
+    }
+
     /// The overlay in numbers.
     pub(super) fn shape(&self) -> Shape {
         Shape::of(&Overlay::of(&self.world), self.seed)

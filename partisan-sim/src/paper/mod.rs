@@ -27,6 +27,7 @@ mod experiment;
 mod findings;
 pub mod hyparview;
 mod lab;
+pub mod plumtree;
 pub mod scamp;
 pub mod xbot;
 
@@ -45,6 +46,8 @@ pub enum Paper {
     Baseline,
     /// HyParView: overlays, flash crowds, failures, healing.
     Hyparview,
+    /// Plumtree: what broadcasts cost and how they travel, also after failures.
+    Plumtree,
     /// SCAMP: the sizes of views.
     Scamp,
     /// X-BOT: what links cost with and without it.
@@ -81,6 +84,7 @@ impl Paper {
         match self {
             Self::Baseline => baseline::draw(&mut findings),
             Self::Hyparview => hyparview::draw(&mut findings),
+            Self::Plumtree => plumtree::draw(&mut findings),
             Self::Scamp | Self::Xbot => {}
         }
         findings
@@ -90,6 +94,7 @@ impl Paper {
         match self {
             Self::Baseline => baseline::experiments(options),
             Self::Hyparview => hyparview::experiments(options),
+            Self::Plumtree => plumtree::experiments(options),
             Self::Scamp => scamp::experiments(options),
             Self::Xbot => xbot::experiments(options),
         }
@@ -101,6 +106,7 @@ impl Paper {
         match self {
             Self::Baseline => "Baseline",
             Self::Hyparview => "HyParView",
+            Self::Plumtree => "Plumtree",
             Self::Scamp => "SCAMP",
             Self::Xbot => "X-BOT",
         }

@@ -3,21 +3,30 @@
 use std::sync::Arc;
 
 use partisan_proto::Config;
-use partisan_proto::config::{ManagerConfig, StaticConfig, StaticPeer};
+use partisan_proto::config::{ManagerConfig, StaticConfig, StaticPeer, StrategyConfig};
 
 use super::Scenario;
+use crate::check::broadcast::Ledger;
 use crate::check::{self, fixed, hyparview};
 use crate::draw::{Label, draw};
 use crate::network::address;
 use crate::world::World;
 
 /// The safety checkers of a manager.
-pub(super) fn watch(manager: &ManagerConfig, world: &mut World) {
-    check::watch(world);
+pub(super) fn watch(manager: &ManagerConfig, world: &mut World, ledger: &Ledger) {
+    check::watch_with(world, ledger);
     match manager {
         ManagerConfig::Static(_) => world.check(fixed::NoStrangers::default()),
         ManagerConfig::HyParView(_) => world.check(hyparview::SoundViews::default()),
         _ => {}
+    }
+}
+
+/// Whether a node may be connected to some of the others only.
+pub(super) fn has_partial_views(manager: &ManagerConfig) -> bool {
+    match manager {
+        ManagerConfig::Pluggable(config) => config.strategy != StrategyConfig::Full,
+        _ => true,
     }
 }
 

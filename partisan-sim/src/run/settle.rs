@@ -1,8 +1,10 @@
 //! The second part of a run: heal everything, bring the cluster to a known state, and demand that
 //! it gets there in time and then rests.
 
+mod broadcasts;
 mod fixed;
 mod hyparview;
+mod messages;
 mod scamp;
 mod star;
 
@@ -12,6 +14,7 @@ use partisan_proto::config::{ManagerConfig, StrategyConfig};
 use partisan_proto::{Duration, Instant};
 
 use super::{LARGE, Scenario};
+use crate::check::broadcast::Ledger;
 use crate::check::{Violation, ViolationKind, mesh};
 use crate::draw::{Label, Stream};
 use crate::world::{Restart, World};
@@ -27,10 +30,11 @@ const REST: Duration = Duration::from_secs(60);
 const ROUND: Duration = Duration::from_secs(10);
 
 /// Heals the world and reports what does not come right.
-pub(super) fn settle(scenario: &Scenario, world: &mut World) {
+pub(super) fn settle(scenario: &Scenario, world: &mut World, ledger: &Ledger) {
     let mut stream = Stream::new(scenario.seed, Label::Faults, 1_000);
     world.heal_all();
     world.forget_plans();
+    world.calm_applications();
     restart_most(world, &mut stream);
     let full = match &scenario.manager {
         ManagerConfig::Pluggable(pluggable) => pluggable.strategy == StrategyConfig::Full,
@@ -39,19 +43,23 @@ pub(super) fn settle(scenario: &Scenario, world: &mut World) {
     if full && scenario.nodes > LARGE {
         return settle_large(world);
     }
+    let broadcasts = |world: &mut World| broadcasts::settle(scenario, world, ledger);
     match &scenario.manager {
-        ManagerConfig::Static(_) => fixed::settle(world, &mut stream),
-        ManagerConfig::HyParView(_) => hyparview::settle(world, &mut stream),
-        ManagerConfig::ClientServer(star) => star::settle(world, &mut stream, star),
+        ManagerConfig::Static(_) => fixed::settle(world, &mut stream, broadcasts),
+        ManagerConfig::HyParView(_) => hyparview::settle(world, &mut stream, broadcasts),
+        ManagerConfig::ClientServer(star) => star::settle(world, &mut stream, star, broadcasts),
         ManagerConfig::Pluggable(pluggable) if pluggable.strategy != StrategyConfig::Full => {
-            scamp::settle(world, &mut stream);
+            scamp::settle(world, &mut stream, broadcasts);
         }
-        _ => settle_mesh(world, &mut stream),
+        _ => settle_mesh(world, &mut stream, broadcasts),
+    }
+    if world.violations().is_empty() && scenario.nodes <= LARGE {
+        messages::settle(world, &mut stream);
     }
 }
 
 /// The cluster of the full strategy.
-fn settle_mesh(world: &mut World, stream: &mut Stream) {
+fn settle_mesh(world: &mut World, stream: &mut Stream, broadcasts: impl Fn(&mut World)) {
     reunite(world);
     if !world.violations().is_empty() {
         return;
@@ -63,6 +71,7 @@ fn settle_mesh(world: &mut World, stream: &mut Stream) {
     if let Some(problem) = mesh::problem(world, &groups) {
         return world.report(problem);
     }
+    broadcasts(world);
     rest(world, &groups);
 }
 

@@ -158,6 +158,7 @@ impl World {
                 self.network.close(now, number, connection, flush, &mut self.queue);
             }
             Action::Deliver(delivery) => {
+                self.delivered(number, &delivery);
                 if self.options.record {
                     self.hosts[number].rest.observed.deliveries.push((now, delivery));
                 }
@@ -172,8 +173,7 @@ impl World {
                     self.hosts[number].rest.observed.replies.insert(ticket, result);
                 }
             }
-            // Nobody here knows: a question without an answer has its own deadline.
-            Action::Ask { .. } => {}
+            Action::Ask { id, question } => self.asked(number, id, &question),
             Action::Persist(bytes) => self.hosts[number].rest.disk = Some(bytes),
             Action::Notify(notification) => {
                 if self.options.record {

@@ -24,7 +24,7 @@ const ECHO: &str = "echo";
 pub(crate) async fn start(name: &str) -> Node {
     let channel = |name, parallelism| {
         let name = ChannelName::new(name).expect("a legal name");
-        (name, ChannelOptions { parallelism })
+        (name, ChannelOptions::lanes(parallelism))
     };
     let [small, large] = STALLED;
     let list = [(WIDE, 4), (OTHER, 1), (small, 1), (large, 1)];

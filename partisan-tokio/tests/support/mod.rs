@@ -31,7 +31,7 @@ pub fn settings(text: &str) -> Settings {
 
 /// Quick retries, so that tests need not wait for them, and a channel of four lanes.
 pub fn config() -> Config {
-    let options = partisan_proto::ChannelOptions { parallelism: 4 };
+    let options = partisan_proto::ChannelOptions::lanes(4);
     let bulk = partisan_tokio::ChannelName::new("bulk").unwrap();
     let mut config = Config {
         channels: Channels::new([(bulk, options)]).unwrap(),

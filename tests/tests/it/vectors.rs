@@ -27,7 +27,7 @@ fn folder() -> PathBuf {
 
 fn spec() -> Arc<NodeSpec> {
     let bulk = ChannelName::new("bulk").unwrap();
-    let channels = Channels::new([(bulk, ChannelOptions { parallelism: 4 })]).unwrap();
+    let channels = Channels::new([(bulk, ChannelOptions::lanes(4))]).unwrap();
     let addresses = ["10.0.0.1:9000", "[2001:db8::1]:9001", "db-1.example:9002"];
     let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
     let name = NodeName::new("bjørn@db-1.example").unwrap();
@@ -157,6 +157,11 @@ fn relay_vectors() -> Vec<(&'static str, &'static str, Frame)> {
             "relay_found",
             "a copy arrived",
             control(ControlMessage::Relay(RelayMessage::Found(notice()))),
+        ),
+        (
+            "relay_astray",
+            "copies had to be made on the way",
+            control(ControlMessage::Relay(RelayMessage::Astray(notice()))),
         ),
     ]
 }

@@ -168,10 +168,10 @@ fn exchanges_are_cancelled_by_peer_by_handler_by_number_and_all() {
     assert_eq!(told, [ExchangeOutcome::Cancelled; 4]);
 }
 
-/// Checklist B11: by which neighbours nothing comes, or any.
+/// Checklist B11: those by which nothing comes have most turns, or as many as any.
 #[test]
 fn lazy_neighbours_are_preferred_where_that_is_wished() {
-    for (selection, most) in [(ExchangeSelection::Optimized, 1), (ExchangeSelection::Normal, 3)] {
+    for (selection, least) in [(ExchangeSelection::Optimized, 20), (ExchangeSelection::Normal, 5)] {
         let mut net = star(3, |broadcast| {
             keepers(broadcast, &["a"], 1);
             broadcast.exchange.selection = selection;
@@ -179,19 +179,19 @@ fn lazy_neighbours_are_preferred_where_that_is_wished() {
         net.connect(1, 2);
         net.broadcast(1);
         net.pass(Duration::from_secs(1));
-        let lazy = net.peers[0].engine().shared.nodes(false).count();
-        assert_eq!(lazy, 1);
-        let mut peers = Vec::new();
+        let lazy: Vec<_> = net.peers[0].engine().shared.nodes(false).collect();
+        assert_eq!(lazy.len(), 1);
+        let mut turns = alloc::collections::BTreeMap::new();
         for _ in 0..40 {
             net.pass(Duration::from_secs(10));
             for (id, _, _, peer) in asked(&mut net) {
-                peers.push(peer);
+                *turns.entry(peer).or_insert(0) += 1;
                 net.answer(0, id, done());
             }
         }
-        peers.sort_unstable();
-        peers.dedup();
-        assert_eq!(peers.len(), most, "{selection:?}");
+        assert!(turns[&lazy[0]] >= least, "{selection:?}: {turns:?}");
+        // A part of the cluster may hang by eager links alone.
+        assert_eq!(turns.len(), 3, "everybody has a turn: {selection:?}");
     }
 }
 

@@ -3,6 +3,7 @@
 mod crossing;
 mod exchange;
 mod hostile;
+mod lives;
 mod losses;
 mod net;
 mod rules;

@@ -106,12 +106,25 @@ impl Net {
     }
 
     pub(super) fn add(&mut self, config: Arc<Config>, number: usize) {
+        self.peers.push(Self::peer(config, number, 1));
+        let last = self.peers.len() - 1;
+        self.run(last, |part, cx| part.start(cx));
+    }
+
+    /// A node without neighbours dies, and begins a new life.
+    pub(super) fn restart(&mut self, number: usize) {
+        let Incarnation(life) = self.peers[number].me.instance.incarnation;
+        self.peers[number] = Self::peer(self.peers[number].config.clone(), number, life + 1);
+        self.run(number, |part, cx| part.start(cx));
+    }
+
+    fn peer(config: Arc<Config>, number: usize, life: u64) -> Peer {
         let spec = spec_at(&alloc::format!("n{number}"), number as u16 + 1);
         let mut seed = [0; 32];
         seed[0] = number as u8;
-        self.peers.push(Peer {
+        Peer {
             config,
-            me: me(&spec, 1),
+            me: me(&spec, life),
             timers: Timers::default(),
             routes: Routes::new(true),
             neighbors: Neighbors::default(),
@@ -120,9 +133,7 @@ impl Net {
             delivered: Vec::new(),
             asked: Vec::new(),
             notifications: Vec::new(),
-        });
-        let last = self.peers.len() - 1;
-        self.run(last, |part, cx| part.start(cx));
+        }
     }
 
     pub(super) fn id(&self, number: usize) -> NodeId {

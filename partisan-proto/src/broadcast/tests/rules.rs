@@ -13,7 +13,7 @@ use crate::time::Duration;
 use crate::wire::{Frame, PlumtreeMessage};
 
 /// Everybody with everybody.
-fn mesh(nodes: usize) -> Vec<(usize, usize)> {
+pub(super) fn mesh(nodes: usize) -> Vec<(usize, usize)> {
     (0..nodes).flat_map(|a| (a + 1..nodes).map(move |b| (a, b))).collect()
 }
 
@@ -215,6 +215,31 @@ fn a_way_that_is_much_longer_than_another_is_given_up() {
     net.broadcast(0);
     net.pass(Duration::from_secs(5));
     assert_eq!(payloads(&net.log), 11, "still a tree");
+}
+
+/// Checklist B4, S1: links that are eager at one end alone do not stay so.
+#[test]
+fn a_lazy_link_that_brings_what_had_come_is_pruned_again() {
+    let mut net = Net::with(
+        3,
+        config(|broadcast| {
+            broadcast.heartbeats = false;
+            broadcast.own_trees = OwnTrees::Never;
+        }),
+    );
+    net.connect_all(&mesh(3));
+    let send = |net: &mut Net| {
+        let before = net.counters().payloads;
+        net.broadcast(0);
+        net.pass(Duration::from_secs(1));
+        net.counters().payloads - before
+    };
+    (0..3).for_each(|_| _ = send(&mut net));
+    assert_eq!(send(&mut net), 2);
+    let node = net.id(2);
+    net.run(1, |part, _| part.engine.as_mut().unwrap().shared.promote(node));
+    assert_eq!([send(&mut net), send(&mut net)], [3, 2]);
+    net.assert_spanning(0);
 }
 
 /// Checklist B9, T2: neighbours come, and the trees stay.

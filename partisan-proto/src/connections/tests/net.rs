@@ -138,12 +138,16 @@ pub(crate) struct Net {
     /// Frames from or to these nodes vanish without a trace.
     pub(crate) mute: Vec<usize>,
     pub(crate) frames: usize,
+    /// What was on its way to a node that [`Net::hold`] was told of.
+    held: Vec<(usize, Event)>,
+    /// How many dependencies each causal message carried.
+    dependencies: Vec<usize>,
     wakes: Vec<Option<Instant>>,
 }
 
 pub(crate) fn channels(named: &[(&str, u8)]) -> Channels {
     let channel = |(name, parallelism): &(&str, u8)| {
-        (ChannelName::new(name).unwrap(), ChannelOptions { parallelism: *parallelism })
+        (ChannelName::new(name).unwrap(), ChannelOptions::lanes(*parallelism))
     };
     Channels::new(named.iter().map(channel)).unwrap()
 }
@@ -174,6 +178,8 @@ impl Net {
             closes: Vec::new(),
             mute: Vec::new(),
             frames: 0,
+            held: Vec::new(),
+            dependencies: Vec::new(),
             wakes: Vec::new(),
         }
     }
@@ -315,6 +321,11 @@ impl Net {
 
     fn send(&mut self, from: End, frame: Frame) {
         self.frames += 1;
+        if let Frame::Reliable { header, .. } = &frame
+            && let Some(causal) = &header.causal
+        {
+            self.dependencies.push(causal.after.len() + causal.elsewhere.len());
+        }
         let Some((other, connection)) = self.other_end(from) else {
             return;
         };
@@ -329,6 +340,52 @@ impl Net {
             let reason = CloseReason::ClosedByPeer;
             self.queue.push_back((other, Event::Closed { connection, reason }));
         }
+    }
+
+    /// Takes out what is on its way to a node by the lanes of messages.
+    pub(crate) fn hold(&mut self, index: usize) {
+        let message = |(to, event): &(usize, Event)| {
+            let payload = matches!(event, Event::Received { frame, .. } if frame.has_payload());
+            *to == index && payload
+        };
+        let (held, others) = self.queue.drain(..).partition(message);
+        let held: Vec<(usize, Event)> = held;
+        self.held.extend(held);
+        self.queue = others.into();
+    }
+
+    pub(crate) fn take_held(&mut self) -> Vec<(usize, Event)> {
+        core::mem::take(&mut self.held)
+    }
+
+    pub(crate) fn release(&mut self, held: Vec<(usize, Event)>) {
+        self.queue.extend(held);
+    }
+
+    pub(crate) fn causal_sizes(&self) -> &[usize] {
+        &self.dependencies
+    }
+
+    /// Delivers one thing that is on its way, of the connection of one's choice: what goes by one
+    /// connection keeps its order, and no other. `false` when nothing is.
+    pub(crate) fn step(&mut self, choice: usize) -> bool {
+        let way = |(index, event): &(usize, Event)| match event {
+            Event::Received { connection, .. } | Event::Closed { connection, .. } => {
+                (*index, Some(*connection))
+            }
+            _ => (*index, None),
+        };
+        let mut ways: Vec<_> = self.queue.iter().map(way).collect();
+        ways.sort_unstable();
+        ways.dedup();
+        let Some(chosen) = ways.get(choice % ways.len().max(1)).copied() else {
+            return false;
+        };
+        let place = self.queue.iter().position(|item| way(item) == chosen);
+        if let Some((index, event)) = place.and_then(|place| self.queue.remove(place)) {
+            self.handle(index, event);
+        }
+        true
     }
 
     /// Delivers everything that is on its way, and what follows from it.

@@ -355,7 +355,10 @@ impl Manager for Pluggable {
                 let (node, error) = (*node, *error);
                 self.step(cx, |strategy, cx, out| strategy.probe_failed(cx, out, node, error));
             }
-            Change::RoundTrip { .. } | Change::LaneClosed { .. } | Change::ProcessEnded { .. } => {
+            Change::RoundTrip { .. }
+            | Change::LaneOpened { .. }
+            | Change::LaneClosed { .. }
+            | Change::ProcessEnded { .. } => {
                 return;
             }
             // The manager's own.

@@ -6,7 +6,7 @@ use crate::draw::Stream;
 use crate::world::World;
 
 /// Brings the links up, changes some lists, and demands that the links follow.
-pub(super) fn settle(world: &mut World, stream: &mut Stream) {
+pub(super) fn settle(world: &mut World, stream: &mut Stream, broadcasts: impl Fn(&mut World)) {
     let good = |world: &World| !severed(world) && fixed::problem(world).is_none();
     forget_the_dead(world);
     let end = world.now() + REUNION;
@@ -18,6 +18,7 @@ pub(super) fn settle(world: &mut World, stream: &mut Stream) {
     change_lists(world, stream);
     reach(world, PARTING, good);
     judge(world);
+    broadcasts(world);
     let before = world.frames();
     world.run_for(REST);
     judge(world);

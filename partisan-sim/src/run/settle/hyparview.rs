@@ -11,11 +11,13 @@ use crate::world::World;
 /// How long parts of several nodes are given to find each other by themselves, before the one who
 /// runs the cluster joins them: they may be clusters that never met.
 const BY_THEMSELVES: Duration = Duration::from_secs(120);
+/// How many moments, a second apart, may be unlucky.
+const MOMENTS: u32 = 35;
 /// How long a join may take whose contact can be reached.
 const JOINS: Duration = Duration::from_secs(60);
 
 /// Brings all together, parts with some, and demands that the others notice.
-pub(super) fn settle(world: &mut World, stream: &mut Stream) {
+pub(super) fn settle(world: &mut World, stream: &mut Stream, broadcasts: impl Fn(&mut World)) {
     reunite(world);
     // A join that is under way would bring back who leaves now.
     world.run_for(JOINS);
@@ -27,6 +29,7 @@ pub(super) fn settle(world: &mut World, stream: &mut Stream) {
     };
     super::reach(world, PARTING + REUNION, good);
     judge(world, &alone);
+    broadcasts(world);
     let before = world.frames();
     world.run_for(REST);
     let sent = world.frames() - before;
@@ -60,9 +63,9 @@ fn reunite(world: &mut World) {
 
 /// A moment may be unlucky: somebody is being asked to be a neighbour.
 fn judge(world: &mut World, alone: &[usize]) {
-    for _ in 0..5 {
+    for _ in 0..MOMENTS {
         if hyparview::problem(world, alone).is_some() && world.violations().is_empty() {
-            world.run_for(Duration::from_secs(7));
+            world.run_for(Duration::from_secs(1));
         }
     }
     if world.violations().is_empty()

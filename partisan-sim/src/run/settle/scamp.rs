@@ -15,13 +15,14 @@ const JOINS: Duration = Duration::from_secs(60);
 /// Two that leave at once may have been all that held the others together: views promise a
 /// connected overlay with high probability, not always. So the one who runs the cluster goes on
 /// looking after it.
-pub(super) fn settle(world: &mut World, stream: &mut Stream) {
+pub(super) fn settle(world: &mut World, stream: &mut Stream, broadcasts: impl Fn(&mut World)) {
     for pause in [JOINS, Duration::ZERO] {
         reunite(world, &[]);
         world.run_for(pause);
     }
     let alone = part(world, stream);
     reunite(world, &alone);
+    broadcasts(world);
     let before = world.frames();
     world.run_for(REST);
     let sent = world.frames() - before;

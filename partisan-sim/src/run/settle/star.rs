@@ -12,7 +12,12 @@ use crate::world::{Restart, World};
 const JOINS: Duration = Duration::from_secs(60);
 
 /// Brings all together, parts with some, and demands that the others notice.
-pub(super) fn settle(world: &mut World, stream: &mut Stream, config: &ClientServerConfig) {
+pub(super) fn settle(
+    world: &mut World,
+    stream: &mut Stream,
+    config: &ClientServerConfig,
+    broadcasts: impl Fn(&mut World),
+) {
     // Without a server there is no cluster. The first node is one.
     world.restart(0, Restart { keep_state: true, new_address: false });
     reunite(world, config);
@@ -25,6 +30,7 @@ pub(super) fn settle(world: &mut World, stream: &mut Stream, config: &ClientServ
     let groups = part(world, stream);
     let good = |world: &World| !severed(world) && star::problem(world, &groups, config).is_none();
     reach(world, PARTING, good);
+    broadcasts(world);
     let before = world.frames();
     for span in [None, Some(REST)] {
         world.run_for(span.unwrap_or_default());

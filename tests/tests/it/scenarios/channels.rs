@@ -179,7 +179,7 @@ mod isolation_head_of_line {
 #[test]
 fn parallelism_zero_is_refused_before_the_start() {
     let name = partisan_proto::ChannelName::new("bulk").unwrap();
-    let none = partisan_proto::ChannelOptions { parallelism: 0 };
+    let none = partisan_proto::ChannelOptions::lanes(0);
     let error = partisan_proto::Channels::new([(name, none)]).unwrap_err();
     assert!(error.to_string().contains("choose from 1 to"), "{error}");
     assert!(Config::default().validate().is_ok());

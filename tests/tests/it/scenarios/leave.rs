@@ -115,7 +115,7 @@ fn the_left_are_not_dialled_any_more(cluster: &mut impl Cluster) {
 /// What a node sends before it leaves arrives, on every lane, although news of the leave may come
 /// first, from itself or from others.
 fn last_words_arrive(cluster: &mut impl Cluster) {
-    let bulk = ChannelOptions { parallelism: 2 };
+    let bulk = ChannelOptions::lanes(2);
     let channels = Channels::new([("bulk".parse().unwrap(), bulk)]).unwrap();
     let config = Config { channels, ..Config::default() };
     cluster.form(4, &config);

@@ -65,7 +65,7 @@ impl Drop for States {
 }
 
 fn config() -> Result<Config, Broken> {
-    let options = ChannelOptions { parallelism: BULK_LANES };
+    let options = ChannelOptions::lanes(BULK_LANES);
     let channels = Channels::new([(ChannelName::new("bulk")?, options)])?;
     Ok(Config { channels, ..Config::default() })
 }

@@ -1,0 +1,228 @@
+//! What one node sent, and what of it was delivered.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use crate::id::Instance;
+use crate::time::Instant;
+use crate::wire::{Acknowledgement, Bounded, NewestHeader};
+
+/// What is to become of a message that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Novelty {
+    /// It has not been here.
+    New,
+    /// It was delivered.
+    Known,
+    /// It is here, and waits for others.
+    Waits,
+    /// Too many before it are missing.
+    TooFar,
+}
+
+/// The messages of one life of a node, by number.
+#[derive(Debug, Hash)]
+pub(super) struct Incoming {
+    from: Instance,
+    /// All up to this one were delivered, or given up by their sender.
+    upto: u64,
+    /// Those beyond that were delivered.
+    above: BTreeSet<u64>,
+    /// Those that are here and wait for others.
+    waiting: BTreeSet<u64>,
+    /// Of monotonic channels, by place: the newest number, and when it came.
+    newest: BTreeMap<u64, (u64, Instant)>,
+    /// The places of which something came since the last acknowledgement.
+    seen: BTreeSet<u64>,
+    /// An acknowledgement is to be sent.
+    owed: bool,
+    heard: Instant,
+}
+
+impl Incoming {
+    pub(super) fn new(from: Instance) -> Self {
+        Self {
+            from,
+            upto: 0,
+            above: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            newest: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            owed: false,
+            heard: Instant::default(),
+        }
+    }
+
+    /// Something arrived from this life of the node; another one begins anew.
+    pub(super) fn begin(&mut self, from: Instance, now: Instant) {
+        if self.from != from {
+            let owed = self.owed;
+            *self = Self { owed, ..Self::new(from) };
+        }
+        self.heard = now;
+    }
+
+    pub(super) const fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    pub(super) fn judge(&mut self, sequence: u64, floor: u64, ahead: u64) -> Novelty {
+        self.give_up_below(floor.min(sequence));
+        if sequence <= self.upto || self.above.contains(&sequence) {
+            Novelty::Known
+        } else if self.waiting.contains(&sequence) {
+            Novelty::Waits
+        } else if sequence - self.upto > ahead {
+            Novelty::TooFar
+        } else {
+            Novelty::New
+        }
+    }
+
+    /// What is missing below `floor` never comes.
+    fn give_up_below(&mut self, floor: u64) {
+        if floor.saturating_sub(1) > self.upto {
+            self.upto = floor - 1;
+            self.above = self.above.split_off(&floor);
+            self.waiting = self.waiting.split_off(&floor);
+            self.advance();
+        }
+    }
+
+    fn advance(&mut self) {
+        while self.above.first() == Some(&(self.upto + 1)) {
+            self.above.pop_first();
+            self.upto += 1;
+        }
+    }
+
+    /// A message is here and waits for others.
+    pub(super) fn wait(&mut self, sequence: u64) {
+        self.waiting.insert(sequence);
+    }
+
+    /// A message was delivered; says whether it is of this life of the node.
+    pub(super) fn delivered(&mut self, from: Instance, sequence: u64) -> bool {
+        if self.from != from {
+            return false;
+        }
+        self.waiting.remove(&sequence);
+        if sequence > self.upto {
+            self.above.insert(sequence);
+            self.advance();
+        }
+        true
+    }
+
+    /// A message of a monotonic channel came; says whether it is newer than all before it. Of `most`
+    /// places beyond, the one that was silent for the longest time is forgotten.
+    pub(super) fn is_newest(&mut self, header: NewestHeader, now: Instant, most: usize) -> bool {
+        let NewestHeader { place, number } = header;
+        self.seen.insert(place);
+        if let Some((newest, at)) = self.newest.get_mut(&place) {
+            let newer = *newest < number;
+            (*newest, *at) = (number.max(*newest), now);
+            return newer;
+        }
+        if self.newest.len() >= most
+            && let Some(oldest) = self.newest.iter().min_by_key(|(_, (_, at))| *at)
+        {
+            let oldest = *oldest.0;
+            self.newest.remove(&oldest);
+            self.seen.remove(&oldest);
+        }
+        self.newest.insert(place, (number, now));
+        true
+    }
+
+    /// An acknowledgement is to be sent; says whether that is new.
+    pub(super) const fn owe(&mut self) -> bool {
+        !core::mem::replace(&mut self.owed, true)
+    }
+
+    /// The acknowledgement that is to be sent, if one is.
+    pub(super) fn acknowledgement(&mut self) -> Option<Acknowledgement> {
+        if !core::mem::take(&mut self.owed) {
+            return None;
+        }
+        let mut also = Bounded::new();
+        let mut numbers = self.above.iter().copied().peekable();
+        while let Some(first) = numbers.next() {
+            let mut last = first;
+            while let Some(next) = numbers.next_if_eq(&(last + 1)) {
+                last = next;
+            }
+            // What finds no room is acknowledged when it comes again.
+            if also.push((first, last)).is_err() {
+                break;
+            }
+        }
+        let of = |place: u64| Some((place, self.newest.get(&place)?.0));
+        let newest = Bounded::from_first(self.seen.iter().copied().filter_map(of));
+        // What finds no room is told of with the next one.
+        let told = newest.last().map_or(0, |(place, _)| *place);
+        self.seen = self.seen.split_off(&told.saturating_add(u64::from(!newest.is_empty())));
+        Some(Acknowledgement { upto: self.upto, also, newest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Incarnation, NodeId};
+    use alloc::collections::BTreeSet;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    fn from(life: u64) -> Instance {
+        Instance { node: NodeId::from_u64(1), incarnation: Incarnation(life) }
+    }
+
+    proptest! {
+        /// As a set of all numbers would.
+        #[test]
+        fn it_knows_what_was_delivered(numbers in prop::collection::vec((1..40u64, 1..40u64), 0..60)) {
+            let mut incoming = Incoming::new(from(1));
+            let (mut known, mut lowest) = (BTreeSet::new(), 1);
+            for (sequence, floor) in numbers {
+                let floor = floor.min(sequence);
+                lowest = lowest.max(floor);
+                let expected = match sequence < lowest || known.contains(&sequence) {
+                    true => Novelty::Known,
+                    false => Novelty::New,
+                };
+                prop_assert_eq!(incoming.judge(sequence, floor, 100), expected);
+                incoming.delivered(from(1), sequence);
+                known.insert(sequence);
+                incoming.owe();
+                let told = incoming.acknowledgement().unwrap();
+                let covers = |number: &u64| {
+                    *number <= told.upto
+                        || told.also.iter().any(|(first, last)| (first..=last).contains(&number))
+                };
+                let all: Vec<u64> = (1..45).filter(covers).collect();
+                let expected: Vec<u64> =
+                    (1..45).filter(|number| *number < lowest || known.contains(number)).collect();
+                prop_assert_eq!(all, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn one_too_far_ahead_is_not_taken() {
+        let mut incoming = Incoming::new(from(1));
+        assert_eq!(incoming.judge(5, 1, 4), Novelty::TooFar);
+        assert_eq!(incoming.judge(4, 1, 4), Novelty::New);
+        incoming.delivered(from(1), 1);
+        assert_eq!(incoming.judge(5, 1, 4), Novelty::New);
+    }
+
+    #[test]
+    fn another_life_begins_anew() {
+        let mut incoming = Incoming::new(from(1));
+        incoming.delivered(from(1), 1);
+        incoming.begin(from(2), Instant::default());
+        assert_eq!(incoming.judge(1, 1, 4), Novelty::New);
+        assert!(!incoming.delivered(from(1), 1));
+        assert_eq!(incoming.judge(1, 1, 4), Novelty::New);
+    }
+}

@@ -1,0 +1,200 @@
+//! What one node was sent and has not acknowledged.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::newest::Newest;
+use crate::config::DeliveryConfig;
+use crate::id::{ConnectionId, Instance, Ticket};
+use crate::process::Lane;
+use crate::time::{Duration, Instant};
+use crate::wire::{Acknowledgement, CausalHeader, Destination, Frame, ReliableHeader};
+
+/// A message that is kept until it is acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Outstanding {
+    pub(super) ticket: Ticket,
+    pub(super) lane: Lane,
+    pub(super) destination: Destination,
+    pub(super) payload: Bytes,
+    /// For which life of the receiver alone, and after what.
+    pub(super) causal: Option<(Instance, Box<CausalHeader>)>,
+    pub(super) expires: Instant,
+    /// Where it is on its way, and since when.
+    pub(super) sent: Option<(ConnectionId, Instant)>,
+}
+
+/// The messages to one node, by number.
+#[derive(Debug, Default, Hash)]
+pub(super) struct Outgoing {
+    /// The number of the last one.
+    last: u64,
+    messages: BTreeMap<u64, Outstanding>,
+    /// Those that wait for transmission.
+    unsent: BTreeSet<u64>,
+    /// Those that were transmitted before.
+    tried: BTreeSet<u64>,
+    /// When each expires.
+    expiries: BTreeSet<(Instant, u64)>,
+    /// Since when each is on its way.
+    on_the_way: BTreeSet<(Instant, u64)>,
+    /// How often in a row nothing was acknowledged in time.
+    waits: u32,
+    pub(super) newest: Newest,
+}
+
+impl Outgoing {
+    /// Nothing yet; numbers begin after this one.
+    pub(super) fn after(used: u64) -> Self {
+        Self { last: used, newest: Newest::after(used), ..Self::default() }
+    }
+
+    /// The greatest number that was used.
+    pub(super) fn last(&self) -> u64 {
+        self.last.max(self.newest.last())
+    }
+
+    pub(super) fn add(&mut self, message: Outstanding) {
+        self.last += 1;
+        self.unsent.insert(self.last);
+        self.expiries.insert((message.expires, self.last));
+        self.messages.insert(self.last, message);
+    }
+
+    pub(super) fn remove(&mut self, sequence: u64) -> Option<Outstanding> {
+        let message = self.messages.remove(&sequence)?;
+        self.unsent.remove(&sequence);
+        self.tried.remove(&sequence);
+        self.expiries.remove(&(message.expires, sequence));
+        if let Some((_, at)) = message.sent {
+            self.on_the_way.remove(&(at, sequence));
+        }
+        Some(message)
+    }
+
+    /// The first after this one that waits for transmission.
+    pub(super) fn unsent_after(&self, sequence: u64) -> Option<u64> {
+        self.unsent.range(sequence + 1..).next().copied()
+    }
+
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty() || !self.newest.unsent().is_empty()
+    }
+
+    pub(super) fn all(&self) -> Vec<u64> {
+        self.messages.keys().copied().collect()
+    }
+
+    /// Those that are for another life of the receiver than this one.
+    pub(super) fn for_others(&self, instance: Instance) -> Vec<u64> {
+        let bound = |message: &Outstanding| {
+            message.causal.as_ref().is_some_and(|(peer, _)| *peer != instance)
+        };
+        let others = self.messages.iter().filter(|(_, message)| bound(message));
+        others.map(|(sequence, _)| *sequence).collect()
+    }
+
+    /// A message as it is transmitted now, and by which lane.
+    pub(super) fn frame(&self, sequence: u64) -> Option<(Lane, Frame)> {
+        let message = self.messages.get(&sequence)?;
+        let floor = self.messages.keys().next().copied().unwrap_or(sequence);
+        let causal = message.causal.as_ref().map(|(_, header)| (**header).clone());
+        let frame = Frame::Reliable {
+            header: Box::new(ReliableHeader { sequence, floor, causal }),
+            destination: message.destination.clone(),
+            payload: message.payload.clone(),
+        };
+        Some((message.lane, frame))
+    }
+
+    /// It is on its way; says whether it was before.
+    pub(super) fn sent(&mut self, sequence: u64, by: ConnectionId, now: Instant) -> bool {
+        self.unsent.remove(&sequence);
+        if let Some(message) = self.messages.get_mut(&sequence) {
+            message.sent = Some((by, now));
+            self.on_the_way.insert((now, sequence));
+        }
+        !self.tried.insert(sequence)
+    }
+
+    /// What was on its way by these connections is lost.
+    pub(super) fn lost(&mut self, which: impl Fn(ConnectionId) -> bool) {
+        for (sequence, message) in &mut self.messages {
+            if let Some((_, at)) = message.sent.take_if(|(by, _)| which(*by)) {
+                self.on_the_way.remove(&(at, *sequence));
+                self.unsent.insert(*sequence);
+            }
+        }
+        self.newest.lost(&which);
+        self.waits = 0;
+    }
+
+    /// The receiver has messages of monotonic channels.
+    pub(super) fn seen(&mut self, of: &Acknowledgement) {
+        for (place, upto) in of.newest.iter() {
+            if self.newest.acknowledged(*place, *upto) {
+                self.waits = 0;
+            }
+        }
+    }
+
+    /// Whether nothing at all is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.newest.len() == 0
+    }
+
+    /// Which messages an acknowledgement is about.
+    pub(super) fn acknowledged(&mut self, of: &Acknowledgement) -> Vec<u64> {
+        let upto = self.messages.range(..=of.upto);
+        let mut found: Vec<u64> = upto.map(|(sequence, _)| *sequence).collect();
+        for (first, last) in of.also.iter().filter(|(first, last)| first <= last) {
+            found.extend(self.messages.range(first..=last).map(|(sequence, _)| *sequence));
+        }
+        // An acknowledgement of what was never sent is a peer's mistake.
+        found.retain(|sequence| self.tried.contains(sequence));
+        found.dedup();
+        if !found.is_empty() {
+            self.waits = 0;
+        }
+        found
+    }
+
+    /// How long the next acknowledgement is waited for.
+    fn patience(&self, config: &DeliveryConfig) -> Duration {
+        let doubled = config.retransmit_after.checked_mul(1 << self.waits.min(16));
+        doubled.map_or(config.retransmit_most, |span| span.min(config.retransmit_most))
+    }
+
+    /// When something is to be done: the next to expire, or to be sent again.
+    pub(super) fn due(&self, config: &DeliveryConfig) -> Option<Instant> {
+        let expires = self.expiries.first().map(|(at, _)| *at);
+        let patience = self.patience(config);
+        let again = self.on_the_way.first().map(|(at, _)| *at + patience);
+        let newest = self.newest.due(patience);
+        expires.into_iter().chain(again).chain(newest).min()
+    }
+
+    pub(super) fn expired(&self, now: Instant) -> Vec<u64> {
+        let expired = self.expiries.iter().take_while(|(at, _)| *at <= now);
+        expired.map(|(_, sequence)| *sequence).collect()
+    }
+
+    /// Those that were not acknowledged in time wait for transmission again.
+    pub(super) fn retransmit(&mut self, now: Instant, config: &DeliveryConfig) {
+        let (patience, before) = (self.patience(config), self.on_the_way.len());
+        while let Some((at, sequence)) = self.on_the_way.first().copied()
+            && at + patience <= now
+        {
+            self.on_the_way.pop_first();
+            if let Some(message) = self.messages.get_mut(&sequence) {
+                message.sent = None;
+            }
+            self.unsent.insert(sequence);
+        }
+        let again = self.newest.retransmit(now, patience) || self.on_the_way.len() < before;
+        self.waits = self.waits.saturating_add(u32::from(again));
+    }
+}
