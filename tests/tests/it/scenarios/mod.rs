@@ -51,6 +51,7 @@ macro_rules! on_both_and_with_faults {
 mod affinity;
 mod bad_input;
 mod basic;
+mod broadcasts;
 mod channels;
 mod events;
 mod full;
