@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use partisan_proto::wire::{
-    Confirm, ControlMessage, Destination, Digest, Frame, GoodbyeReason, Gossip, Hello, encode,
+    Bounded, Confirm, ControlMessage, Destination, Digest, Frame, GoodbyeReason, Gossip, Hello,
+    PartitionId, PartitionMessage, RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice,
+    encode,
 };
 use partisan_proto::{
-    ChannelName, ChannelOptions, Channels, ClusterName, Incarnation, NodeName, NodeSpec, Refusal,
+    ChannelName, ChannelOptions, Channels, ClusterName, Incarnation, NodeId, NodeName, NodeSpec,
+    Refusal,
 };
 
 fn main() -> std::io::Result<()> {
@@ -21,11 +24,17 @@ fn main() -> std::io::Result<()> {
     let decode = streams.iter().zip(cuts.iter().cycle());
     let decode = decode.map(|(stream, cut)| [&[*cut], &stream[..]].concat());
     write(corpora.join("wire_decode"), decode)?;
+    let overlay = overlay_streams();
+    let decode = overlay.iter().zip(cuts.iter().cycle());
+    let decode = decode.map(|(stream, cut)| [&[*cut], &stream[..]].concat());
+    write_as("relay", corpora.join("wire_decode"), decode)?;
     let noise = (0..24).map(|i| random.bytes(16 + i * 16)).collect::<Vec<_>>();
     write(corpora.join("wire_round_trip"), noise)?;
     let flags = (0..4u8).flat_map(|flags| streams.iter().map(move |stream| (flags, stream)));
     let handshakes = flags.map(|(flags, stream)| [&[flags], &stream[..]].concat());
     write(corpora.join("handshake"), handshakes)?;
+    let handshakes = overlay.iter().map(|stream| [&[0_u8], &stream[..]].concat());
+    write_as("relay", corpora.join("handshake"), handshakes)?;
     let scripts = (0..30).map(|i| script(&mut random, i)).collect::<Vec<_>>();
     write(corpora.join("node"), scripts)?;
     let managed = (0..36).map(|i| [&[i as u8], &script(&mut random, i)[..]].concat());
@@ -35,11 +44,71 @@ fn main() -> std::io::Result<()> {
 }
 
 fn write(folder: PathBuf, seeds: impl IntoIterator<Item = Vec<u8>>) -> std::io::Result<()> {
+    write_as("seed", folder, seeds)
+}
+
+fn write_as(
+    name: &str,
+    folder: PathBuf,
+    seeds: impl IntoIterator<Item = Vec<u8>>,
+) -> std::io::Result<()> {
     fs::create_dir_all(&folder)?;
     for (number, seed) in seeds.into_iter().enumerate() {
-        fs::write(folder.join(format!("seed-{number:02}")), seed)?;
+        fs::write(folder.join(format!("{name}-{number:02}")), seed)?;
     }
     Ok(())
+}
+
+/// What a peer with a session may say of relayed messages and injected partitions, and relayed
+/// messages on the membership channel and on another; with hops, flags and numbers at their bounds.
+fn overlay_streams() -> Vec<Vec<u8>> {
+    let (me, stranger) = (NodeName::new("a").expect("good").id(), NodeId::from_u64(7));
+    let id = |sequence| RelayId { origin: stranger, incarnation: Incarnation(1), sequence };
+    let notice = |sequence| Box::new(RelayNotice { id: id(sequence), target: me, hops: 255 });
+    let failed = |reason| RelayMessage::Failed { notice: notice(u64::MAX), reason };
+    let said = [
+        failed(RelayFailure::Circle),
+        RelayMessage::Found(notice(1)),
+        RelayMessage::Astray(notice(2)),
+    ];
+    let said = said.map(|message| Frame::Control(ControlMessage::Relay(message)));
+    let partition = |number| PartitionId { origin: me, incarnation: Incarnation(1), number };
+    let parted = [
+        PartitionMessage::Inject { id: partition(1), ttl: 255 },
+        PartitionMessage::Inject { id: partition(u32::MAX), ttl: 0 },
+        PartitionMessage::Active(Bounded::from_first((0..64).map(partition))),
+        PartitionMessage::Resolve { id: partition(1), ttl: 255 },
+        PartitionMessage::Inject { id: partition(1), ttl: 255 },
+    ];
+    let parted = parted.map(|message| Frame::Control(ControlMessage::Partition(message)));
+    let relayed = |target, ttl, hops, flooded: bool| {
+        let (key, destination) = (flooded.then_some(u64::MAX), Destination::Inbox);
+        let header = RelayHeader { id: id(1), target, ttl, hops, flooded, key, destination };
+        Frame::Relayed { header: Box::new(header), payload: b"payload"[..].into() }
+    };
+    let messages = [
+        relayed(me, 0, 33, false),
+        relayed(me, 0, 33, false),
+        relayed(stranger, 32, 1, true),
+        relayed(NodeId::from_u64(8), 0, 33, true),
+    ];
+    let greeting = |channel| [Frame::Hello(Box::new(hello("b", channel))), confirm("b")];
+    let stream = |channel, frames: &[Frame]| {
+        let mut bytes = Vec::new();
+        greeting(channel).iter().chain(frames).for_each(|frame| encode(frame, &mut bytes));
+        bytes
+    };
+    // Somewhere in the header of the message.
+    let mut broken = stream("membership", &messages[..1]);
+    let place = broken.len() - b"payload".len() - 4;
+    broken[place] ^= 0xff;
+    vec![
+        stream("membership", &said),
+        stream("membership", &parted),
+        stream("membership", &messages),
+        stream("bulk", &messages),
+        broken,
+    ]
 }
 
 /// What a stranger may send: sound, then ever less so.

@@ -447,7 +447,11 @@ impl Parts<'_> {
             cx.act(Action::Deliver(delivery));
             return Ok(Answer::Done);
         }
-        let connected = cx.routes.check(to).map(|_| ());
+        let connected = match send.relay {
+            // There may be no lane, as with a peer that is only probed.
+            true => cx.routes.lane(to, channel, send.key, 0, |_| 0).map(|_| ()),
+            false => cx.routes.check(to).map(|_| ()),
+        };
         let Self { connections, manager, relay, .. } = self;
         let ways = &mut Around { connections, manager: &**manager };
         match connected {

@@ -8,10 +8,11 @@
 //! [`CommandError::Partitioned`]. Every node up to `ttl` hops away is reached. The connections
 //! stay, and so do membership and broadcasts: it is a lie told to the application alone.
 //!
-//! Resolving spreads to everybody, whether it is in the partition or not, since the overlay may
-//! have changed meanwhile; and a node that is still in one asks each new neighbour whether it is
+//! Resolving spreads to all peers of each node, whether in the partition or not, since the overlay
+//! may have changed meanwhile; and a node that is still in one asks each new peer whether it is
 //! over. What is over stays over: it is remembered, and a partition that is still on its way does
-//! not come back.
+//! not come back. A node that was cut off meanwhile, and meets only nodes that have forgotten since
+//! they started again, stays in it until it is resolved once more.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -109,14 +110,19 @@ impl Partitions {
     /// Another part changed something.
     pub(crate) fn change(&mut self, cx: &mut Context<'_>, change: &Change) {
         match change {
-            Change::NeighborUp { instance } | Change::NeighborSwapped { instance, .. }
+            // It may have been a neighbour all along, and have lost the connection only.
+            Change::PeerUp { instance, .. }
+            | Change::NeighborUp { instance }
+            | Change::NeighborSwapped { instance, .. }
                 if !self.active.is_empty() =>
             {
                 let ids = Bounded::from_first(self.active.keys().copied());
                 send(cx, instance.node, PartitionMessage::Active(ids));
             }
             Change::Reborn { .. } => {
-                self.active.clear();
+                for id in core::mem::take(&mut self.active).into_keys() {
+                    cx.notify(Notification::PartitionResolved { id });
+                }
                 self.publish(cx);
             }
             _ => {}
@@ -141,7 +147,8 @@ impl Partitions {
             }
         }
         if let Some(ttl) = ttl.checked_sub(1) {
-            spread(cx, from, &PartitionMessage::Inject { id, ttl });
+            let neighbors: Vec<NodeId> = cx.neighbors.iter().map(|peer| peer.node).collect();
+            spread(cx, from, neighbors, &PartitionMessage::Inject { id, ttl });
         }
     }
 
@@ -152,12 +159,15 @@ impl Partitions {
         if self.active.remove(&id).is_some() {
             self.publish(cx);
             cx.notify(Notification::PartitionResolved { id });
-        } else if known {
+        } else if known && from.is_some() {
+            // Whoever runs the cluster may say it again to those who missed it.
             return;
         }
         // The ttl ends what a memory that is too short would keep going round.
         if let Some(ttl) = ttl.checked_sub(1) {
-            spread(cx, from, &PartitionMessage::Resolve { id, ttl });
+            // Not to neighbours alone, since others may have this node for theirs.
+            let peers = cx.routes.peers().map(|peer| peer.instance.node).collect();
+            spread(cx, from, peers, &PartitionMessage::Resolve { id, ttl });
         }
     }
 
@@ -196,10 +206,13 @@ fn tell_over(cx: &mut Context<'_>, node: NodeId, id: PartitionId) {
     send(cx, node, PartitionMessage::Resolve { id, ttl: FAR });
 }
 
-fn spread(cx: &mut Context<'_>, from: Option<NodeId>, message: &PartitionMessage) {
-    let others = cx.neighbors.iter().map(|neighbor| neighbor.node);
-    let others: Vec<NodeId> = others.filter(|node| Some(*node) != from).collect();
-    for node in others {
+fn spread(
+    cx: &mut Context<'_>,
+    from: Option<NodeId>,
+    nodes: Vec<NodeId>,
+    message: &PartitionMessage,
+) {
+    for node in nodes.into_iter().filter(|node| Some(*node) != from) {
         send(cx, node, message.clone());
     }
 }

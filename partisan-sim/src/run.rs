@@ -14,7 +14,7 @@ use crate::latency::Latency;
 use crate::network::NetworkOptions;
 use crate::story::Story;
 use crate::trace::Trace;
-use crate::workload::{Bootstrap, Load, Work, draw_work};
+use crate::workload::{Bootstrap, Load, Work, draw_relays, draw_work};
 use crate::world::{Wire, World, WorldOptions};
 
 mod broadcasts;
@@ -161,6 +161,12 @@ impl Scenario {
         let pause = (self.span / 4 / self.nodes.max(1) as u32).min(Duration::from_millis(100));
         let mut faults = draw_faults(self.seed, self.nodes, self.span, &self.faults);
         let mut work = draw_work(self.seed, self.nodes, channels, self.span, self.load);
+        if self.nodes <= LARGE || self.load == Load::Relay {
+            let partial = managers::has_partial_views(&self.manager);
+            let relayed = (self.seed, self.nodes, channels);
+            work.extend(draw_relays(relayed, self.span, self.load, partial));
+            work.sort_by_key(|(at, _)| *at);
+        }
         if let Some(story) = self.story {
             let story = story.plan(self.seed, self.nodes, self.span);
             faults.extend(story.faults);

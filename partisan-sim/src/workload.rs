@@ -1,5 +1,9 @@
 //! What applications do: form a cluster, send messages, broadcast, join, leave, remove.
 
+mod relays;
+
+pub use relays::draw_relays;
+
 use bytes::{Buf, BufMut, Bytes};
 use partisan_proto::{ChannelId, Command, Duration, Instant};
 
@@ -46,8 +50,24 @@ pub enum Work {
         channel: ChannelId,
         /// With which key.
         key: Option<u64>,
+        /// Whether they may go by way of other nodes.
+        relay: bool,
         /// How many.
         count: u32,
+    },
+    /// A node injects a partition.
+    InjectPartition {
+        /// Where.
+        node: usize,
+        /// How many hops it spreads.
+        ttl: u8,
+    },
+    /// A node ends the injected partitions that another is in.
+    ResolvePartitions {
+        /// Who ends them.
+        by: usize,
+        /// Who is in them.
+        of: usize,
     },
     /// A node broadcasts a few messages at once.
     Broadcast {
@@ -76,12 +96,24 @@ impl Work {
                 let node = world.hosts()[node].name().id();
                 world.command(by, Command::Disconnect(node));
             }
-            Self::Send { from, to, channel, key, count } => {
+            Self::Send { from, to, channel, key, relay, count } => {
                 for _ in 0..count {
                     let life = world.hosts()[from].births();
                     let number = world.next_message();
-                    let stamp = Stamp { from: from as u32, life, channel, key, number };
-                    world.send(from, to, channel, key, stamp.write());
+                    let (from_, to_) = (from as u32, to as u32);
+                    let stamp = Stamp { from: from_, to: to_, life, channel, key, relay, number };
+                    match relay {
+                        true => world.relay(from, to, channel, key, stamp.write()),
+                        false => world.send(from, to, channel, key, stamp.write()),
+                    };
+                }
+            }
+            Self::InjectPartition { node, ttl } => {
+                world.command(node, Command::InjectPartition { ttl });
+            }
+            Self::ResolvePartitions { by, of } => {
+                for id in world.partitions(of) {
+                    world.command(by, Command::ResolvePartition(id));
                 }
             }
             Self::Broadcast { node, count } => {
@@ -100,46 +132,68 @@ impl Work {
 pub struct Stamp {
     /// The number of the sender.
     pub from: u32,
+    /// The number of the node it is for.
+    pub to: u32,
     /// Which of its lives.
     pub life: u32,
     /// The channel it was sent on.
     pub channel: ChannelId,
     /// The key it was sent with.
     pub key: Option<u64>,
+    /// Whether it may go by way of other nodes.
+    pub relay: bool,
     /// Greater than that of every message sent before, by anybody.
     pub number: u64,
 }
 
 const MAGIC: u32 = 0x5354_4d50;
-const STAMP: usize = 30;
+const STAMP: usize = 42;
+const KEYED: u8 = 1;
+const RELAY: u8 = 2;
 
 impl Stamp {
-    /// As bytes.
+    /// As bytes, with a checksum.
     #[must_use]
     pub fn write(&self) -> Bytes {
         let mut out = Vec::with_capacity(STAMP);
         out.put_u32(MAGIC);
         out.put_u32(self.from);
+        out.put_u32(self.to);
         out.put_u32(self.life);
         out.put_u8(self.channel.0);
-        out.put_u8(u8::from(self.key.is_some()));
+        let keyed = if self.key.is_some() { KEYED } else { 0 };
+        out.put_u8(keyed | if self.relay { RELAY } else { 0 });
         out.put_u64(self.key.unwrap_or(0));
         out.put_u64(self.number);
+        out.put_u64(checksum(&out));
         out.into()
     }
 
     /// From bytes, if they are one.
     #[must_use]
     pub fn read(mut bytes: &[u8]) -> Option<Self> {
+        let sum = checksum(bytes.get(..STAMP - 8)?);
         if bytes.len() != STAMP || bytes.get_u32() != MAGIC {
             return None;
         }
-        let (from, life) = (bytes.get_u32(), bytes.get_u32());
+        let (from, to, life) = (bytes.get_u32(), bytes.get_u32(), bytes.get_u32());
         let channel = ChannelId(bytes.get_u8());
-        let keyed = bytes.get_u8() == 1;
-        let key = bytes.get_u64();
-        Some(Self { from, life, channel, key: keyed.then_some(key), number: bytes.get_u64() })
+        let flags = bytes.get_u8();
+        let (key, number) = (bytes.get_u64(), bytes.get_u64());
+        let (key, relay) = ((flags & KEYED != 0).then_some(key), flags & RELAY != 0);
+        (bytes.get_u64() == sum).then_some(Self { from, to, life, channel, key, relay, number })
     }
+
+    /// Whether bytes that cannot be read were one.
+    #[must_use]
+    pub fn is_spoilt(bytes: &[u8]) -> bool {
+        let like_one = bytes.len() == STAMP || bytes.starts_with(&MAGIC.to_be_bytes());
+        like_one && Self::read(bytes).is_none()
+    }
+}
+
+fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |sum, byte| mix(sum ^ u64::from(*byte)))
 }
 
 /// What a broadcast of the workload carries, so that its deliveries can be judged.
@@ -227,8 +281,11 @@ pub enum Load {
     None,
     /// Messages.
     Traffic,
-    /// Messages and broadcasts, and now and then a leave, a removal, a return, a disconnection.
+    /// Messages and broadcasts, and now and then a leave, a removal, a return, a disconnection, an
+    /// injected partition.
     Churn,
+    /// Relayed messages alone, and injected partitions.
+    Relay,
     /// Broadcasts: storms from one node, from several or from all, and writes to a replicated
     /// store.
     Broadcast,
@@ -252,7 +309,7 @@ pub fn draw_work(
     load: Load,
 ) -> Vec<(Instant, Work)> {
     let mut plan = Vec::new();
-    if load == Load::None || nodes < 2 {
+    if matches!(load, Load::None | Load::Relay) || nodes < 2 {
         return plan;
     }
     let mut stream = Stream::new(seed, Label::Work, 0);
@@ -323,7 +380,7 @@ fn draw_send(stream: &mut Stream, nodes: usize, channels: u8) -> Work {
     let channel = ChannelId(1 + stream.below(usize::from(channels) - 1) as u8);
     let (key, count) = (stream.below(4) as u64, 1 + stream.below(5) as u32);
     let key = (!stream.one_in(3)).then_some(key);
-    Work::Send { from, to, channel, key, count }
+    Work::Send { from, to, channel, key, relay: false, count }
 }
 
 fn draw_change(stream: &mut Stream, nodes: usize) -> Work {

@@ -1,14 +1,19 @@
 //! The simulator's own test: behaviour broken on purpose must be found by the right checker, and
 //! the same run without the break must be clean.
 
-use partisan_proto::wire::{ControlMessage, Frame, Gossip};
+use bytes::Bytes;
+use partisan_proto::config::{ManagerConfig, StaticConfig};
+use partisan_proto::wire::{
+    ControlMessage, Frame, Gossip, PartitionId, RelayFailure, RelayHeader, RelayMessage,
+};
 use partisan_proto::{
-    Address, Change, ChannelId, Command, Config, Contact, Context, Duration, Incarnation, Instance,
-    Manager, Member, NodeId, NodeName, NodeSpec, Notification, Ticket, Timer,
+    Action, Address, Change, ChannelId, Command, Config, Contact, Context, Duration, Incarnation,
+    Instance, Manager, Member, NodeId, NodeName, NodeSpec, Notification, Ticket, Timer,
 };
 use partisan_sim::check::{self, Violation, ViolationKind, mesh};
 use partisan_sim::workload::Work;
-use partisan_sim::{Verdict, World, WorldOptions};
+use partisan_sim::world::{Happened, Step};
+use partisan_sim::{InFlight, Verdict, World, WorldOptions};
 
 /// Three connected nodes, watched.
 fn cluster() -> World {
@@ -31,7 +36,7 @@ fn kinds(world: &World) -> Vec<ViolationKind> {
 
 fn send_stamped(world: &mut World) {
     let (channel, key) = (ChannelId::DEFAULT, Some(1));
-    Work::Send { from: 0, to: 1, channel, key, count: 20 }.perform(world);
+    Work::Send { from: 0, to: 1, channel, key, relay: false, count: 20 }.perform(world);
     world.run_for(Duration::from_secs(2));
     world.check_end();
 }
@@ -90,6 +95,90 @@ fn news_of_a_removal_that_never_spreads_is_found() {
     assert_eq!(stale(true).map(|violation| violation.kind), Some(ViolationKind::Membership));
 }
 
+/// Four nodes in a ring, of fixed lists; what one relays to the node opposite goes both ways round.
+fn relayed_round(rule: impl FnMut(&InFlight<'_>) -> Verdict + 'static) -> Vec<ViolationKind> {
+    let manager = ManagerConfig::Static(StaticConfig::default());
+    let config = std::sync::Arc::new(Config { manager, ..Config::default() });
+    let mut world = World::new(WorldOptions { config, ..WorldOptions::default() });
+    check::watch(&mut world);
+    world.add_nodes(4);
+    for node in 0..4 {
+        world.join(node, (node + 1) % 4);
+        world.join((node + 1) % 4, node);
+    }
+    world.run_for(Duration::from_secs(10));
+    world.rule(rule);
+    let (channel, key) = (ChannelId::DEFAULT, Some(1));
+    Work::Send { from: 0, to: 2, channel, key, relay: true, count: 1 }.perform(&mut world);
+    world.run_for(Duration::from_secs(2));
+    kinds(&world)
+}
+
+/// Changes what is relayed from these nodes to another.
+fn changed(
+    (from, to): (std::ops::Range<usize>, usize),
+    change: impl Fn(&mut RelayHeader, &mut Bytes),
+) -> impl FnMut(&InFlight<'_>) -> Verdict {
+    move |frame| match frame.frame {
+        Frame::Relayed { header, payload } if from.contains(&frame.from) && frame.to == to => {
+            let (mut header, mut payload) = (header.clone(), payload.clone());
+            change(&mut header, &mut payload);
+            Verdict::Rewrite(Box::new(Frame::Relayed { header, payload }))
+        }
+        _ => Verdict::Pass,
+    }
+}
+
+#[test]
+fn what_is_wrong_with_relayed_messages_is_found() {
+    assert_eq!(relayed_round(|_| Verdict::Pass), []);
+    let renumbered = changed((3..4, 2), |header, _| header.id.sequence += 1);
+    assert_eq!(relayed_round(renumbered), [ViolationKind::Duplicate], "each way round is another");
+    let spoilt = changed((1..4, 2), |_, payload| *payload = [&[0], &payload[1..]].concat().into());
+    assert_eq!(relayed_round(spoilt), [ViolationKind::Misdelivered]);
+    let hers = "n3@sim".parse::<NodeName>().expect("a plain name").id();
+    let claimed = changed((1..4, 2), move |header, _| header.id.origin = hers);
+    assert_eq!(relayed_round(claimed), [ViolationKind::Misdelivered], "as if from 3");
+    let mine = "n1@sim".parse::<NodeName>().expect("a plain name").id();
+    let diverted = changed((0..1, 1), move |header, _| header.target = mine);
+    assert_eq!(relayed_round(diverted), [ViolationKind::Misdelivered], "delivered at 1");
+    let endless = changed((0..1, 1), |header, _| header.ttl += 1);
+    assert_eq!(relayed_round(endless), [ViolationKind::Loop], "it has a hop too many");
+    let failed = relayed_round(|frame| match frame.frame {
+        Frame::Control(ControlMessage::Relay(RelayMessage::Found(notice))) => {
+            let (notice, reason) = (notice.clone(), RelayFailure::NoWay);
+            let message = ControlMessage::Relay(RelayMessage::Failed { notice, reason });
+            Verdict::Rewrite(Box::new(Frame::Control(message)))
+        }
+        _ => Verdict::Pass,
+    });
+    assert_eq!(failed, [ViolationKind::FalseFailure], "it has arrived");
+}
+
+#[test]
+fn a_message_that_crosses_a_partition_is_found() {
+    let mut world = cluster();
+    let instance = world.hosts()[0].node().expect("it lives").instance();
+    let (origin, incarnation) = (instance.node, instance.incarnation);
+    let id = PartitionId { origin, incarnation, number: 1 };
+    let ticket = world.command(0, Command::InjectPartition { ttl: 0 });
+    assert_eq!(world.reply(0, ticket), Some(&Ok(partisan_proto::Answer::Partition(id))));
+    let link = world.network().links(0).next().expect("a connection");
+    let frame = Frame::App { destination: Default::default(), payload: Bytes::new() };
+    let begins = Action::Notify(Notification::PartitionInjected { id });
+    let crosses = Action::Send { connection: link.id, frame };
+    let found = |actions: &[Action]| {
+        let (mut checker, mut found) = (check::Partitions::default(), Vec::new());
+        let (now, node, happened) = (world.now(), 0, Happened::Wake);
+        let step = Step { now, node, happened, actions, wake_at: None };
+        check::Checker::on_step(&mut checker, &step, &world, &mut found);
+        found.iter().map(|violation| violation.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(found(std::slice::from_ref(&begins)), []);
+    assert_eq!(found(std::slice::from_ref(&crosses)), [], "it may, before");
+    assert_eq!(found(&[begins, crosses]), [ViolationKind::Partition]);
+}
+
 /// What a broken manager does wrong, a second after its start.
 #[derive(Clone, Copy, Debug)]
 enum Break {
@@ -99,6 +188,8 @@ enum Break {
     ForgetsItself,
     NeverAnswers,
     AnswersTwice,
+    PartsAgain,
+    TellsOfFailure,
 }
 
 /// A manager without a protocol.
@@ -147,9 +238,16 @@ impl Manager for Broken {
         let reason = partisan_proto::CloseReason::Broken;
         let up = Notification::NodeUp { instance, spec, epoch };
         let down = Notification::NodeDown { instance, epoch, reason };
+        let id = PartitionId { origin: node, incarnation, number: 1 };
+        let injected = Notification::PartitionInjected { id };
+        let resolved = Notification::PartitionResolved { id };
+        let reason = RelayFailure::NoWay;
+        let failed = Notification::RelayFailed { to: node, sequence: 1, reason };
         let told = match self.0 {
             Break::Resurrects => vec![joined.clone(), left, joined],
             Break::DownTwice => vec![up, down.clone(), down],
+            Break::PartsAgain => vec![injected.clone(), resolved, injected],
+            Break::TellsOfFailure => vec![failed],
             _ => vec![joined, left, up, down],
         };
         told.into_iter().for_each(|notification| cx.notify(notification));
@@ -190,4 +288,6 @@ fn each_broken_manager_is_found_by_its_checker() {
     assert_eq!(found(Break::ForgetsItself), [ViolationKind::NotSelf]);
     assert_eq!(found(Break::NeverAnswers), [ViolationKind::Unanswered]);
     assert_eq!(found(Break::AnswersTwice), [ViolationKind::AnsweredTwice]);
+    assert_eq!(found(Break::PartsAgain), [ViolationKind::Partition]);
+    assert_eq!(found(Break::TellsOfFailure), [ViolationKind::FalseFailure]);
 }

@@ -199,7 +199,11 @@ impl Node {
                 Ok(()) => return Ok(()),
                 Err(obstacle) if obstacle.is_final(options) => return Err(refused(to, obstacle)),
                 Err(Obstacle::Failed(error)) => return Err(error),
-                Err(Obstacle::NotConnected(_)) => {
+                Err(Obstacle::LaneDown) if !options.relay => {
+                    version.changed().await.map_err(|_| SendError::Stopped)?;
+                }
+                // Others may have the connection that is missing here.
+                Err(Obstacle::NotConnected(_) | Obstacle::LaneDown) => {
                     match self.relay(to, payload.clone(), options).await {
                         Err(SendError::Command(CommandError::QueueFull(hop))) => {
                             self.relieved(hop, options).await;
@@ -211,9 +215,6 @@ impl Node {
                     }
                 }
                 Err(Obstacle::MailboxFull(mailbox)) => mailbox.room().await,
-                Err(Obstacle::LaneDown) => {
-                    version.changed().await.map_err(|_| SendError::Stopped)?;
-                }
                 Err(Obstacle::Full(connection)) => {
                     let bytes = frame_bytes(options, payload.len());
                     // A closed connection leaves the routes soon, and the next attempt decides.

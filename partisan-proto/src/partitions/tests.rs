@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::*;
 use crate::config::Config;
 use crate::error::CloseReason;
-use crate::id::{ChannelId, Incarnation};
+use crate::id::{ChannelId, Epoch, Incarnation};
 use crate::relay::testing::{Place, id, instance};
 
 struct World {
@@ -220,11 +220,47 @@ fn only_so_many_that_are_over_are_remembered_and_nothing_goes_round_for_ever() {
 #[test]
 fn whoever_begins_anew_is_in_no_partition() {
     let mut world = World::new(2, &line(2));
-    world.inject(0, 0);
+    let partition = world.inject(0, 0);
     let reborn = Change::Reborn { reason: CloseReason::Left };
     world.step(0, |partitions, cx| partitions.change(cx, &reborn));
     assert!(world.reached().is_empty());
     assert_eq!(world.check(0, 1), Ok(()));
+    assert_eq!(world.notes.last(), Some(&(0, Notification::PartitionResolved { id: partition })));
+}
+
+#[test]
+fn saying_again_that_it_is_over_reaches_those_who_missed_it() {
+    let mut world = World::new(4, &line(4));
+    let partition = world.inject(0, 3);
+    world.step(0, |partitions, cx| partitions.resolve(cx, partition));
+    world.queue.clear();
+    assert_eq!(world.reached(), [1, 2, 3], "lost on its way");
+    world.resolve(0, partition);
+    assert!(world.reached().is_empty());
+}
+
+#[test]
+fn whoever_has_the_resolver_for_a_neighbour_is_told_though_it_is_none_itself() {
+    let mut world = World::new(2, &[]);
+    world.nodes[0].0.meet(1);
+    world.nodes[1].0.connect(0);
+    let partition = world.inject(0, 0);
+    world.resolve(1, partition);
+    assert!(world.reached().is_empty());
+}
+
+#[test]
+fn a_neighbour_whose_connection_comes_back_is_asked() {
+    let mut world = World::new(2, &line(2));
+    let partition = world.inject(0, 1);
+    world.step(1, |partitions, cx| partitions.resolve(cx, partition));
+    world.queue.clear();
+    assert_eq!(world.reached(), [0], "it was not told");
+    let (instance, spec, epoch) = (instance(1), crate::relay::testing::spec(1), Epoch(2));
+    let up = Change::PeerUp { instance, spec, epoch, contact: None };
+    world.step(0, |partitions, cx| partitions.change(cx, &up));
+    world.settle();
+    assert!(world.reached().is_empty());
 }
 
 #[test]

@@ -84,10 +84,16 @@ impl Known {
         self.nodes.get(&node)?.via
     }
 
-    /// Forgets everybody.
-    pub(crate) fn clear(&mut self) {
-        self.nodes.clear();
-        self.order.clear();
+    /// Forgets the way to a node, whichever it is.
+    pub(crate) fn forget_way(&mut self, node: NodeId) {
+        if let Some(entry) = self.nodes.get_mut(&node) {
+            entry.via = None;
+        }
+    }
+
+    /// Forgets the ways to all nodes; what has been here stays known.
+    pub(crate) fn forget_ways(&mut self) {
+        self.nodes.values_mut().for_each(|entry| entry.via = None);
     }
 
     #[cfg(test)]
@@ -238,8 +244,13 @@ mod tests {
         known.unlearn(node(1), node(9));
         assert_eq!(known.way(node(1)), None);
         known.learn(node(1), node(9), BOUNDS);
-        known.clear();
-        assert_eq!((known.way(node(1)), known.len()), (None, 0));
+        known.forget_way(node(1));
+        assert_eq!(known.way(node(1)), None);
+        known.learn(node(1), node(9), BOUNDS);
+        assert_eq!(known.meet(id(2, 1, 1), node(9), BOUNDS), Novelty::New);
+        known.forget_ways();
+        assert_eq!((known.way(node(1)), known.way(node(2)), known.len()), (None, None, 2));
+        assert_eq!(known.meet(id(2, 1, 1), node(9), BOUNDS), Novelty::Seen);
     }
 
     #[test]

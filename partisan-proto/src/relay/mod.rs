@@ -1,7 +1,8 @@
 //! Relay: messages to nodes that are not connected travel along the overlay
 //! (`forward_message` with `transitive`, `relay_message` in Partisan).
 //!
-//! A message whose target has no session here is given to a neighbour, and so on:
+//! A message whose target is not connected, or not by the lane that the message needs, is given to a
+//! neighbour, and so on:
 //!
 //! 1. A node that is connected to the target hands the message over, whatever its ttl says.
 //! 2. Else it goes where the manager knows the target to be
@@ -11,17 +12,22 @@
 //! 4. Else copies of it go to all neighbours except where it came from. When one arrives, the
 //!    target says so, back along the way of that copy, and the next message goes there alone.
 //!
+//! *Ways change*, and the one by which a message goes may have become wrong. Where it ends is said
+//! back along it, and so is it where nobody knows on and copies are made: whoever hears that forgets
+//! the way. So a wrong way costs a sender one message, and the next one is flooded.
+//!
 //! *Where it ends.* Each node handles a message once, told by origin, life and number, and a node
 //! never sends it to anybody twice: so it ends, and no connection carries it more than once in each
 //! direction. The ttl, [`RelayConfig::ttl`](crate::config::RelayConfig::ttl) at the origin, goes
 //! down with each hop; with none left a message is only handed over. A copy that took a longer way
 //! round and was first may have less of it left than another would have had.
 //!
-//! *What is known of its fate.* What can be known at once is the answer to the command. When a
-//! message that goes one way is stuck, the origin is told, best effort
+//! *What is known of its fate.* What can be known at once is the answer to the command; after an
+//! error nothing was sent. When a message that goes one way is stuck, the origin is told, best
+//! effort, once, and that is final: it has not arrived and will not
 //! ([`Notification::RelayFailed`]). Copies end silently, since another may have arrived. Arrival is
-//! never confirmed. It is delivered at most once, as long as its target remembers its origin
-//! ([`RelayConfig::max_known`](crate::config::RelayConfig::max_known)).
+//! never confirmed. It is delivered at most once in a life of its target, as long as that remembers
+//! its origin ([`RelayConfig::max_known`](crate::config::RelayConfig::max_known)).
 //!
 //! *Order.* None is promised. Messages of one key that take the same way keep their order, since
 //! the key picks one lane on every hop; but ways change.
@@ -131,7 +137,7 @@ impl Passing {
 }
 
 impl Relay {
-    /// Sends a message of this node to one that has no session here; says its number.
+    /// Sends a message of this node to one that is not connected here; says its number.
     pub(crate) fn send(
         &mut self,
         cx: &mut Context<'_>,
@@ -173,6 +179,7 @@ impl Relay {
             Novelty::Seen => {
                 self.counters.duplicates += 1;
                 if !header.flooded && header.target != cx.me.instance.node {
+                    self.known.forget_way(header.target);
                     self.say_failed(cx, &header, RelayFailure::Circle);
                 }
                 return;
@@ -215,7 +222,11 @@ impl Relay {
     ) -> Result<(), CommandError> {
         let RelayHeader { target, ttl, flooded, .. } = passing.header;
         if cx.routes.peer(target).is_some() {
-            return self.transmit(cx, ways, passing, target, flooded);
+            match self.transmit(cx, ways, passing, target, flooded) {
+                // Others may have one.
+                Err(CommandError::LaneDown(_)) if ttl > 0 => {}
+                handed_over => return handed_over,
+            }
         }
         if ttl == 0 {
             return Err(CommandError::UnknownNode(target));
@@ -228,13 +239,20 @@ impl Relay {
                 Err(_) => self.known.unlearn(target, hop),
             }
         }
-        self.flood(cx, ways, passing)
+        self.flood(cx, ways, passing)?;
+        if !flooded && passing.from.is_some() {
+            let notice = Box::new(notice(&passing.header));
+            self.say(cx, passing.header.id.origin, RelayMessage::Astray(notice));
+        }
+        Ok(())
     }
 
     /// The one neighbour to send a message to, if one is known.
     fn hop(&self, cx: &Context<'_>, ways: &impl Ways, passing: &Passing) -> Option<NodeId> {
         let RelayHeader { target, flooded, .. } = passing.header;
-        let other = |hop: &NodeId| Some(*hop) != passing.from && *hop != cx.me.instance.node;
+        // Who has had it would drop it.
+        let behind = [passing.from, Some(passing.header.id.origin), Some(cx.me.instance.node)];
+        let other = |hop: &NodeId| !behind.contains(&Some(*hop));
         let told = ways.next_hop(target).filter(other);
         // What was learned may have become wrong, and copies are to make up for that.
         let learned = self.known.way(target).filter(|_| !flooded);
@@ -280,18 +298,16 @@ impl Relay {
 
     /// A peer with a session says what became of a message.
     pub(crate) fn receive(&mut self, cx: &mut Context<'_>, from: Instance, message: RelayMessage) {
-        let notice = match &message {
-            RelayMessage::Failed { notice, .. } => {
+        let notice = *message.notice();
+        match &message {
+            RelayMessage::Failed { .. } | RelayMessage::Astray(_) => {
                 self.known.unlearn(notice.target, from.node);
-                **notice
             }
-            RelayMessage::Found(notice) => {
-                if notice.target != cx.me.instance.node {
-                    self.known.learn(notice.target, from.node, bounds(cx));
-                }
-                **notice
+            RelayMessage::Found(_) if notice.target != cx.me.instance.node => {
+                self.known.learn(notice.target, from.node, bounds(cx));
             }
-        };
+            RelayMessage::Found(_) => {}
+        }
         let RelayNotice { id, target, hops } = notice;
         if id.origin == cx.me.instance.node {
             let mine = id.incarnation == cx.me.instance.incarnation;
@@ -310,6 +326,7 @@ impl Relay {
         let message = match message {
             RelayMessage::Failed { reason, .. } => RelayMessage::Failed { notice, reason },
             RelayMessage::Found(_) => RelayMessage::Found(notice),
+            RelayMessage::Astray(_) => RelayMessage::Astray(notice),
         };
         // Not back to where it comes from: the way has changed meanwhile.
         if self.known.way(id.origin) != Some(from.node) {
@@ -339,8 +356,9 @@ impl Relay {
 
     /// Another part changed something.
     pub(crate) fn change(&mut self, _cx: &mut Context<'_>, change: &Change) {
-        if let Change::Reborn { .. } | Change::Stopping = change {
-            self.known.clear();
+        // What has been delivered stays delivered, whoever the peers are now.
+        if let Change::Reborn { .. } = change {
+            self.known.forget_ways();
         }
     }
 
@@ -370,7 +388,8 @@ fn failure(error: &CommandError, passing: &Passing) -> RelayFailure {
         CommandError::QueueFull(_) => RelayFailure::Congested,
         CommandError::PayloadTooLarge { .. } => RelayFailure::TooLarge,
         CommandError::Partitioned(_) => RelayFailure::Partitioned,
-        _ if passing.header.ttl == 0 => RelayFailure::Expired,
+        // Another error at the last hop is that of handing over.
+        CommandError::UnknownNode(node) if *node == passing.header.target => RelayFailure::Expired,
         _ => RelayFailure::NoWay,
     }
 }

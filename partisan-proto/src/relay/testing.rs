@@ -92,6 +92,14 @@ impl Place {
         Change::NeighborUp { instance: instance(other) }
     }
 
+    /// The lane of the application to a node is down, and the session lives on.
+    pub(crate) fn lose_lane(&mut self, other: usize) {
+        let anchor = ConnectionId::dialled(100 * other as u64);
+        let channels = vec![vec![Some(anchor)], vec![None]].into();
+        let (instance, epoch) = (instance(other), Epoch(1));
+        self.routes.up(PeerRoutes { instance, epoch, max_frame: 1 << 16, anchor, channels });
+    }
+
     /// The session with a neighbour ends.
     pub(crate) fn lose(&mut self, other: usize) {
         self.routes.forget(id(other));

@@ -349,21 +349,67 @@ fn the_manager_knows_better_than_what_was_learned() {
 
 #[test]
 fn a_message_that_goes_in_a_circle_ends_and_its_sender_is_told() {
-    // The managers of a ring send everything to the right, for ever.
+    // The managers of a ring send everything to the right, for ever, and beyond 3 comes 1 again.
     let mut world = World::new(5, &ring(4));
-    for node in 0..4 {
-        world.hops.insert(node, (node + 1) % 4);
-    }
-    world.link(0, 3);
-    world.send_to(0, id(4), "nowhere").unwrap();
-    assert_eq!(world.transmissions(), 4, "once round");
-    assert_eq!(world.counters(0).duplicates, 1);
-    // It begins again at another node: that one is met a second time.
-    world.hops.insert(3, 1);
     world.link(3, 1);
+    world.hops.extend([(0, 1), (1, 2), (2, 3), (3, 1)]);
     world.send_to(0, id(4), "nowhere").unwrap();
-    assert_eq!(world.failed, [(0, 2, RelayFailure::Circle)]);
+    assert_eq!(world.transmissions(), 4, "0 to 1 to 2 to 3 to 1");
+    assert_eq!(world.failed, [(0, 1, RelayFailure::Circle)]);
     world.check_edges();
+}
+
+#[test]
+fn whoever_the_manager_names_is_not_sent_back_what_it_sent() {
+    let mut world = World::new(5, &ring(4));
+    world.hops.extend([(0, 1), (1, 2), (2, 3), (3, 0)]);
+    world.send_to(0, id(4), "nowhere").unwrap();
+    assert_eq!(world.transmissions(), 3, "3 does not send it to its origin");
+    assert_eq!(world.failed, [(0, 1, RelayFailure::NoWay)]);
+}
+
+/// 0, 1 and 2 believe that 5 is behind 3, and it has moved to the other side of 0; 3 can only ask 6.
+fn astray() -> World {
+    let mut world = World::new(7, &[(0, 1), (1, 2), (2, 3), (0, 4), (3, 5), (3, 6)]);
+    world.send(0, 5, "by 1").unwrap();
+    world.cut(3, 5);
+    world.link(4, 5);
+    world
+}
+
+#[test]
+fn a_way_that_ends_in_copies_is_forgotten_and_costs_one_message() {
+    let mut world = astray();
+    world.send(0, 5, "astray").unwrap();
+    world.send(0, 5, "by 4").unwrap();
+    world.send(0, 5, "by 4 alone").unwrap();
+    assert_eq!(world.texts(5), ["by 1", "by 4", "by 4 alone"]);
+    world.check_edges();
+}
+
+#[test]
+fn a_message_that_went_astray_may_arrive_and_so_nobody_is_told_that_it_failed() {
+    // 2 does not know on, and copies of it find the target.
+    let mut world = World::new(5, &[(0, 1), (1, 2), (2, 3), (3, 4)]);
+    world.nodes[0].1.known.learn(id(4), id(1), Bounds { nodes: 9, window: 64 });
+    world.nodes[1].1.known.learn(id(4), id(2), Bounds { nodes: 9, window: 64 });
+    world.send(0, 4, "found").unwrap();
+    assert_eq!(world.texts(4), ["found"]);
+    assert!(world.failed.is_empty());
+    assert_eq!(world.nodes[0].1.known.way(id(4)), Some(id(1)), "found again, behind 1");
+}
+
+#[test]
+fn a_circle_of_ways_that_were_learned_is_forgotten_by_whoever_finds_it() {
+    let mut world = World::new(6, &[(0, 1), (1, 2), (2, 3), (3, 1), (1, 4), (0, 5)]);
+    for (node, via) in [(0, 1), (1, 2), (2, 3), (3, 1)] {
+        world.nodes[node].1.known.learn(id(9), id(via), Bounds { nodes: 9, window: 64 });
+    }
+    let gone = id(9);
+    world.send_to(0, gone, "round").unwrap();
+    assert_eq!(world.failed, [(0, 1, RelayFailure::Circle)]);
+    assert_eq!(world.nodes[1].1.known.way(gone), None);
+    assert_eq!(world.nodes[0].1.known.way(gone), None, "by the notice");
 }
 
 #[test]
@@ -470,13 +516,74 @@ fn a_copy_is_known_again_as_long_as_its_origin_is_remembered() {
 }
 
 #[test]
-fn whoever_begins_anew_has_forgotten_every_way() {
+fn whoever_begins_anew_has_forgotten_every_way_and_nothing_that_arrived() {
     let mut world = World::new(3, &line(3));
     world.send(0, 2, "1").unwrap();
+    world.send(2, 0, "2").unwrap();
     assert_eq!(world.nodes[0].1.known.way(id(2)), Some(id(1)));
     let reborn = Change::Reborn { reason: crate::error::CloseReason::Left };
     world.step(0, |relay, cx, _| relay.change(cx, &reborn));
-    assert_eq!(world.nodes[0].1.known.len(), 0);
+    assert_eq!(world.nodes[0].1.known.way(id(2)), None);
+    let header = RelayHeader {
+        id: RelayId { origin: id(2), incarnation: Incarnation(1), sequence: 1 },
+        target: id(0),
+        ttl: 1,
+        hops: 2,
+        flooded: true,
+        key: None,
+        destination: Destination::Inbox,
+    };
+    let frame = Frame::Relayed { header: header.into(), payload: "2".into() };
+    world.give(1, 0, Item::Frame(frame));
+    assert_eq!(world.texts(0), ["2"], "a copy that is late is still a copy");
+}
+
+#[test]
+fn a_target_that_begins_a_new_life_is_reached_and_so_are_its_own_first_messages() {
+    let mut world = World::new(3, &line(3));
+    for _ in 0..3 {
+        world.send(0, 2, "to the first life").unwrap();
+        world.send(2, 0, "of the first life").unwrap();
+    }
+    world.cut(1, 2);
+    let mut config = Config::default();
+    config.relay.ttl = 5;
+    world.nodes[2] = (Place::new(2, &config), Relay::default());
+    world.nodes[2].0.me.instance.incarnation = Incarnation(2);
+    world.link(1, 2);
+    world.send(0, 2, "to the second life").unwrap();
+    world.send(2, 0, "of the second life").unwrap();
+    assert_eq!(world.texts(2).last(), Some(&"to the second life"));
+    assert_eq!(world.texts(0).last(), Some(&"of the second life"), "though numbered 1 again");
+    assert_eq!(world.failed, []);
+}
+
+#[test]
+fn a_target_whose_lane_is_down_is_reached_by_others() {
+    let mut world = World::new(4, &[(0, 1), (1, 2), (0, 2), (2, 3)]);
+    world.nodes[0].0.lose_lane(2);
+    world.send(0, 2, "by 1").unwrap();
+    assert_eq!(world.texts(2), ["by 1"]);
+    // On the way as well, as long as it may make more hops than the last one.
+    world.nodes[1].0.lose_lane(2);
+    world.link(1, 3);
+    world.send(0, 2, "by 1 and 3").unwrap();
+    assert_eq!(world.texts(2), ["by 1", "by 1 and 3"]);
+    world.check_edges();
+}
+
+#[test]
+fn a_lane_that_is_down_at_the_last_hop_is_no_matter_of_hops() {
+    let mut config = Config::default();
+    config.relay.ttl = 1;
+    let mut world = World::with(4, &line(3), &config);
+    world.hops.insert(0, 1);
+    world.send_to(0, id(3), "too far").unwrap();
+    world.nodes[1].0.routes.partition(vec![]);
+    world.nodes[1].0.lose_lane(2);
+    world.send(0, 2, "lane down").unwrap();
+    let reasons: Vec<_> = world.failed.iter().map(|(_, _, reason)| *reason).collect();
+    assert_eq!(reasons, [RelayFailure::Expired, RelayFailure::NoWay]);
 }
 
 #[test]

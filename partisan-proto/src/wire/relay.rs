@@ -139,6 +139,19 @@ pub enum RelayMessage {
     },
     /// A flooded message arrived: its target is reached through whoever tells this.
     Found(Box<RelayNotice>),
+    /// The message went one way, and copies of it had to be made on that: the way is wrong, and
+    /// the message may still arrive.
+    Astray(Box<RelayNotice>),
+}
+
+impl RelayMessage {
+    /// Which message is spoken of.
+    #[must_use]
+    pub const fn notice(&self) -> &RelayNotice {
+        match self {
+            Self::Failed { notice, .. } | Self::Found(notice) | Self::Astray(notice) => notice,
+        }
+    }
 }
 
 /// Which relayed message is spoken of.

@@ -149,6 +149,7 @@ fn relay_message() -> impl Strategy<Value = RelayMessage> {
     prop_oneof![
         (notice(), reason).prop_map(|(notice, reason)| RelayMessage::Failed { notice, reason }),
         notice().prop_map(RelayMessage::Found),
+        notice().prop_map(RelayMessage::Astray),
     ]
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use partisan_proto::config::{HyParViewConfig, ManagerConfig};
-use partisan_proto::{Action, Node, NodeId};
+use partisan_proto::{Action, Node, NodeId, Timer};
 
 use super::{Checker, Violation, ViolationKind, mesh};
 use crate::measure::Overlay;
@@ -12,7 +12,7 @@ use crate::node_host::NodeHost;
 use crate::world::{Step, World};
 
 /// Views are disjoint and within their bounds, hold everybody but the node itself, and neighbours
-/// are those of the active view, each with a session.
+/// are those of the active view, each with a session; sessions with others have a deadline.
 ///
 /// In clusters of more than `LARGE` nodes this is looked at after every step that told the
 /// application something, and else after every `STRIDE`th; and of all nodes in the end.
@@ -74,9 +74,22 @@ fn unsound(node: &Node, config: &HyParViewConfig) -> Option<String> {
     if neighbors != views.active {
         return Some(format!("has neighbours {neighbors:?} and the view {:?}", views.active));
     }
-    let session = |peer: &NodeId| node.routes().anchor(*peer).is_some();
-    let without = views.active.iter().find(|peer| !session(peer));
-    without.map(|peer| format!("has {peer} in its active view and no session with it"))
+    // One that said goodbye is sent nothing more, and its session lasts until it closes it.
+    let session = |peer: &NodeId| node.peer(*peer).is_some_and(|info| info.epoch.is_some());
+    if let Some(peer) = views.active.iter().find(|peer| !session(peer)) {
+        return Some(format!("has {peer} in its active view and no session with it"));
+    }
+    let stranger = endless(node, &views.active)?;
+    Some(format!("is connected to {stranger}, which is no neighbour, without a deadline"))
+}
+
+/// A stranger whose session nothing would end: one that X-BOT has a use for ends with the round.
+fn endless(node: &Node, active: &[NodeId]) -> Option<NodeId> {
+    let mut strangers = node.routes().peers().map(|routes| routes.instance.node);
+    let ends = |stranger: NodeId| {
+        node.timers().any(|(_, timer)| timer == Timer::Peer(stranger) || timer == Timer::EndRound)
+    };
+    strangers.find(|stranger| !active.contains(stranger) && !ends(*stranger))
 }
 
 /// The parts into which the live nodes fall, each by number; the one of the first live node first.
@@ -138,7 +151,12 @@ pub fn problem(world: &World, alone: &[usize]) -> Option<Violation> {
         if let Some(text) = session.or_else(|| mesh::surplus(world, node)) {
             return violation(ViolationKind::Connections, Some(node), text);
         }
-        if let Some(text) = mesh::leak(world, node, &active) {
+        // X-BOT looks at strangers all the time; that each has a deadline is seen at every step.
+        let leak = match config.xbot {
+            Some(_) => mesh::overdue(world, node),
+            None => mesh::leak(world, node, &active),
+        };
+        if let Some(text) = leak {
             return violation(ViolationKind::Leak, Some(node), text);
         }
         if active.len() < config.active_size && together.contains(&node) {
@@ -175,7 +193,8 @@ fn astray(world: &World, node: &Node, active: &[usize]) -> Option<String> {
 }
 
 /// The most frames that nodes at rest may send within `seconds`: keep-alive, shuffles, and a search
-/// now and then by those who lack neighbours.
+/// now and then by those who lack neighbours; with X-BOT the looks at candidates and the exchanges
+/// that follow.
 #[must_use]
 pub fn frames_at_rest(world: &World, seconds: u64) -> u64 {
     let walks = world.live().count() as u64 * (seconds / 10 + 1) * 12;
@@ -186,5 +205,11 @@ pub fn frames_at_rest(world: &World, seconds: u64) -> u64 {
     });
     // A walk, and some who are asked in vain.
     let searches = short.count() as u64 * (seconds / 20 + 1) * 60;
-    mesh::frames_at_rest(world, seconds) + walks + searches
+    let exchanges: u64 = world
+        .live()
+        .filter_map(|node| config_of(&world.hosts()[node])?.xbot.as_ref())
+        // A handshake, a round trip, a question and a goodbye for each; now and then a new link.
+        .map(|xbot| 20 * xbot.candidates as u64 * (seconds / xbot.interval.as_secs().max(1) + 1))
+        .sum();
+    mesh::frames_at_rest(world, seconds) + walks + searches + exchanges
 }

@@ -106,6 +106,18 @@ pub fn leaks(world: &World, groups: &Groups) -> Option<Violation> {
 /// What is left over on one node that may be connected to `group` alone.
 pub(super) fn leak(world: &World, number: usize, group: &[usize]) -> Option<String> {
     let node = live(world, number).ok()?;
+    overdue(world, number).or_else(|| {
+        let stranger = node.routes().peers().find(|routes| {
+            let peer = world.number(routes.instance.node);
+            !peer.is_some_and(|peer| group.contains(&peer))
+        });
+        stranger.map(|routes| format!("is connected to a stranger: {:?}", routes.instance))
+    })
+}
+
+/// A timer of something that should be over at rest.
+pub(super) fn overdue(world: &World, number: usize) -> Option<String> {
+    let node = live(world, number).ok()?;
     let vain = world.has_vain_join(number);
     let timer = node.timers().find(|(_, timer)| match timer {
         Timer::EndHandshake(_) | Timer::Dial(..) | Timer::EndJoin(_) => true,
@@ -113,14 +125,7 @@ pub(super) fn leak(world: &World, number: usize, group: &[usize]) -> Option<Stri
         Timer::KeepAlive(id) => !world.network().is_open(number, *id),
         _ => false,
     });
-    if let Some((at, timer)) = timer {
-        return Some(format!("{timer:?} is still set, for {at}"));
-    }
-    let stranger = node.routes().peers().find(|routes| {
-        let peer = world.number(routes.instance.node);
-        !peer.is_some_and(|peer| group.contains(&peer))
-    });
-    stranger.map(|routes| format!("is connected to a stranger: {:?}", routes.instance))
+    timer.map(|(at, timer)| format!("{timer:?} is still set, for {at}"))
 }
 
 /// The most frames that nodes at rest may send within `seconds`: keep-alive and gossip.

@@ -11,6 +11,8 @@ pub mod hyparview;
 mod local;
 pub mod mesh;
 mod order;
+mod partition;
+mod relay;
 mod removal;
 pub mod scamp;
 pub mod star;
@@ -19,6 +21,8 @@ pub use alternation::Alternation;
 pub use commands::Commands;
 pub use local::Local;
 pub use order::Order;
+pub use partition::Partitions;
+pub use relay::Relays;
 pub use removal::NoResurrection;
 
 use std::fmt;
@@ -52,14 +56,20 @@ pub enum ViolationKind {
     Order,
     /// A message arrived twice.
     Duplicate,
+    /// A message arrived spoilt, or at the wrong node, or as if from another.
+    Misdelivered,
+    /// A relayed message went back, or in a circle, or too far.
+    Loop,
+    /// A sender was told of a failure that was none, or twice.
+    FalseFailure,
+    /// An injected partition let a message pass, or began again after its end.
+    Partition,
     /// A command was answered twice, or an answer belongs to no command.
     AnsweredTwice,
     /// A broadcast was delivered as something else than what was sent, or to a wrong handler.
     Altered,
     /// The links of a broadcast tree are not the neighbours, or at rest no tree.
     Tree,
-    /// A broadcast did not come to everybody, or stores differ, though everything is healed.
-    Undelivered,
     /// A node is not among its own members.
     NotSelf,
     /// A node sends on a connection that is not open.
@@ -80,6 +90,11 @@ pub enum ViolationKind {
     Connections,
     /// Timers, connections or queues are left over at rest.
     Leak,
+    /// An injected partition did not end.
+    Parted,
+    /// A relayed message did not arrive, a broadcast did not come to everybody, or stores differ,
+    /// though everything is healed.
+    Undelivered,
     /// Too many messages at rest.
     Restless,
     /// The node panicked.
@@ -98,6 +113,7 @@ impl ViolationKind {
             | Self::Undelivered
             | Self::Connections
             | Self::Leak
+            | Self::Parted
             | Self::Restless => 11,
             Self::Panic => 12,
             Self::Nondeterminism => 13,
@@ -152,6 +168,8 @@ pub fn watch_with(world: &mut World, ledger: &Ledger) {
     world.check(NoResurrection::default());
     world.check(Alternation::default());
     world.check(Order::default());
+    world.check(Relays::default());
+    world.check(Partitions::default());
     world.check(Commands::default());
     world.check(Local::default());
     world.check(broadcast::Watch::new(ledger.clone()));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use partisan_proto::Config;
-use partisan_proto::config::{ManagerConfig, StaticConfig, StaticPeer};
+use partisan_proto::config::{ManagerConfig, StaticConfig, StaticPeer, StrategyConfig};
 
 use super::Scenario;
 use crate::check::broadcast::Ledger;
@@ -19,6 +19,14 @@ pub(super) fn watch(manager: &ManagerConfig, world: &mut World, ledger: &Ledger)
         ManagerConfig::Static(_) => world.check(fixed::NoStrangers::default()),
         ManagerConfig::HyParView(_) => world.check(hyparview::SoundViews::default()),
         _ => {}
+    }
+}
+
+/// Whether a node may be connected to some of the others only.
+pub(super) fn has_partial_views(manager: &ManagerConfig) -> bool {
+    match manager {
+        ManagerConfig::Pluggable(config) => config.strategy != StrategyConfig::Full,
+        _ => true,
     }
 }
 

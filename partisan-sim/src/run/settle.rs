@@ -4,6 +4,7 @@
 mod broadcasts;
 mod fixed;
 mod hyparview;
+mod messages;
 mod scamp;
 mod star;
 
@@ -51,6 +52,9 @@ pub(super) fn settle(scenario: &Scenario, world: &mut World, ledger: &Ledger) {
             scamp::settle(world, &mut stream, broadcasts);
         }
         _ => settle_mesh(world, &mut stream, broadcasts),
+    }
+    if world.violations().is_empty() && scenario.nodes <= LARGE {
+        messages::settle(world, &mut stream);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use partisan_proto::config::BroadcastConfig;
-use partisan_proto::wire::Destination;
+use partisan_proto::wire::{Destination, PartitionId};
 use partisan_proto::{
     Answer, Birth, Broadcast, ChannelId, Command, CommandError, Config, Contact, Delivery,
     Duration, Event, HandlerId, HandlerName, Incarnation, Instant, Node, NodeSpec, Notification,
@@ -212,12 +212,30 @@ impl World {
         key: Option<u64>,
         payload: impl Into<Bytes>,
     ) -> Ticket {
+        self.send_any_way(from, to, (channel, key, false), payload.into())
+    }
+
+    /// As [`World::send`]; it may go by way of other nodes.
+    pub fn relay(
+        &mut self,
+        from: usize,
+        to: usize,
+        channel: ChannelId,
+        key: Option<u64>,
+        payload: impl Into<Bytes>,
+    ) -> Ticket {
+        self.send_any_way(from, to, (channel, key, true), payload.into())
+    }
+
+    fn send_any_way(
+        &mut self,
+        from: usize,
+        to: usize,
+        (channel, key, relay): (ChannelId, Option<u64>, bool),
+        payload: Bytes,
+    ) -> Ticket {
         let (to, destination) = (self.hosts[to].rest.name.id(), Destination::Inbox);
-        let payload = payload.into();
-        self.command(
-            from,
-            Command::Send(Send { to, channel, key, destination, relay: false, payload }),
-        )
+        self.command(from, Command::Send(Send { to, channel, key, destination, relay, payload }))
     }
 
     /// A node tells all nodes of its cluster something.
@@ -277,6 +295,19 @@ impl World {
     pub fn agree(&self, nodes: &[usize]) -> bool {
         let expected: BTreeSet<_> = nodes.iter().copied().collect();
         nodes.iter().all(|node| self.members(*node) == expected)
+    }
+
+    /// The injected partitions that a node is in and in which it sends nothing to somebody.
+    #[must_use]
+    pub fn partitions(&self, node: usize) -> BTreeSet<PartitionId> {
+        let node = self.hosts[node].node();
+        let listed = node.map(Node::partitions).unwrap_or_default();
+        listed.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// From now on deliveries, notifications and replies are kept for asking, or not any more.
+    pub const fn record(&mut self, on: bool) {
+        self.options.record = on;
     }
 
     /// Whether a node was told, in any life, to join an address where nobody is now: such a join

@@ -158,6 +158,11 @@ fn relay_vectors() -> Vec<(&'static str, &'static str, Frame)> {
             "a copy arrived",
             control(ControlMessage::Relay(RelayMessage::Found(notice()))),
         ),
+        (
+            "relay_astray",
+            "copies had to be made on the way",
+            control(ControlMessage::Relay(RelayMessage::Astray(notice()))),
+        ),
     ]
 }
 

@@ -11,6 +11,8 @@ use crate::world::World;
 /// How long parts of several nodes are given to find each other by themselves, before the one who
 /// runs the cluster joins them: they may be clusters that never met.
 const BY_THEMSELVES: Duration = Duration::from_secs(120);
+/// How many moments, a second apart, may be unlucky.
+const MOMENTS: u32 = 35;
 /// How long a join may take whose contact can be reached.
 const JOINS: Duration = Duration::from_secs(60);
 
@@ -61,9 +63,9 @@ fn reunite(world: &mut World) {
 
 /// A moment may be unlucky: somebody is being asked to be a neighbour.
 fn judge(world: &mut World, alone: &[usize]) {
-    for _ in 0..5 {
+    for _ in 0..MOMENTS {
         if hyparview::problem(world, alone).is_some() && world.violations().is_empty() {
-            world.run_for(Duration::from_secs(7));
+            world.run_for(Duration::from_secs(1));
         }
     }
     if world.violations().is_empty()

@@ -6,14 +6,17 @@ use std::collections::BTreeSet;
 use partisan_proto::config::{
     ClientServerConfig, ManagerConfig, PluggableConfig, ScampConfig, StaticConfig, StrategyConfig,
 };
+use partisan_proto::wire::Destination;
 use partisan_proto::{
     Answer, ChannelId, Command, CommandError, Config, Contact, Duration, JoinError, Notification,
-    Refusal, Tag,
+    Refusal, Send, Tag,
 };
 use partisan_tests::{Cluster, is_down, is_joined};
 
 on_both! {
     cs_membership_views: 12;
+    cs_forward_between_all_connected: 12;
+    cs_client_to_client_requires_relay_or_error: 12;
     cs_a_client_is_referred_by_a_client: 12;
     cs_failover: 12;
     static_lists_what_it_joined_and_nobody_else: 12;
@@ -72,14 +75,44 @@ fn star_is_formed(cluster: &impl Cluster, servers: usize, clients: usize) -> boo
 
 fn cs_membership_views(cluster: &mut impl Cluster) {
     form_star(cluster, 2, 3);
-    // Whoever is connected can send, and clients are not connected to each other.
+    let specs: BTreeSet<_> = (0..2).map(|server| cluster.id(server)).collect();
+    for client in 2..5 {
+        let others = (2..5).filter(|other| *other != client).map(|other| cluster.id(other));
+        let known = cluster.member_ids(client);
+        assert!(specs.is_subset(&known) && others.into_iter().all(|id| !known.contains(&id)));
+    }
+}
+
+/// Whoever is connected can send.
+fn cs_forward_between_all_connected(cluster: &mut impl Cluster) {
+    form_star(cluster, 2, 3);
     for client in 2..5 {
         cluster.exchange(&[0, 1, client], (ChannelId::DEFAULT, None));
     }
+}
+
+/// Clients are not connected to each other; what is not to be relayed is refused, and nobody gets
+/// it.
+fn cs_client_to_client_requires_relay_or_error(cluster: &mut impl Cluster) {
+    form_star(cluster, 2, 3);
     assert!(!cluster.is_connected(2, 3));
     let asked = cluster.send(2, 3, (ChannelId::DEFAULT, None), "to a client");
     let error = cluster.wait_for_answer(asked);
     assert_eq!(error, Err(CommandError::UnknownNode(cluster.id(3))));
+    let send = Send {
+        to: cluster.id(3),
+        channel: ChannelId::DEFAULT,
+        key: None,
+        destination: Destination::Inbox,
+        relay: true,
+        payload: "by a server".into(),
+    };
+    let asked = cluster.ask(2, Command::Send(send));
+    let answer = cluster.wait_for_answer(asked);
+    assert!(matches!(answer, Ok(Answer::Relayed(_) | Answer::Done)), "{answer:?}");
+    cluster.wait("it", |cluster| !cluster.texts(3, 2).is_empty());
+    cluster.rest();
+    assert_eq!(cluster.texts(3, 2), ["by a server"]);
 }
 
 fn cs_a_client_is_referred_by_a_client(cluster: &mut impl Cluster) {

@@ -3,21 +3,30 @@
 
 use std::collections::BTreeSet;
 
-use partisan_proto::config::{ClientServerConfig, ManagerConfig, StaticConfig};
+use partisan_proto::config::{
+    ClientServerConfig, HyParViewConfig, ManagerConfig, PluggableConfig, ScampConfig, StaticConfig,
+    StrategyConfig,
+};
 use partisan_proto::wire::{Destination, PartitionId, RelayFailure};
-use partisan_proto::{Answer, ChannelId, Command, CommandError, Config, Notification, Send, Tag};
-use partisan_tests::Cluster;
+use partisan_proto::{
+    Answer, ChannelId, Command, CommandError, Config, Duration, Notification, Send, Tag,
+};
+use partisan_tests::{Cluster, Restart};
 
 on_both! {
     transitive_reaches_non_neighbour: 12;
     transitive_ttl_bound: 6;
     transitive_no_loop: 6;
     transitive_between_clients: 12;
+    transitive_between_clients_of_two_servers: 12;
+    transitive_to_a_restarted_target: 12;
+    transitive_every_pair_of_a_partial_view: 4;
     transitive_failure_is_told: 6;
     transitive_many_messages_arrive_once: 4;
     partition_flood_ttl: 6;
     resolve_partition_clears_everywhere: 6;
     partition_in_a_full_mesh: 6;
+    partition_on_every_manager: 4;
 }
 
 fn line_config(ttl: u8) -> Config {
@@ -131,6 +140,87 @@ fn transitive_between_clients(cluster: &mut impl Cluster) {
     assert_eq!(transmitted, 4, "nothing was flooded");
 }
 
+/// One client of each server: a message passes both, and after one server has died the other.
+fn transitive_between_clients_of_two_servers(cluster: &mut impl Cluster) {
+    let star = ClientServerConfig { servers: 1, ..ClientServerConfig::default() };
+    let manager = ManagerConfig::ClientServer(star);
+    for (node, contact) in [(0, 0), (1, 0), (2, 0), (3, 1)] {
+        let tag = if node < 2 { "server" } else { "client" };
+        let config = Config { manager: manager.clone(), ..Config::default() };
+        cluster.add_tagged(config, vec![Tag::new(tag).expect("a good tag")]);
+        if node > 0 {
+            cluster.join(node, contact);
+        }
+    }
+    cluster.wait("servers for all", |cluster| {
+        let server = |client| (0..2).any(|server| cluster.is_connected(client, server));
+        server(2) && server(3) && cluster.is_connected(0, 1)
+    });
+    let texts: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+    for text in &texts {
+        relay(cluster, 2, 3, text).unwrap();
+    }
+    cluster.wait("all", |cluster| cluster.texts(3, 2).len() >= texts.len());
+    assert_eq!(cluster.texts(3, 2), texts);
+    cluster.crash(1);
+    cluster.wait("the other server", |cluster| {
+        (2..4).all(|client| cluster.is_connected(client, 0))
+            && cluster.routes(0).peers().count() == 2
+    });
+    relay(cluster, 2, 3, "by the other").unwrap();
+    cluster.wait("it", |cluster| cluster.texts(3, 2).len() > texts.len());
+    assert_eq!(cluster.texts(3, 2)[texts.len()..], ["by the other"]);
+}
+
+/// A target is its name, whatever life it is in and wherever it listens.
+fn transitive_to_a_restarted_target(cluster: &mut impl Cluster) {
+    form_line(cluster, 4, 5);
+    for (from, to) in [(0, 3), (3, 0)] {
+        relay(cluster, from, to, "first").unwrap();
+        cluster.wait("it", |cluster| cluster.texts(to, from) == ["first"]);
+    }
+    cluster.crash(3);
+    let lost = cluster.id(3);
+    cluster.wait("its end", |cluster| cluster.routes(2).peer(lost).is_none());
+    cluster.restart(3, Restart { keep_state: false, new_address: true });
+    link(cluster, 2, 3);
+    cluster.wait("a line", |cluster| are_linked(cluster, 2, 3));
+    relay(cluster, 3, 0, "second").unwrap();
+    cluster.wait("it", |cluster| cluster.texts(0, 3).len() > 1);
+    relay(cluster, 0, 3, "second").unwrap();
+    cluster.wait("it", |cluster| !cluster.texts(3, 0).is_empty());
+    cluster.rest();
+    assert_eq!(cluster.texts(0, 3), ["first", "second"], "numbered anew, and no copy");
+    assert_eq!(cluster.texts(3, 0), ["second"]);
+}
+
+/// Everybody sends to everybody: what is not connected is reached along the overlay, once each.
+fn transitive_every_pair_of_a_partial_view(cluster: &mut impl Cluster) {
+    let scamp = StrategyConfig::ScampV2(ScampConfig { copies: 0, ..ScampConfig::default() });
+    let pluggable = PluggableConfig { strategy: scamp, ..PluggableConfig::default() };
+    let config = Config { manager: ManagerConfig::Pluggable(pluggable), ..Config::default() };
+    cluster.start(7, &config);
+    for node in 1..7 {
+        let asked = cluster.sync_join(node, node - 1, Duration::from_secs(60));
+        cluster.wait_for_answer(asked).unwrap();
+    }
+    let pairs: Vec<_> = (0..7).flat_map(|from| (0..7).map(move |to| (from, to))).collect();
+    let pairs: Vec<_> = pairs.into_iter().filter(|(from, to)| from != to).collect();
+    cluster.wait("neighbours", |cluster| {
+        (0..7).all(|node| cluster.routes(node).peers().any(|peer| peer.is_full()))
+    });
+    for (from, to) in &pairs {
+        relay(cluster, *from, *to, "hello").unwrap();
+    }
+    cluster.wait("all", |cluster| {
+        pairs.iter().all(|(from, to)| !cluster.texts(*to, *from).is_empty())
+    });
+    cluster.rest();
+    for (from, to) in pairs {
+        assert_eq!(cluster.texts(to, from), ["hello"], "{from} to {to}");
+    }
+}
+
 fn transitive_failure_is_told(cluster: &mut impl Cluster) {
     form_line(cluster, 4, 5);
     relay(cluster, 0, 3, "1").unwrap();
@@ -216,4 +306,33 @@ fn partition_in_a_full_mesh(cluster: &mut impl Cluster) {
     cluster.ask(3, Command::ResolvePartition(id));
     cluster.wait("the end", |cluster| (0..4).all(|node| marked(cluster, node).is_empty()));
     cluster.exchange(&[0, 1, 2, 3], (ChannelId::DEFAULT, None));
+}
+
+/// Injected at one, it keeps messages between two nodes of any manager until it is resolved.
+fn partition_on_every_manager(cluster: &mut impl Cluster) {
+    let scamp = StrategyConfig::ScampV1(ScampConfig::default());
+    let managers = [
+        (ManagerConfig::Pluggable(PluggableConfig { strategy: scamp, ..Default::default() }), ""),
+        (ManagerConfig::ClientServer(ClientServerConfig::default()), "server"),
+        (ManagerConfig::HyParView(HyParViewConfig::default()), ""),
+    ];
+    for (manager, tag) in managers {
+        let config = Config { manager, ..Config::default() };
+        let tags: Vec<Tag> = Tag::new(tag).into_iter().collect();
+        let pair = [0, 1].map(|_| cluster.add_tagged(config.clone(), tags.clone()));
+        let [one, other] = pair;
+        link(cluster, one, other);
+        cluster.wait("neighbours", |cluster| are_linked(cluster, one, other));
+        let id = inject(cluster, one, 1);
+        cluster.wait("both", |cluster| pair.iter().all(|node| marked(cluster, *node).len() == 1));
+        for (from, to) in [(one, other), (other, one)] {
+            let partitioned = Err(CommandError::Partitioned(cluster.id(to)));
+            assert_eq!(send(cluster, from, to), partitioned);
+            assert_eq!(relay(cluster, from, to, "x"), partitioned);
+        }
+        let asked = cluster.ask(other, Command::ResolvePartition(id));
+        assert_eq!(cluster.wait_for_answer(asked), Ok(Answer::Done));
+        cluster.wait("the end", |cluster| marked(cluster, one).is_empty());
+        cluster.exchange(&pair, (ChannelId::DEFAULT, None));
+    }
 }
