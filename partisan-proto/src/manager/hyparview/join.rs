@@ -177,12 +177,15 @@ impl HyParView {
         }
     }
 
-    /// Looks for somebody with room by a walk.
+    /// Looks for somebody with room by a walk. A node that lacks two neighbours, and has looked
+    /// before, lets itself be placed in the midst of a link instead, as a joiner is: that always
+    /// succeeds, and nobody loses a neighbour by it.
     pub(super) fn look_around(&mut self, cx: &mut Context<'_>) {
         let node = introduction_of_self(cx);
+        let lacks_two = self.fits(&node.spec, self.pledged() + 1);
         if let Some(hop) = self.next_hop_of_walk(&[]) {
             let hops = self.config.active_walk.saturating_mul(2);
-            let walk = Walk { node, hops, joins: false };
+            let walk = Walk { node, hops, joins: lacks_two && self.search.fruitless > 1 };
             cx.send(hop, ControlMessage::HyParView(HyParViewMessage::Walk(Box::new(walk))));
         }
     }
@@ -208,7 +211,10 @@ impl HyParView {
             self.peers.state(node),
             Some(State::Active | State::Asked(_) | State::Dialled(_))
         );
-        let wants = !linked && !walk.joins && self.has_room(&known.spec);
+        // One who lacks a neighbour is not taken by a neighbour's neighbour at once: that would
+        // close a triangle.
+        let far = walk.hops + 2 <= 2 * self.config.active_walk;
+        let wants = !linked && !walk.joins && far && self.has_room(&known.spec);
         let next = self.next_hop_of_walk(&[from, node]);
         match next.filter(|_| walk.hops > 0 && !wants) {
             Some(next) => {

@@ -29,8 +29,12 @@ use crate::wire::{
 impl HyParView {
     /// Whether a peer with this spec would find room; places kept for others are none.
     pub(super) fn has_room(&self, spec: &NodeSpec) -> bool {
-        let asked = self.peers.asked().count() + self.promised();
-        self.fits(spec, asked)
+        self.fits(spec, self.pledged())
+    }
+
+    /// How many places are kept for those that were asked, or for the candidate of an exchange.
+    pub(super) fn pledged(&self) -> usize {
+        self.peers.asked().count() + self.promised()
     }
 
     /// As [`HyParView::has_room`], with so many places given away besides.

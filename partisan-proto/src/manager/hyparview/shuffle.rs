@@ -61,9 +61,17 @@ impl HyParView {
         active.into_iter().map(Peer::introduction).chain(passive).collect()
     }
 
-    /// Some of the views, for a peer to know.
+    /// Some others, for a peer to know: of the passive view, and neighbours only where it knows too
+    /// few. A new neighbour that took them for its own would close triangles.
     pub(super) fn sample(&mut self, peer: NodeId) -> Introductions {
-        let some = self.some_of_views(peer);
+        let count = self.config.shuffle_active + self.config.shuffle_passive;
+        let passive = self.passive.sample(&mut self.random, count);
+        let mut some: Vec<Introduction> = passive.into_iter().map(Known::introduction).collect();
+        if some.len() < count {
+            let mut active: Vec<Introduction> = self.peers.active().map(Peer::introduction).collect();
+            self.random.shuffle_front(&mut active, count - some.len());
+            some.extend(active.into_iter().take(count - some.len()));
+        }
         introductions(some.into_iter().filter(|other| other.spec.id() != peer))
     }
 
