@@ -245,6 +245,7 @@ impl HyParView {
 
     /// The node stops without leaving.
     fn stop(&mut self, cx: &mut Context<'_>) {
+        self.save(cx);
         for timer in [
             Timer::Shuffle,
             Timer::Promote,
@@ -257,7 +258,6 @@ impl HyParView {
         }
         self.joining.cancel_all(cx, &CommandError::Stopping);
         self.forget_rounds(cx);
-        self.save(cx);
     }
 
     /// What follows from whatever has happened.

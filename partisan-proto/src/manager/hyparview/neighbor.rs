@@ -419,7 +419,7 @@ impl HyParView {
                 match end.why {
                     // Somebody is on the way.
                     Parting::Replaced => self.wait_for_others(cx),
-                    _ => self.look_anew(cx),
+                    _ => self.look_elsewhere(cx, node),
                 }
             }
             State::Asked(purpose) => self.declined(cx, node, purpose, Declined::Full),

@@ -3,8 +3,9 @@
 //! A loss is answered at once: whoever was named by the one that parted is asked first, then the
 //! passive view in random order, a few at a time. A node that has half of its neighbours or more
 //! asks few, since in a healthy overlay hardly anybody has room; it sends a walk that looks for
-//! those who do, now and then and ever less often. A node without any neighbour asks with high
-//! priority, and goes on to its address book and to the contacts of its joins.
+//! those who do, now and then and ever less often; one that lacks two lets itself be placed in the
+//! midst of a link, as a joiner. A node without any neighbour asks with high priority, and goes on
+//! to its address book and to the contacts of its joins.
 
 use alloc::vec::Vec;
 use core::hash::Hash;
@@ -59,6 +60,14 @@ impl HyParView {
     pub(super) fn look_anew(&mut self, cx: &mut Context<'_>) {
         self.search.fruitless = 0;
         self.begin_search();
+        self.refill(cx);
+    }
+
+    /// As [`HyParView::look_anew`], after a neighbour has parted: that one has no room.
+    pub(super) fn look_elsewhere(&mut self, cx: &mut Context<'_>, parted: NodeId) {
+        self.search.fruitless = 0;
+        self.begin_search();
+        self.search.tried.push(parted);
         self.refill(cx);
     }
 

@@ -68,7 +68,8 @@ impl HyParView {
         let passive = self.passive.sample(&mut self.random, count);
         let mut some: Vec<Introduction> = passive.into_iter().map(Known::introduction).collect();
         if some.len() < count {
-            let mut active: Vec<Introduction> = self.peers.active().map(Peer::introduction).collect();
+            let mut active: Vec<Introduction> =
+                self.peers.active().map(Peer::introduction).collect();
             self.random.shuffle_front(&mut active, count - some.len());
             some.extend(active.into_iter().take(count - some.len()));
         }
