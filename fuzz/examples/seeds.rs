@@ -28,7 +28,7 @@ fn main() -> std::io::Result<()> {
     write(corpora.join("handshake"), handshakes)?;
     let scripts = (0..30).map(|i| script(&mut random, i)).collect::<Vec<_>>();
     write(corpora.join("node"), scripts)?;
-    let managed = (0..36).map(|i| [&[i as u8], &script(&mut random, i)[..]].concat());
+    let managed = (0..64).map(|i| [&[i as u8], &script(&mut random, i)[..]].concat());
     write(corpora.join("managers"), managed.collect::<Vec<_>>())
 }
 

@@ -177,15 +177,12 @@ impl HyParView {
         }
     }
 
-    /// Looks for somebody with room by a walk. A node that lacks two neighbours, and has looked
-    /// before, lets itself be placed in the midst of a link instead, as a joiner is: that always
-    /// succeeds, and nobody loses a neighbour by it.
+    /// Looks for somebody with room by a walk.
     pub(super) fn look_around(&mut self, cx: &mut Context<'_>) {
         let node = introduction_of_self(cx);
-        let lacks_two = self.fits(&node.spec, self.pledged() + 1);
         if let Some(hop) = self.next_hop_of_walk(&[]) {
             let hops = self.config.active_walk.saturating_mul(2);
-            let walk = Walk { node, hops, joins: lacks_two && self.search.fruitless > 1 };
+            let walk = Walk { node, hops, joins: false };
             cx.send(hop, ControlMessage::HyParView(HyParViewMessage::Walk(Box::new(walk))));
         }
     }

@@ -107,11 +107,10 @@ impl HyParView {
     }
 
     fn request(&mut self, cx: &mut Context<'_>, node: NodeId, purpose: Purpose) {
-        let alone = self.peers.active().next().is_none();
         let wish = match purpose {
             Purpose::Join => Wish::Join,
             Purpose::Merge => Wish::Merge,
-            _ if alone => Wish::High,
+            _ if self.is_isolated() || self.may_split(cx) => Wish::High,
             _ => Wish::Low,
         };
         let trades = matches!(wish, Wish::Join | Wish::Merge);

@@ -31,6 +31,7 @@ impl HyParView {
         cx.set_timer(Timer::Shuffle, self.config.shuffle_interval);
         self.disperse(cx.now);
         self.removals.expire(cx.now);
+        self.break_out(cx);
         let Some(hop) = self.next_hop_of_walk(&[]) else {
             return;
         };
@@ -87,6 +88,13 @@ impl HyParView {
     /// A sample of somebody's views comes by.
     pub(super) fn on_shuffle(&mut self, cx: &mut Context<'_>, from: NodeId, mut shuffle: Shuffle) {
         let me = cx.me.instance.node;
+        if shuffle
+            .path
+            .first()
+            .is_some_and(|origin| *origin != me && !self.peers.is_active(*origin))
+        {
+            self.heard_of_others = cx.now;
+        }
         // Nobody sends it further than that.
         let hops = shuffle.hops.min(self.config.active_walk).saturating_sub(1);
         let came_by = |node: &NodeId| shuffle.path.contains(node);

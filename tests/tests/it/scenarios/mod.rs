@@ -54,6 +54,7 @@ mod basic;
 mod channels;
 mod events;
 mod full;
+mod hyparview;
 mod join;
 mod joins;
 mod leave;

@@ -1,6 +1,7 @@
 //! Filling the active view.
 
 use super::*;
+use alloc::vec;
 
 fn reserve(machine: &mut Machine<HyParView>, numbers: impl IntoIterator<Item = usize>) {
     for number in numbers {
@@ -108,29 +109,69 @@ fn a_search_in_vain_is_repeated_ever_less_often() {
     assert!(after <= 2 * 100 / 20, "{after} in the last 100 s");
 }
 
-/// The time to look for neighbours comes, and whoever is asked cannot be reached; whether a walk
-/// was sent, and whether it lets the node be placed.
-fn look(machine: &mut Machine<HyParView>, known: usize) -> Option<bool> {
+/// The time to look for neighbours comes, and whoever is asked declines: how they were asked, and
+/// whether a walk was sent.
+fn look(machine: &mut Machine<HyParView>, known: usize) -> (Vec<Wish>, bool) {
     reserve(machine, [known]);
     let output = machine.fire(Timer::Promote);
-    dialled(&output).into_iter().for_each(|node| drop(unreachable(machine, node)));
-    messages(&output).into_iter().find_map(|(_, message)| match message {
-        HyParViewMessage::Walk(walk) => Some(walk.joins),
-        _ => None,
-    })
+    let walks =
+        |(_, message): &(usize, &HyParViewMessage)| matches!(message, HyParViewMessage::Walk(_));
+    let walk = messages(&output).iter().any(walks);
+    let mut wishes = Vec::new();
+    for number in (1..20).filter(|number| dialled(&output).contains(&id(*number))) {
+        for (_, message) in messages(&connect(machine, number)) {
+            if let HyParViewMessage::Neighbor(request) = message {
+                wishes.push(request.wish);
+            }
+        }
+        hear(machine, number, decline(Declined::Full));
+        machine.manager.passive.remove(id(number));
+    }
+    (wishes, walk)
 }
 
 #[test]
-fn who_lacks_a_neighbor_sends_a_walk_and_who_lacks_two_is_placed_by_its_second() {
-    let walks = |neighbors: usize| {
+fn who_lacks_a_neighbor_sends_walks_and_who_lacks_two_asks_with_high_priority_in_the_end() {
+    let looks = |neighbors: usize| {
         let mut machine = with_neighbors(config(), neighbors);
         [10, 11, 12].map(|known| look(&mut machine, known))
     };
-    assert_eq!(walks(5), [None; 3], "nobody is missing");
-    assert_eq!(walks(4), [Some(false); 3]);
-    assert_eq!(walks(3), [Some(false), Some(true), Some(true)]);
-    assert_eq!(walks(1), [Some(false), Some(true), Some(true)]);
-    assert_eq!(walks(0), [None; 3], "there is no way for it");
+    let (low, high) = (vec![Wish::Low], vec![Wish::High]);
+    assert_eq!(looks(5), [(); 3].map(|()| (vec![], false)), "nobody is missing");
+    assert_eq!(looks(4), [(); 3].map(|()| (low.clone(), true)));
+    let expected = [(low, true), (high.clone(), true), (high, true)];
+    assert_eq!(looks(3), expected);
+    assert_eq!(looks(1), expected);
+}
+
+#[test]
+fn only_one_is_asked_with_high_priority_by_who_lacks_two() {
+    let mut machine = with_neighbors(config(), 3);
+    look(&mut machine, 10);
+    reserve(&mut machine, [11, 12]);
+    machine.fire(Timer::Promote);
+    let mut wish = |number| {
+        let output = connect(&mut machine, number);
+        let [HyParViewMessage::Neighbor(request)] = told(&output, number)[..] else { panic!() };
+        request.wish
+    };
+    assert_eq!([wish(11), wish(12)], [Wish::High, Wish::Low], "the other place is for who goes");
+}
+
+#[test]
+fn a_few_that_have_each_other_alone_break_out() {
+    let mut mesh = strangers(8, &sized(3));
+    for first in [0, 4] {
+        (first + 1..first + 4).for_each(|node| mesh.join(node, first));
+        mesh.pass(Duration::from_secs(20));
+    }
+    assert_eq!((component(&mesh, 0), component(&mesh, 4)), (vec![0, 1, 2, 3], vec![4, 5, 6, 7]));
+    mesh.pass(Duration::from_secs(200));
+    assert_eq!(component(&mesh, 0).len(), 4, "they know nobody else");
+    mesh.run(0, |manager, _| manager.reserve(intro(6, LIFE).into(), &[]));
+    mesh.pass(Duration::from_secs(100));
+    assert_eq!(component(&mesh, 0).len(), 8);
+    assert_at_rest(&mesh);
 }
 
 #[test]
