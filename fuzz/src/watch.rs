@@ -10,9 +10,10 @@ use partisan_proto::config::{
 };
 use partisan_proto::wire::{Decoded, Frame, decode, encode};
 use partisan_proto::{
-    Action, Address, Birth, ChannelId, ChannelName, ChannelOptions, Channels, ClusterName, Command,
-    Config, ConnectionId, Epoch, Event, Incarnation, Instance, Instant, MessageId, Node, NodeId,
-    NodeName, NodeSpec, Notification, Outbox, Snapshot, Tag, Ticket, Timer,
+    Action, Address, Birth, ChannelId, ChannelName, ChannelOptions, Channels, CloseReason,
+    ClusterName, Command, Config, ConnectionId, Epoch, Event, Incarnation, Instance, Instant,
+    MessageId, Node, NodeId, NodeName, NodeSpec, Notification, Outbox, Snapshot, Tag, Ticket,
+    Timer,
 };
 
 /// More timers than this never make sense within the limits of [`config`].
@@ -308,6 +309,14 @@ impl Watched {
         if let Notification::NodeUp { instance, epoch, .. } = notification {
             let last = self.epochs.insert(instance.node, (*instance, *epoch));
             assert_ne!(last, Some((*instance, *epoch)), "two sessions of one epoch");
+        }
+        if let Notification::NodeDown { instance, reason, .. } = notification
+            && matches!(self.node.config().manager, ManagerConfig::HyParView(_))
+            && *reason != CloseReason::Replaced
+        {
+            // Most of its sessions are probes. With the end of one its peer is forgotten, and
+            // perhaps dialled anew in the same step: then its epochs begin anew.
+            self.epochs.remove(&instance.node);
         }
         let right = match notification {
             Notification::NodeUp { instance, .. } => self.up.insert(instance.node),

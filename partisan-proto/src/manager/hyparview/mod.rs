@@ -261,6 +261,14 @@ impl HyParView {
         }
         self.joining.cancel_all(cx, &CommandError::Stopping);
         self.forget_rounds(cx);
+        // Who is connected says goodbye; nothing more is heard of who is dialled.
+        let dialled = |peer: &&Peer| matches!(peer.state, State::Dialled(_));
+        let dialled: Vec<NodeId> =
+            self.peers.iter().filter(dialled).map(|peer| peer.node).collect();
+        for node in dialled {
+            self.peers.remove(node);
+            cx.timers.cancel(Timer::Peer(node));
+        }
     }
 
     /// What follows from whatever has happened.
