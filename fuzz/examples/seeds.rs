@@ -37,7 +37,7 @@ fn main() -> std::io::Result<()> {
     write_as("relay", corpora.join("handshake"), handshakes)?;
     let scripts = (0..30).map(|i| script(&mut random, i)).collect::<Vec<_>>();
     write(corpora.join("node"), scripts)?;
-    let managed = (0..36).map(|i| [&[i as u8], &script(&mut random, i)[..]].concat());
+    let managed = (0..64).map(|i| [&[i as u8], &script(&mut random, i)[..]].concat());
     write(corpora.join("managers"), managed.collect::<Vec<_>>())?;
     let broadcasts = (0..40).map(|i| broadcasts(&mut random, i)).collect::<Vec<_>>();
     write(corpora.join("broadcasts"), broadcasts)

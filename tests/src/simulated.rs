@@ -114,6 +114,7 @@ impl Simulated {
             ..WorldOptions::default()
         });
         check::watch(&mut world);
+        world.check(check::hyparview::SoundViews::default());
         Self { world, seed, lives: Vec::new() }
     }
 

@@ -139,3 +139,22 @@ fn plumtree_reaches_all_survivors_of_a_failure() {
     }
     judge(&findings);
 }
+
+/// HyParView without X-BOT and with it.
+fn with_and_without_xbot() -> Subjects {
+    Subjects { plain: config::hyparview(), optimized: config::xbot() }
+}
+
+#[test]
+fn xbot_makes_links_much_cheaper_and_paths_a_little_longer() {
+    let mut findings = Findings::default();
+    xbot::plane(&with_and_without_xbot(), 1, 300, 100, &mut findings);
+    judge(&findings);
+}
+
+#[test]
+fn xbot_keeps_most_links_inside_a_zone() {
+    let mut findings = Findings::default();
+    xbot::zones(&with_and_without_xbot(), 1, 150, 60, &mut findings);
+    judge(&findings);
+}

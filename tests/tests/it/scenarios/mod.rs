@@ -55,6 +55,7 @@ mod broadcasts;
 mod channels;
 mod events;
 mod full;
+mod hyparview;
 mod join;
 mod joins;
 mod leave;
