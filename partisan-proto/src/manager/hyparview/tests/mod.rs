@@ -105,23 +105,19 @@ fn disconnect(why: Parting, hints: Introductions) -> HyParViewMessage {
 
 /// What a node was told by a step.
 fn told(output: &Output, number: usize) -> Vec<&HyParViewMessage> {
-    let to = ConnectionId::accepted(number as u64);
-    let of_manager = |(connection, message)| match message {
-        &ControlMessage::HyParView(ref message) if connection == to => Some(message),
-        _ => None,
-    };
-    output.sent().into_iter().filter_map(of_manager).collect()
+    let to_it = |(to, message): (usize, _)| (to == number).then_some(message);
+    messages(output).into_iter().filter_map(to_it).collect()
 }
 
 /// All that was sent by a step, and to whom.
 fn messages(output: &Output) -> Vec<(usize, &HyParViewMessage)> {
-    let of_manager = |(connection, message): (ConnectionId, _)| match message {
-        &ControlMessage::HyParView(ref message) => {
-            Some(((connection.as_u64() >> 1) as usize, message))
+    let mut all = Vec::new();
+    for (connection, message) in output.sent() {
+        if let ControlMessage::HyParView(message) = message {
+            all.push(((connection.as_u64() >> 1) as usize, message));
         }
-        _ => None,
-    };
-    output.sent().into_iter().filter_map(of_manager).collect()
+    }
+    all
 }
 
 /// Who is dialled by a step.
