@@ -141,8 +141,25 @@ impl Tcp {
     }
 
     /// Sends a message by every channel of every session for them, from smaller to greater numbers or the
-    /// other way round, and waits for all of them.
+    /// other way round, and waits for all of them; again while sessions end meanwhile, since what
+    /// was on its way by them is lost.
     fn rest_one_way(&mut self, direction: usize) {
+        loop {
+            let before = self.sessions_ended();
+            let expected = self.send_rests(direction);
+            self.wait("messages everywhere, or the end of a session", |cluster| {
+                let mut expected = expected.iter();
+                cluster.sessions_ended() > before
+                    || expected.all(|(node, count)| cluster.rested(*node) >= *count)
+            });
+            if self.sessions_ended() == before {
+                return;
+            }
+        }
+    }
+
+    /// Sends them; says how many each node has when all have arrived.
+    fn send_rests(&mut self, direction: usize) -> BTreeMap<usize, usize> {
         let pairs = (0..self.size()).flat_map(|a| (0..a).map(move |b| [(b, a), (a, b)]));
         let mut expected: BTreeMap<usize, usize> = BTreeMap::new();
         for (from, to) in Vec::from_iter(pairs.map(|pair| pair[direction])) {
@@ -152,17 +169,27 @@ impl Tcp {
             let id = self.id(to);
             let channels = self.nodes[from].settings.config.channels.iter();
             for (channel, ..) in channels.skip(1) {
-                *expected.entry(to).or_insert_with(|| self.rested(to)) += 1;
+                let rested = self.rested(to);
                 let options = SendOptions::default().channel(channel);
                 let options = options.destination(REST).expect("a good name");
                 let sent = self.node(from).send_bytes(id, Bytes::new(), &options);
-                self.block_on(sent).expect("it is connected");
+                // The session may have ended just now.
+                if self.block_on(sent).is_ok() {
+                    *expected.entry(to).or_insert(rested) += 1;
+                }
             }
         }
-        self.wait("messages everywhere", |cluster| {
-            let mut expected = expected.iter();
-            expected.all(|(node, count)| cluster.rested(*node) >= *count)
-        });
+        expected
+    }
+
+    /// How many ends of sessions all nodes have told of.
+    fn sessions_ended(&self) -> usize {
+        let ended = |seen: &Mutex<Seen>| {
+            let seen = seen.lock().expect("sound");
+            let down = |note: &&Notification| matches!(note, Notification::NodeDown { .. });
+            seen.notifications.iter().filter(down).count()
+        };
+        self.nodes.iter().map(|node| ended(&node.seen)).sum()
     }
 
     fn rested(&self, node: usize) -> usize {
