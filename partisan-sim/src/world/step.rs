@@ -158,8 +158,7 @@ impl World {
                 self.network.close(now, number, connection, flush, &mut self.queue);
             }
             Action::Deliver(delivery) => {
-                self.delivered(number, &delivery);
-                if self.options.record {
+                if !self.is_for_store(number, &delivery) && self.options.record {
                     self.hosts[number].rest.observed.deliveries.push((now, delivery));
                 }
             }
