@@ -311,6 +311,15 @@ impl Node {
         }
     }
 
+    /// Waits for room for what a process tells one of another node besides messages.
+    pub(crate) async fn signal_room(&self, node: NodeId) {
+        let published = self.shared.published.load_full();
+        let anchor = published.view.routes().anchor(node);
+        if let Some(connection) = anchor.and_then(|id| published.connections.get(&id)) {
+            connection.queue.signal_room().await;
+        }
+    }
+
     fn attempt(
         &self,
         to: NodeId,

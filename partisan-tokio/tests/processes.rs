@@ -326,23 +326,41 @@ async fn nothing_is_received_of_a_monitor_that_was_ended() {
 }
 
 #[tokio::test]
-async fn many_monitors_of_one_process_end_each_once() {
+async fn many_monitors_at_once_end_each_once_and_harm_no_session() {
+    const MANY: usize = 5_000;
     let (a, b) = pair().await;
     let mut watcher = me(&b).await;
     let process = a.spawn(ends_as_told).await.unwrap();
     let mut open: Vec<u64> = Vec::new();
-    for _ in 0..1_000 {
+    for _ in 0..MANY {
         open.push(watcher.monitor(process).await);
     }
     watcher.send(process, "end").await.unwrap();
     let mut told = Vec::new();
-    for _ in 0..1_000 {
-        told.push(down(&mut watcher).await.0);
+    for _ in 0..MANY {
+        let (number, reason) = down(&mut watcher).await;
+        assert_ne!(reason, ExitReason::NoConnection);
+        told.push(number);
     }
     told.sort_unstable();
     assert_eq!(told, open);
     settled(&watcher).await;
     assert!(watcher.try_receive().is_none());
+    // All given up at once.
+    let process = a.spawn(ends_as_told).await.unwrap();
+    for _ in 0..MANY {
+        watcher.monitor(process).await;
+    }
+    drop(watcher);
+    let unwatched = async {
+        while a.process_info(process).await.unwrap().unwrap().watched_by > 0
+            || b.process_info(process).await.unwrap().unwrap().watched_by > 0
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(unwatched).await;
+    assert_eq!((a.counters().stalled, b.counters().stalled), (0, 0));
 }
 
 #[tokio::test]

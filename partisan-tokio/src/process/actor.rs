@@ -127,6 +127,14 @@ async fn do_act(process: &mut Process, act: ProcessAct) {
         }
         _ => (None, 0),
     };
+    let towards = match &act {
+        ProcessAct::Monitor { target, .. } | ProcessAct::Exit { target, .. } => Some(target.node()),
+        ProcessAct::Link(other) | ProcessAct::Unlink(other) => Some(other.node),
+        _ => None,
+    };
+    if let Some(node) = towards {
+        process.node().signal_room(node).await;
+    }
     let room = process.doings().room(payload).await;
     if let Some(number) = expected {
         // Once it has ended there is nobody to be told.

@@ -213,7 +213,9 @@ impl Node {
         target: impl Into<Target>,
         reason: ExitReason,
     ) -> Result<(), NodeError> {
-        let act = ProcessAct::Exit { target: target.into(), reason };
+        let target = target.into();
+        self.signal_room(target.node()).await;
+        let act = ProcessAct::Exit { target, reason };
         Ok(self.shared.doings.act(Serial::NODE, act).await?)
     }
 
