@@ -620,6 +620,8 @@ async fn what_is_known_of_a_process_is_told_here_and_elsewhere() {
         assert_eq!(found, Some(process.id()));
         assert_eq!(node.whereis_on(a.id(), &named("no"), timeout).await.unwrap(), None);
         assert!(node.is_alive(process.id()).await.unwrap());
+        let all = node.processes_on(a.id(), timeout).await.unwrap();
+        assert_eq!(all, [parent.id(), process.id()]);
     }
     let id = process.id();
     drop(process);

@@ -6,6 +6,18 @@
 //! bare stream (`bare.rs`) between the same two runtimes. *Process* is `Node::call_bytes` to one
 //! process that answers with what it is asked; *function* is `Node::rpc_bytes`, a task for each
 //! request. The three take turns in every round; numbers are medians of the rounds.
+//!
+//! On a machine of two busy cores only ratios mean anything. Calls a second as a multiple of the bare
+//! stream's, to a process and to a function:
+//!
+//! | bytes | 1 caller | 16 callers | 64 callers |
+//! |---|---|---|---|
+//! | 64 | 0.8, 0.8 | 1.6, 1.2 | 2.0, 1.5 |
+//! | 1 KiB | 0.9, 0.9 | 2.2, 1.8 | 1.0, 0.5 |
+//! | 64 KiB | 0.9, 0.9 | 0.7, 0.6 | 0.8, 0.7 |
+//!
+//! One call of 64 bytes takes 19 us beside 15; a monitor 1.4 us to set up, one after the other; and
+//! from telling a process to end until its DOWN passes as long as one bare round trip.
 
 mod bare;
 
