@@ -86,7 +86,7 @@ impl SendOptions {
         Self { channel, key, relay, header: AppHeader::default() }
     }
 
-    pub(crate) fn to_destination(mut self, destination: Destination) -> Self {
+    pub(crate) fn with_destination(mut self, destination: Destination) -> Self {
         self.header = AppHeader { destination };
         self
     }
@@ -170,7 +170,7 @@ impl Node {
         options: &SendOptions,
     ) -> Result<(), SendError> {
         let target = target.into();
-        let options = options.clone().to_destination(Destination::of(&target));
+        let options = options.clone().with_destination(Destination::of(&target));
         self.send(target.node(), message, &options).await
     }
 
@@ -185,7 +185,7 @@ impl Node {
         options: &SendOptions,
     ) -> Result<(), SendError> {
         let target = target.into();
-        let options = options.clone().to_destination(Destination::of(&target));
+        let options = options.clone().with_destination(Destination::of(&target));
         self.send_bytes(target.node(), payload, &options).await
     }
 

@@ -533,12 +533,12 @@ fn processes_of_any_node_their_names_and_calls_are_shown() {
     let directory = tempfile::tempdir().unwrap();
     let mut a = Process::start(directory.path(), "a", &[]);
     let contact = Contact::at(a.address().parse().unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
-    let runtime = { runtime }.build().unwrap();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().build().unwrap();
     let (library, process) = runtime.block_on(async {
         let settings = Settings::new(NodeName::new("library@127.0.0.1").unwrap());
         let node = Node::start(settings).await.unwrap();
-        node.sync_join(contact, std::time::Duration::from_secs(30)).await.unwrap();
+        node.sync_join(contact, Duration::from_secs(30)).await.unwrap();
         let options = SpawnOptions::default().name(ProcessName::new("store").unwrap());
         let process = node.attach(options).await.unwrap();
         (node, process)

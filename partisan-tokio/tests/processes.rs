@@ -558,6 +558,10 @@ async fn exit_signals_follow_erlangs_rules() {
     from.exit(other.id(), ExitReason::Kill).await;
     assert_eq!(soon(seen.down()).await.reason, ExitReason::Killed);
     assert!(soon(other.receive()).await.is_none(), "it has been ended");
+    // The node itself cannot be ended: whoever asks through it is answered.
+    let itself = ProcessId { serial: Serial::NODE, ..plain };
+    from.exit(itself, ExitReason::Kill).await;
+    assert!(!node.processes().contains(&itself));
     // And who is gone does nothing any more.
     other.exit(from.id(), why("never")).await;
     assert_eq!(other.monitor(from.id()).await, 1);
@@ -667,7 +671,7 @@ impl Actor for Adder {
     fn start(&mut self, cx: &mut ActorContext<'_>) {
         if self.parent.is_none() {
             cx.register(named("adder"));
-            let child = Adder { sum: 0, parent: Some(cx.me().into()) };
+            let child = Self { sum: 0, parent: Some(cx.me().into()) };
             let options =
                 process::SpawnOptions { name: Some(named("child")), ..Default::default() };
             let child = cx.spawn_with(Box::new(child), options);

@@ -93,7 +93,7 @@ async fn perform(process: &mut Process, effect: Effect) -> Option<ExitReason> {
         Effect::Act(act) => do_act(process, act).await,
         Effect::Send(send) => {
             let options = SendOptions::from_parts(send.channel, send.key, send.relay);
-            let options = options.to_destination(send.destination);
+            let options = options.with_destination(send.destination);
             // Best effort.
             let _ = process.node().send_bytes(send.to, send.payload, &options).await;
         }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::requests::{CallRow, Reply, TreeRow};
+use crate::requests::{CallRow, ProcessRow, Reply, TreeRow};
 
 /// Columns as wide as their widest cell; the last one is not padded.
 fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
@@ -40,6 +40,23 @@ fn tree_rows(tree: &TreeRow) -> [[String; 2]; 6] {
         ["sent to".into(), joined(&tree.eager)],
         ["announced to".into(), joined(&tree.lazy)],
     ]
+}
+
+fn processes(rows: &[ProcessRow]) -> String {
+    table(
+        ["PROCESS", "NAMES", "WAITING", "LINKS", "MONITORS", "WATCHED BY", "TIMERS"],
+        rows.iter().map(|row| {
+            [
+                row.reference.clone(),
+                joined(&row.names),
+                row.waiting.to_string(),
+                row.links.to_string(),
+                row.monitors.to_string(),
+                row.watched_by.to_string(),
+                row.timers.to_string(),
+            ]
+        }),
+    )
 }
 
 fn call_rows(calls: &CallRow) -> [[String; 2]; 8] {
@@ -109,22 +126,7 @@ pub(crate) fn render(reply: &Reply) -> String {
             rows.iter().map(|row| [row.id.clone(), joined(&row.nothing_to)]),
         ),
         Reply::Processes(rows) if rows.is_empty() => "no processes\n".into(),
-        Reply::Processes(rows) => table(
-            ["PROCESS", "NAMES", "WAITING", "LINKS", "MONITORS", "WATCHED BY", "TIMERS"],
-            rows.iter().map(|row| {
-                let links = row.links.to_string();
-                let monitors = row.monitors.to_string();
-                [
-                    row.reference.clone(),
-                    joined(&row.names),
-                    row.waiting.to_string(),
-                    links,
-                    monitors,
-                    row.watched_by.to_string(),
-                    row.timers.to_string(),
-                ]
-            }),
-        ),
+        Reply::Processes(rows) => processes(rows),
         Reply::Calls(calls) => table(["CALLS", ""], call_rows(calls)),
         Reply::Done(text) => format!("{text}\n"),
         Reply::Error(text) => format!("error: {text}\n"),
