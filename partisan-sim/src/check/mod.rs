@@ -27,7 +27,8 @@ pub use removal::NoResurrection;
 
 use std::fmt;
 
-use partisan_proto::Instant;
+use partisan_proto::process::Input;
+use partisan_proto::{Instant, ProcessId};
 use serde::Serialize;
 
 use self::broadcast::Ledger;
@@ -37,6 +38,16 @@ use crate::world::{Step, World};
 pub trait Checker: fmt::Debug {
     /// A node has handled an event; what it asks for is not done yet.
     fn on_step(&mut self, step: &Step<'_>, world: &World, found: &mut Vec<Violation>);
+
+    /// A process is handed an input.
+    fn on_input(
+        &mut self,
+        _world: &World,
+        _node: usize,
+        _input: (ProcessId, &Input),
+        _found: &mut Vec<Violation>,
+    ) {
+    }
 
     /// A node has died: what it owed is owed no more.
     fn on_crash(&mut self, _node: usize) {}
