@@ -14,11 +14,12 @@ use crate::latency::Latency;
 use crate::network::NetworkOptions;
 use crate::story::Story;
 use crate::trace::Trace;
-use crate::workload::{Bootstrap, Load, Work, draw_relays, draw_work};
+use crate::workload::{self, Bootstrap, Load, Work, draw_relays, draw_work};
 use crate::world::{Wire, World, WorldOptions};
 
 mod broadcasts;
 mod managers;
+mod processes;
 mod settle;
 
 /// Clusters above this size are checked by samples only: whole-mesh checks are quadratic.
@@ -195,6 +196,7 @@ impl Scenario {
             channels: Channels::new(several).expect("one more channel is not too many"),
             manager,
             broadcast: broadcasts::config(self),
+            delivery: processes::config(self),
             ..Config::default()
         })
     }
@@ -275,6 +277,9 @@ impl Scenario {
         world.trace = self.trace.map(|(lines, node)| Trace::new(lines, node));
         if self.checks {
             managers::watch(&self.manager, &mut world, ledger);
+        }
+        if self.load == Load::Processes {
+            workload::processes::prepare(&mut world);
         }
         let config = self.config();
         for number in 0..self.nodes {

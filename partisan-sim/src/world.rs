@@ -8,14 +8,14 @@ mod step;
 pub use script::Restart;
 pub use step::{Happened, Step};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use partisan_proto::{
-    Config, Event, Instant, NodeId, NodeName, Outbox, ProcessName, Serial, Tag, Ticket,
+    Config, Event, Instant, NodeId, NodeName, Outbox, ProcessId, ProcessName, Serial, Tag, Ticket,
 };
 
 use crate::check::{Checker, Violation, ViolationKind};
@@ -128,6 +128,8 @@ pub struct World {
     /// What every node runs from its start.
     program: Option<Program>,
     functions: BTreeMap<ProcessName, Function>,
+    /// Processes that the workload has met, by node.
+    pub(crate) met: BTreeMap<usize, VecDeque<ProcessId>>,
     /// Whether applications always answer, and at once.
     calm: bool,
     hash: u64,
@@ -161,6 +163,7 @@ impl World {
             messages: 0,
             program: None,
             functions: BTreeMap::new(),
+            met: BTreeMap::new(),
             calm: false,
             hash: 0,
             events: 0,
