@@ -291,6 +291,17 @@ impl World {
         self.violations.append(&mut found);
     }
 
+    /// Lets every checker judge a world in which all is healed and nothing is on its way.
+    pub fn check_rest(&mut self) {
+        let mut checkers = std::mem::take(&mut self.checkers);
+        let mut found = Vec::new();
+        for checker in &mut checkers {
+            checker.at_rest(self, &mut found);
+        }
+        self.checkers = checkers;
+        self.violations.append(&mut found);
+    }
+
     /// Records a violation found from outside.
     pub fn report(&mut self, violation: Violation) {
         self.violations.push(violation);

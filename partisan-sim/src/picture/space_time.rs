@@ -95,7 +95,7 @@ impl Checker for SpaceTime {
         }
     }
 
-    fn on_crash(&mut self, node: usize) {
+    fn on_crash(&mut self, _: &World, node: usize) {
         let mut seen = self.seen.borrow_mut();
         if seen.messages.len() < self.most {
             seen.lives.push((node, self.now, true));

@@ -57,7 +57,7 @@ fn run_function(question: &Bytes) -> (Duration, Result<Bytes, Failure>) {
 
 impl World {
     /// A process of the workload does something; one is spawned where there are too few.
-    pub(super) fn do_deed(&mut self, node: usize, pick: usize, deed: Deed<Aim>) {
+    pub(crate) fn do_deed(&mut self, node: usize, pick: usize, deed: Deed<Aim>) {
         if self.hosts()[node].node().is_none() {
             return;
         }
@@ -69,9 +69,15 @@ impl World {
         if living.is_empty() {
             return;
         }
-        let doer = living[pick % living.len()];
-        if let Some(deed) = deed.about(|aim| self.find(&aim)) {
-            self.tell_process(node, doer, &Said::Do(deed));
+        self.order(living[pick % living.len()], deed);
+    }
+
+    /// A process of the workload does something.
+    pub(crate) fn order(&mut self, process: ProcessId, deed: Deed<Aim>) {
+        if let Some(node) = self.number(process.node)
+            && let Some(deed) = deed.about(|aim| self.find(&aim))
+        {
+            self.tell_process(node, process, &Said::Do(deed));
         }
     }
 

@@ -88,7 +88,7 @@ impl World {
         }
         let mut checkers = std::mem::take(&mut self.checkers);
         for checker in &mut checkers {
-            checker.on_crash(node);
+            checker.on_crash(self, node);
         }
         self.checkers = checkers;
     }
