@@ -111,6 +111,8 @@ pub enum Change {
         /// What the peer said.
         refusal: Refusal,
     },
+    /// An injected partition began or ended: messages go to other peers than before.
+    Partitioned,
 
     // From the manager.
     /// Let the knocking peer in.

@@ -183,6 +183,7 @@ impl Partitions {
         nodes.sort_unstable();
         nodes.dedup();
         cx.routes.partition(nodes);
+        cx.change(Change::Partitioned);
     }
 
     /// How many were not taken part in, for want of room.

@@ -33,6 +33,8 @@ pub enum Label {
     Story,
     /// How an application treats a question.
     Application,
+    /// When a process looks at its next input.
+    Process,
 }
 
 /// The choice about `a` and `b` in the run of `seed`.

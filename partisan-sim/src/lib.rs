@@ -35,6 +35,7 @@
 //! | whole runs with faults, sweeps, shrinking | [`run`], [`fault`], [`workload`], [`shrink`] |
 //! | named scenarios: join shapes, mass failure, churn | [`story`] |
 //! | an application that keeps what is broadcast | [`store`] |
+//! | processes: pure machines with mailboxes | [`processes`] |
 //! | what is checked | [`check`] |
 //! | what an overlay is like, in numbers | [`measure`] |
 //! | pictures, and the report of a run | [`picture`] |
@@ -51,6 +52,7 @@ pub mod network;
 pub mod node_host;
 pub mod paper;
 pub mod picture;
+pub mod processes;
 pub mod queue;
 pub mod rules;
 pub mod run;

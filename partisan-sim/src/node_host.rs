@@ -12,6 +12,7 @@ use partisan_proto::{
     Manager, Node, NodeName, Notification, QuestionId, Tag, Ticket,
 };
 
+use crate::processes::Processes;
 use crate::store::Store;
 
 /// Makes the manager of a node anew at each of its starts.
@@ -65,6 +66,10 @@ pub(crate) struct Rest {
     pub(crate) intended: BTreeMap<u64, Event>,
     pub(crate) intentions: u64,
     pub(crate) observed: Observed,
+    /// The incarnation in which its present run was started.
+    pub(crate) birth: Incarnation,
+    /// What runs on it, if anything ever did since its start.
+    pub(crate) processes: Option<Box<Processes>>,
     /// Whom it was told to join.
     pub(crate) contacts: BTreeSet<Address>,
 }
@@ -97,6 +102,8 @@ impl NodeHost {
             intended: BTreeMap::new(),
             intentions: 0,
             observed: Observed::default(),
+            birth: Incarnation::NONE,
+            processes: None,
             contacts: BTreeSet::new(),
         };
         Self {

@@ -8,17 +8,19 @@ use partisan_proto::config::ManagerConfig;
 use partisan_proto::{ChannelName, ChannelOptions, Channels, Config, Duration, Instant};
 
 use crate::check::broadcast::Ledger;
-use crate::check::{Violation, ViolationKind};
+use crate::check::processes::Truth;
+use crate::check::{self, Violation, ViolationKind};
 use crate::fault::{Fault, FaultClass, draw_faults};
 use crate::latency::Latency;
 use crate::network::NetworkOptions;
 use crate::story::Story;
 use crate::trace::Trace;
-use crate::workload::{Bootstrap, Load, Work, draw_relays, draw_work};
+use crate::workload::{self, Bootstrap, Load, Work, draw_relays, draw_work};
 use crate::world::{Wire, World, WorldOptions};
 
 mod broadcasts;
 mod managers;
+mod processes;
 mod settle;
 
 /// Clusters above this size are checked by samples only: whole-mesh checks are quadratic.
@@ -195,6 +197,7 @@ impl Scenario {
             channels: Channels::new(several).expect("one more channel is not too many"),
             manager,
             broadcast: broadcasts::config(self),
+            delivery: processes::config(self),
             ..Config::default()
         })
     }
@@ -216,7 +219,8 @@ impl Scenario {
                 (memory.in_use)()
             });
             let ledger = Ledger::default();
-            let mut world = self.world_with(&ledger);
+            let truth = Truth::default();
+            let mut world = self.world_with(&ledger, &truth);
             let formed = || report.formed_seconds = Some(began.elapsed().as_secs_f64());
             self.first_part(&mut world, progress, formed);
             if let Some(memory) = self.memory {
@@ -226,7 +230,7 @@ impl Scenario {
             report.events = world.events();
             report.wall_seconds = began.elapsed().as_secs_f64();
             if self.checks && world.violations().is_empty() {
-                settle::settle(self, &mut world, &ledger);
+                settle::settle(self, &mut world, (&ledger, &truth));
                 world.check_end();
             }
             self.fill(&mut report, &world);
@@ -260,10 +264,10 @@ impl Scenario {
 
     /// The world as it is before anything happened, with all that is planned.
     pub(crate) fn world(&self) -> World {
-        self.world_with(&Ledger::default())
+        self.world_with(&Ledger::default(), &Truth::default())
     }
 
-    fn world_with(&self, ledger: &Ledger) -> World {
+    fn world_with(&self, ledger: &Ledger, truth: &Truth) -> World {
         let network = NetworkOptions { latency: self.latency.clone(), ..NetworkOptions::default() };
         let mut world = World::new(WorldOptions {
             seed: self.seed,
@@ -275,6 +279,12 @@ impl Scenario {
         world.trace = self.trace.map(|(lines, node)| Trace::new(lines, node));
         if self.checks {
             managers::watch(&self.manager, &mut world, ledger);
+            if self.load == Load::Processes {
+                check::processes::watch(&mut world, truth);
+            }
+        }
+        if self.load == Load::Processes {
+            workload::processes::prepare(&mut world);
         }
         let config = self.config();
         for number in 0..self.nodes {

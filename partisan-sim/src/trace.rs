@@ -83,6 +83,17 @@ fn show(frame: &Frame) -> String {
             payload.len()
         ),
         Frame::Control(message) => format!("{message:?}"),
+        Frame::Signal(message) => format!("Signal({message:?})"),
+        Frame::Reliable { header, destination, payload } => {
+            format!("Reliable({header:?} to {destination:?}, {} bytes)", payload.len())
+        }
+        Frame::Newest { header, destination, payload } => {
+            format!("Newest({header:?} to {destination:?}, {} bytes)", payload.len())
+        }
+        Frame::Request { header, payload } => {
+            format!("Request({header:?}, {} bytes)", payload.len())
+        }
+        Frame::Reply { header, payload } => format!("Reply({header:?}, {} bytes)", payload.len()),
         Frame::Hello(hello) => format!(
             "Hello({} life {} for {:?} channel {} lane {} epoch {})",
             hello.name, hello.incarnation, hello.expected, hello.channel, hello.lane, hello.epoch.0

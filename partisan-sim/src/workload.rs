@@ -1,12 +1,17 @@
 //! What applications do: form a cluster, send messages, broadcast, join, leave, remove.
 
+pub mod deed;
+pub mod processes;
 mod relays;
+mod worker;
 
 pub use relays::draw_relays;
+pub use worker::Worker;
 
 use bytes::{Buf, BufMut, Bytes};
 use partisan_proto::{ChannelId, Command, Duration, Instant};
 
+use self::deed::{Aim, Deed};
 use crate::draw::{Label, Stream, mix};
 use crate::store::KEYS;
 use crate::world::World;
@@ -83,6 +88,30 @@ pub enum Work {
         /// To which key.
         key: u8,
     },
+    /// A process does something.
+    Deed {
+        /// On which node.
+        node: usize,
+        /// Which of those that live there.
+        process: usize,
+        /// What.
+        deed: Deed<Aim>,
+    },
+    /// A node sends another a few messages that must arrive.
+    Parcels {
+        /// Who sends.
+        from: usize,
+        /// To whom.
+        to: usize,
+        /// On which channel.
+        channel: ChannelId,
+        /// With which key.
+        key: Option<u64>,
+        /// The number of the label, where they are causal.
+        label: Option<u8>,
+        /// How many.
+        count: u32,
+    },
 }
 
 impl Work {
@@ -123,6 +152,12 @@ impl Work {
                 }
             }
             Self::Write { node, key } => _ = world.write(node, key),
+            Self::Deed { node, process, deed } => world.do_deed(node, process, deed),
+            Self::Parcels { from, to, channel, key, label, count } => {
+                for _ in 0..count {
+                    world.send_parcel((from, to), (channel, key), label);
+                }
+            }
         }
     }
 }
@@ -289,6 +324,9 @@ pub enum Load {
     /// Broadcasts: storms from one node, from several or from all, and writes to a replicated
     /// store.
     Broadcast,
+    /// Processes that spawn, end, watch, link, signal and ask each other, and messages that must
+    /// arrive, in causal order or not; and now and then what changes the cluster.
+    Processes,
 }
 
 impl Load {
@@ -313,7 +351,7 @@ pub fn draw_work(
         return plan;
     }
     let mut stream = Stream::new(seed, Label::Work, 0);
-    let sends = if load == Load::Broadcast { 0 } else { nodes };
+    let sends = if matches!(load, Load::Broadcast | Load::Processes) { 0 } else { nodes };
     for _ in 0..sends * (span.as_secs() as usize).clamp(1, 100) {
         let at = Instant::ZERO + stream.span(Duration::ZERO, span);
         plan.push((at, draw_send(&mut stream, nodes, channels)));
@@ -321,8 +359,12 @@ pub fn draw_work(
     if load.broadcasts() {
         draw_broadcasts(&mut plan, seed, nodes, span, load);
     }
+    if load == Load::Processes {
+        processes::draw_processes(&mut plan, seed, (nodes, channels), span);
+    }
     let mut stream = Stream::new(seed, Label::Work, 1);
-    if load == Load::Churn && !stream.one_in(3) {
+    let changes = matches!(load, Load::Churn | Load::Processes);
+    if changes && !stream.one_in(3) {
         for _ in 0..1 + stream.below(1 + (span.as_secs() / 5) as usize) {
             let at = Instant::ZERO + stream.span(Duration::ZERO, span);
             plan.push((at, draw_change(&mut stream, nodes)));

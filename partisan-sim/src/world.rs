@@ -1,22 +1,28 @@
 //! The world: nodes, a network, a clock, and the loop that moves them.
 
 mod application;
+mod processes;
 mod script;
 mod step;
 
 pub use script::Restart;
 pub use step::{Happened, Step};
 
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use partisan_proto::{Config, Event, Instant, NodeId, NodeName, Outbox, Tag, Ticket};
+use partisan_proto::{
+    Config, Event, Instant, NodeId, NodeName, Outbox, ProcessId, ProcessName, Serial, Tag, Ticket,
+};
 
 use crate::check::{Checker, Violation, ViolationKind};
 use crate::fault::Fault;
 use crate::network::{Network, NetworkOptions, Signal};
 use crate::node_host::{ManagerMaker, NodeHost};
+use crate::processes::{Function, Program};
 use crate::queue::{Queue, reserve_some};
 use crate::trace::Trace;
 use crate::workload::Work;
@@ -88,12 +94,20 @@ pub enum Happening {
         /// What it intends, by number.
         intention: u64,
     },
+    /// It is the turn of a process.
+    Process {
+        /// The node.
+        node: u32,
+        /// Of which start of it.
+        life: u32,
+        /// The number of the process.
+        serial: u64,
+    },
 }
 
 const _: () = assert!(size_of::<Happening>() <= 32);
 
 /// A simulated cluster. See the [crate's documentation](crate) for an example.
-#[derive(Debug)]
 pub struct World {
     options: WorldOptions,
     now: Instant,
@@ -111,6 +125,11 @@ pub struct World {
     pub(crate) trace: Option<Trace>,
     tickets: u64,
     messages: u64,
+    /// What every node runs from its start.
+    program: Option<Program>,
+    functions: BTreeMap<ProcessName, Function>,
+    /// Processes that the workload has met, by node.
+    pub(crate) met: BTreeMap<usize, VecDeque<ProcessId>>,
     /// Whether applications always answer, and at once.
     calm: bool,
     hash: u64,
@@ -142,6 +161,9 @@ impl World {
             trace: None,
             tickets: 0,
             messages: 0,
+            program: None,
+            functions: BTreeMap::new(),
+            met: BTreeMap::new(),
             calm: false,
             hash: 0,
             events: 0,
@@ -269,6 +291,17 @@ impl World {
         self.violations.append(&mut found);
     }
 
+    /// Lets every checker judge a world in which all is healed and nothing is on its way.
+    pub fn check_rest(&mut self) {
+        let mut checkers = std::mem::take(&mut self.checkers);
+        let mut found = Vec::new();
+        for checker in &mut checkers {
+            checker.at_rest(self, &mut found);
+        }
+        self.checkers = checkers;
+        self.violations.append(&mut found);
+    }
+
     /// Records a violation found from outside.
     pub fn report(&mut self, violation: Violation) {
         self.violations.push(violation);
@@ -321,7 +354,8 @@ impl World {
             match happening {
                 Happening::Wake { node: wakes, .. } => *node = *wakes,
                 Happening::Net(signal) => *node = self.network.concerned(signal),
-                Happening::Application { node: acts, .. } => *node = *acts,
+                Happening::Application { node: acts, .. }
+                | Happening::Process { node: acts, .. } => *node = *acts,
                 Happening::Fault(_) | Happening::Work(_) => {}
             }
         }
@@ -355,6 +389,9 @@ impl World {
             Happening::Application { node, intention } => {
                 self.application(node as usize, intention);
             }
+            Happening::Process { node, life, serial } => {
+                self.take_turn(node as usize, life, Serial(serial));
+            }
             Happening::Fault(number) if number < self.forgotten.0 => {}
             Happening::Work(number) if number < self.forgotten.1 => {}
             Happening::Fault(number) => {
@@ -376,5 +413,15 @@ impl World {
     pub(crate) const fn next_message(&mut self) -> u64 {
         self.messages += 1;
         self.messages
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { options, now, queue, network, hosts, checkers, violations, .. } = self;
+        let mut debug = f.debug_struct("World");
+        debug.field("options", options).field("now", now).field("queue", queue);
+        debug.field("network", network).field("hosts", hosts).field("checkers", checkers);
+        debug.field("violations", violations).finish_non_exhaustive()
     }
 }

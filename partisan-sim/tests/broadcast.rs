@@ -210,7 +210,7 @@ fn a_second_delivery_is_found() {
     let mut deliver = |node, times| {
         let actions = vec![Action::DeliverBroadcast(message.clone()); times];
         let (now, happened, wake_at) = (world.now(), Happened::Wake, None);
-        let step = Step { now, node, happened, actions: &actions, wake_at };
+        let step = Step { now, node, happened, told: None, actions: &actions, wake_at };
         let mut found = Vec::new();
         watch.on_step(&step, &world, &mut found);
         found.iter().map(|violation| violation.kind).collect::<Vec<_>>()

@@ -171,7 +171,7 @@ fn a_message_that_crosses_a_partition_is_found() {
     let found = |actions: &[Action]| {
         let (mut checker, mut found) = (check::Partitions::default(), Vec::new());
         let (now, node, happened) = (world.now(), 0, Happened::Wake);
-        let step = Step { now, node, happened, actions, wake_at: None };
+        let step = Step { now, node, happened, told: None, actions, wake_at: None };
         check::Checker::on_step(&mut checker, &step, &world, &mut found);
         found.iter().map(|violation| violation.kind).collect::<Vec<_>>()
     };

@@ -30,7 +30,7 @@ mod unsent;
 pub use error::{CallError, Failure};
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::hash::Hash;
 
@@ -320,7 +320,8 @@ impl Calls {
         if let Err(CommandError::PayloadTooLarge { .. }) = sent {
             sent = transmit(cx, wires, reply_to, by, Err(Failure::AnswerTooLarge));
         }
-        if let (Some(by), Err(CommandError::QueueFull(_))) = (by, &sent)
+        if let (Some(by), Err(error)) = (by, &sent)
+            && passes(error)
             && self.unsent.add(by, (reply_to, result), cx.config.calls.max_served)
         {
             return;
@@ -420,12 +421,12 @@ impl Calls {
     ) {
         let message = ProcessMessage::Abandon { birth: self.birth, request };
         let sent = wires.transmit_back(cx, by, Frame::Signal(Box::new(message)));
-        if let Err(CommandError::QueueFull(_)) = sent {
+        if sent.is_err_and(|error| passes(&error)) {
             self.unsaid.entry(by).or_default().push(request);
         }
     }
 
-    /// There is room again on a connection.
+    /// There is room again on a connection, or its peer is not parted from this node any more.
     pub(crate) fn drained(
         &mut self,
         cx: &mut Context<'_>,
@@ -437,7 +438,7 @@ impl Calls {
         }
         while let Some((reply_to, result)) = self.unsent.next(connection) {
             let sent = transmit(cx, wires, reply_to, Some(connection), result.clone());
-            if let Err(CommandError::QueueFull(_)) = sent {
+            if sent.as_ref().is_err_and(passes) {
                 return self.unsent.put_back(connection, (reply_to, result));
             }
             self.counters.unsent += u64::from(sent.is_err());
@@ -472,6 +473,14 @@ impl Calls {
                 for reply_to in self.served.of(*process) {
                     let failure = Failure::Exited(reason.clone());
                     self.reply(cx, wires, reply_to, Err(failure));
+                }
+            }
+            Change::Partitioned => {
+                let unsaid = self.unsaid.keys().copied();
+                let waiting: BTreeSet<ConnectionId> =
+                    unsaid.chain(self.unsent.connections()).collect();
+                for connection in waiting {
+                    self.drained(cx, wires, connection);
                 }
             }
             Change::LaneClosed { node, connection } => {
@@ -510,6 +519,11 @@ impl Calls {
         self.unsaid.hash(hasher);
         self.unsent.hash(hasher);
     }
+}
+
+/// Whether what could not be sent for this reason can be later, on the same connection.
+const fn passes(error: &CommandError) -> bool {
+    matches!(error, CommandError::QueueFull(_) | CommandError::Partitioned(_))
 }
 
 fn transmit(

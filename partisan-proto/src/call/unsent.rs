@@ -1,6 +1,7 @@
 //! Answers that wait for room on the connection that their request came by.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 
@@ -45,6 +46,11 @@ impl Unsent {
         let before = self.len();
         self.0.retain(|connection, _| is_open(*connection));
         before - self.len()
+    }
+
+    /// By which connections answers wait.
+    pub(super) fn connections(&self) -> Vec<ConnectionId> {
+        self.0.keys().copied().collect()
     }
 
     fn len(&self) -> usize {

@@ -467,6 +467,7 @@ impl Connections {
             Change::Knock { .. }
             | Change::PeerUp { .. }
             | Change::PeerDown { .. }
+            | Change::Partitioned
             | Change::LaneOpened { .. }
             | Change::LaneClosed { .. }
             | Change::ProcessEnded { .. }

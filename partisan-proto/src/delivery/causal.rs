@@ -40,6 +40,8 @@ pub(super) struct Causal {
     waiting: VecDeque<Waiting>,
     /// When what is old was forgotten last.
     tidied: Instant,
+    /// When those who wait were looked at last.
+    looked: Instant,
 }
 
 impl Causal {
@@ -100,6 +102,7 @@ impl Causal {
 
     /// The next message that may be delivered, or that has waited too long; and which of the two.
     pub(super) fn next(&mut self, cx: &Context<'_>, patience: Duration) -> Option<(Waiting, bool)> {
+        self.looked = cx.now;
         let (place, patient) = match self.waiting.iter().position(|one| self.is_ready(cx, one)) {
             Some(place) => (place, true),
             None => {
@@ -116,15 +119,19 @@ impl Causal {
     }
 
     fn is_ready(&self, cx: &Context<'_>, waiting: &Waiting) -> bool {
-        waiting.header.after.iter().all(|before| self.is_over(cx, *before))
+        waiting.header.after.iter().all(|before| self.is_over(cx, *before, waiting.since))
     }
 
-    /// Whether a message for this node was delivered, or never will be.
-    fn is_over(&self, cx: &Context<'_>, before: Dependency) -> bool {
+    /// Whether a message for this node was delivered, or never will be, nor any that it stands for.
+    fn is_over(&self, cx: &Context<'_>, before: Dependency, since: Instant) -> bool {
         let Dependency { origin, number } = before;
         let delivered = self.delivered.get(&origin).is_some_and(|last| last.number >= number);
-        // Nothing comes any more from a life that a later one has followed.
+        // Nothing comes any more from a life that a later one has followed. But what was lost with it
+        // may stand for messages of others, which are tried for so long.
         let later = || {
+            if since + cx.config.delivery.expire_after > cx.now {
+                return false;
+            }
             let peer = cx.routes.peer(origin.node);
             peer.is_some_and(|peer| peer.instance.incarnation > origin.incarnation)
         };
@@ -158,11 +165,13 @@ impl Causal {
     }
 
     /// When something is to be done: the first has waited long enough, or something may be old.
-    pub(super) fn due(&self, patience: Duration) -> Option<Instant> {
+    pub(super) fn due(&self, patience: Duration, expiry: Duration) -> Option<Instant> {
         let waits = self.waiting.front().map(|first| first.since + patience);
+        let expired = self.waiting.iter().map(|one| one.since + expiry);
+        let expires = expired.into_iter().find(|at| *at > self.looked);
         let holds = !self.barrier.is_empty() || !self.delivered.is_empty();
         let tidy = holds.then_some(self.tidied + patience);
-        waits.into_iter().chain(tidy).min()
+        waits.into_iter().chain(expires).chain(tidy).min()
     }
 
     pub(super) fn is_waiting(&self) -> bool {

@@ -415,8 +415,9 @@ impl Deliveries {
     }
 
     fn set_causal_timer(&self, cx: &mut Context<'_>) {
-        let patience = cx.config.delivery.causal_patience;
-        let due = self.labels.values().filter_map(|causal| causal.due(patience)).min();
+        let config = &cx.config.delivery;
+        let (patience, expiry) = (config.causal_patience, config.expire_after);
+        let due = self.labels.values().filter_map(|causal| causal.due(patience, expiry)).min();
         match due {
             Some(due) => cx.timers.set(Timer::Causal, due),
             None => _ = cx.timers.cancel(Timer::Causal),

@@ -7,8 +7,8 @@ use core::fmt;
 use bytes::Bytes;
 
 use super::{
-    ExitReason, Lane, NodeFilter, ProcessAct, ProcessId, ReplyTo, Serial, Signal, SpawnOptions,
-    Target,
+    ExitReason, Lane, MonitorId, NodeFilter, ProcessAct, ProcessId, ReplyTo, Serial, Signal,
+    SpawnOptions, Target,
 };
 use crate::call::{Failure, Server};
 use crate::command::{Broadcast, Send};
@@ -273,6 +273,23 @@ impl<'a> ActorContext<'a> {
     pub fn spawn_link(&mut self, actor: Box<dyn Actor>) -> ProcessId {
         let options = SpawnOptions { link: Some(self.me.serial), ..SpawnOptions::default() };
         self.spawn_with(actor, options)
+    }
+
+    /// As [`ActorContext::spawn`], watched by this one from the first moment: the number of the
+    /// monitor comes with it (`spawn_monitor/1`).
+    pub fn spawn_monitor(&mut self, actor: Box<dyn Actor>) -> (ProcessId, u64) {
+        self.spawn_monitor_with(actor, SpawnOptions::default())
+    }
+
+    /// As [`ActorContext::spawn_monitor`], with more options; who watches is set here.
+    pub fn spawn_monitor_with(
+        &mut self,
+        actor: Box<dyn Actor>,
+        options: SpawnOptions,
+    ) -> (ProcessId, u64) {
+        let number = self.number();
+        let monitor = Some(MonitorId { owner: self.me.serial, number });
+        (self.spawn_with(actor, SpawnOptions { monitor, ..options }), number)
     }
 
     /// As [`ActorContext::spawn`], with options.

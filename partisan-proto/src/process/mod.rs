@@ -484,8 +484,8 @@ impl Processes {
         }
     }
 
-    fn node_up(&self, cx: &mut Context<'_>, instance: Instance, spec: &Arc<NodeSpec>) {
-        for process in self.subscriptions.about(spec) {
+    fn node_up(&mut self, cx: &mut Context<'_>, instance: Instance, spec: &Arc<NodeSpec>) {
+        for process in self.subscriptions.up(instance, spec) {
             let signal = Signal::NodeUp { instance, spec: spec.clone() };
             cx.act(Action::Signal { process, signal });
         }
@@ -515,7 +515,7 @@ impl Processes {
         for (local, other) in self.links.take_node(node) {
             self.exit_signal(cx, signals, local, other, ExitReason::NoConnection, true);
         }
-        for process in self.subscriptions.about(spec) {
+        for process in self.subscriptions.down(instance, spec) {
             cx.act(Action::Signal { process, signal: Signal::NodeDown { instance, reason } });
         }
     }
@@ -528,14 +528,15 @@ impl Processes {
         filter: &NodeFilter,
     ) {
         match self.subscriptions.add(serial, filter, cx.config.processes.max_monitors) {
-            Some(true) if filter.present => {}
-            Some(_) => return,
+            Some(true) => {}
+            Some(false) => return,
             None => return self.kill(cx, signals, serial, ExitReason::SystemLimit),
         }
         let peers: Vec<Instance> = cx.routes.peers().map(|routes| routes.instance).collect();
         for instance in peers {
             let Some(spec) = signals.spec(instance.node) else { continue };
-            if filter.tag.as_ref().is_none_or(|tag| spec.tags().contains(tag)) {
+            let about = filter.tag.as_ref().is_none_or(|tag| spec.tags().contains(tag));
+            if about && self.subscriptions.know(serial, instance) && filter.present {
                 let signal = Signal::NodeUp { instance, spec };
                 cx.act(Action::Signal { process: serial, signal });
             }

@@ -1,16 +1,19 @@
 //! Which processes want to be told of all nodes that come and go.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::{NodeFilter, Serial};
-use crate::id::Tag;
+use crate::id::{Instance, Tag};
 use crate::spec::NodeSpec;
 
 /// The subscriptions, by process and tag.
 #[derive(Debug, Default, Hash)]
 pub(super) struct Subscriptions {
     by_owner: BTreeMap<(Serial, Option<Tag>), ()>,
+    /// The sessions that each subscriber knows of: it is told of the end of those alone, and of the
+    /// beginning of none of those.
+    known: BTreeSet<(Serial, Instance)>,
 }
 
 impl Subscriptions {
@@ -29,20 +32,48 @@ impl Subscriptions {
 
     pub(super) fn remove(&mut self, owner: Serial, filter: &NodeFilter) {
         self.by_owner.remove(&(owner, filter.tag.clone()));
+        if self.of(owner).next().is_none() {
+            self.forget(owner);
+        }
     }
 
     /// Ends those of a process that ended.
     pub(super) fn forget(&mut self, owner: Serial) {
-        let last = self.by_owner.range((owner, None)..);
-        let of_owner = last.take_while(|((other, _), ())| *other == owner);
-        let gone: Vec<_> = of_owner.map(|(key, ())| key.clone()).collect();
+        let gone: Vec<_> = self.of(owner).cloned().collect();
         for key in gone {
             self.by_owner.remove(&key);
         }
+        self.known.retain(|(other, _)| *other != owner);
     }
 
-    /// Whose subscriptions are about a node, once for each.
-    pub(super) fn about(&self, spec: &NodeSpec) -> Vec<Serial> {
+    fn of(&self, owner: Serial) -> impl Iterator<Item = &(Serial, Option<Tag>)> {
+        let from = self.by_owner.range((owner, None)..);
+        from.take_while(move |((other, _), ())| *other == owner).map(|(key, ())| key)
+    }
+
+    /// A subscriber knows of a session from now on; says whether it did not.
+    pub(super) fn know(&mut self, owner: Serial, instance: Instance) -> bool {
+        self.known.insert((owner, instance))
+    }
+
+    /// A session began, or is told of again: who learns of it now, once each.
+    pub(super) fn up(&mut self, instance: Instance, spec: &NodeSpec) -> Vec<Serial> {
+        let mut about = self.about(spec);
+        about.retain(|owner| self.known.insert((*owner, instance)));
+        about
+    }
+
+    /// A session ended: who knew of it and is to be told.
+    pub(super) fn down(&mut self, instance: Instance, spec: &NodeSpec) -> Vec<Serial> {
+        let mut about = self.about(spec);
+        about.retain(|owner| self.known.contains(&(*owner, instance)));
+        about.dedup();
+        self.known.retain(|(_, known)| *known != instance);
+        about
+    }
+
+    /// Whose subscriptions are about a node.
+    fn about(&self, spec: &NodeSpec) -> Vec<Serial> {
         let about = |tag: &Option<Tag>| tag.as_ref().is_none_or(|tag| spec.tags().contains(tag));
         let keys = self.by_owner.keys();
         keys.filter(|(_, tag)| about(tag)).map(|(owner, _)| *owner).collect()

@@ -89,7 +89,7 @@ impl Checker for Alternation {
         }
     }
 
-    fn on_crash(&mut self, node: usize) {
+    fn on_crash(&mut self, _: &World, node: usize) {
         self.up.retain(|(observer, _), _| *observer != node);
         self.channels.retain(|(observer, _, _), ()| *observer != node);
     }

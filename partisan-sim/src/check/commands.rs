@@ -29,7 +29,7 @@ impl Checker for Commands {
         }
     }
 
-    fn on_crash(&mut self, node: usize) {
+    fn on_crash(&mut self, _: &World, node: usize) {
         self.open.retain(|(other, _), _| *other != node);
     }
 

@@ -12,6 +12,7 @@ mod local;
 pub mod mesh;
 mod order;
 mod partition;
+pub mod processes;
 mod relay;
 mod removal;
 pub mod scamp;
@@ -27,7 +28,8 @@ pub use removal::NoResurrection;
 
 use std::fmt;
 
-use partisan_proto::Instant;
+use partisan_proto::process::Input;
+use partisan_proto::{Instant, ProcessId};
 use serde::Serialize;
 
 use self::broadcast::Ledger;
@@ -38,8 +40,21 @@ pub trait Checker: fmt::Debug {
     /// A node has handled an event; what it asks for is not done yet.
     fn on_step(&mut self, step: &Step<'_>, world: &World, found: &mut Vec<Violation>);
 
+    /// A process is handed an input.
+    fn on_input(
+        &mut self,
+        _world: &World,
+        _node: usize,
+        _input: (ProcessId, &Input),
+        _found: &mut Vec<Violation>,
+    ) {
+    }
+
     /// A node has died: what it owed is owed no more.
-    fn on_crash(&mut self, _node: usize) {}
+    fn on_crash(&mut self, _world: &World, _node: usize) {}
+
+    /// All is healed and nothing is on its way.
+    fn at_rest(&mut self, _world: &World, _found: &mut Vec<Violation>) {}
 
     /// The run is over.
     fn at_end(&mut self, _world: &World, _found: &mut Vec<Violation>) {}
@@ -58,6 +73,18 @@ pub enum ViolationKind {
     Duplicate,
     /// A message arrived spoilt, or at the wrong node, or as if from another.
     Misdelivered,
+    /// A monitor ended twice, or for a reason that is not true, or after it was given up.
+    Monitor,
+    /// An exit signal came of nothing.
+    Exit,
+    /// A link has one end.
+    Link,
+    /// A call had two outcomes, or one that is not its own.
+    Call,
+    /// A message that was not delivered was acknowledged.
+    Acknowledgement,
+    /// A message was delivered before one that was sent before it.
+    Causality,
     /// A relayed message went back, or in a circle, or too far.
     Loop,
     /// A sender was told of a failure that was none, or twice.
@@ -90,6 +117,8 @@ pub enum ViolationKind {
     Connections,
     /// Timers, connections or queues are left over at rest.
     Leak,
+    /// A process was not told what it must be.
+    Untold,
     /// An injected partition did not end.
     Parted,
     /// A relayed message did not arrive, a broadcast did not come to everybody, or stores differ,
@@ -111,6 +140,8 @@ impl ViolationKind {
             Self::Unanswered
             | Self::Membership
             | Self::Undelivered
+            | Self::Untold
+            | Self::Link
             | Self::Connections
             | Self::Leak
             | Self::Parted

@@ -67,7 +67,7 @@ impl Checker for Partitions {
         }
     }
 
-    fn on_crash(&mut self, node: usize) {
+    fn on_crash(&mut self, _: &World, node: usize) {
         self.nodes.remove(&node);
     }
 }

@@ -58,7 +58,7 @@ impl Checker for NoResurrection {
         }
     }
 
-    fn on_crash(&mut self, node: usize) {
+    fn on_crash(&mut self, _: &World, node: usize) {
         self.forget(node);
         self.observers.remove(&node);
     }

@@ -436,7 +436,13 @@ pub fn address(node: usize) -> Address {
 #[must_use]
 pub fn estimated_size(frame: &Frame) -> u32 {
     match frame {
-        Frame::App { .. } | Frame::Relayed { .. } => 4 + frame.payload_frame_len() as u32,
+        Frame::App { .. }
+        | Frame::Relayed { .. }
+        | Frame::Signal(_)
+        | Frame::Newest { .. }
+        | Frame::Reliable { .. }
+        | Frame::Request { .. }
+        | Frame::Reply { .. } => 4 + frame.payload_frame_len() as u32,
         Frame::Control(_) => 64,
         Frame::Hello(_) => 160,
         Frame::Refuse(_) => 15,

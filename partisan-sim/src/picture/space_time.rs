@@ -95,7 +95,7 @@ impl Checker for SpaceTime {
         }
     }
 
-    fn on_crash(&mut self, node: usize) {
+    fn on_crash(&mut self, _: &World, node: usize) {
         let mut seen = self.seen.borrow_mut();
         if seen.messages.len() < self.most {
             seen.lives.push((node, self.now, true));
@@ -113,6 +113,11 @@ fn name(frame: &Frame) -> String {
         Frame::App { .. } => "Message".into(),
         Frame::Relayed { .. } => "Relayed".into(),
         Frame::Broadcast(_) => "Broadcast".into(),
+        Frame::Signal(_) => "Signal".into(),
+        Frame::Newest { .. } => "Newest".into(),
+        Frame::Reliable { .. } => "Reliable".into(),
+        Frame::Request { .. } => "Request".into(),
+        Frame::Reply { .. } => "Reply".into(),
         Frame::Control(message) => {
             let text = format!("{message:?}");
             let words = text.split(|letter: char| !letter.is_alphanumeric());
@@ -132,7 +137,7 @@ fn color(name: &str) -> usize {
     match name.split(' ').next().unwrap_or_default() {
         "Hello" | "Confirm" | "Accept" | "Refuse" | "Goodbye" => 7,
         "Ping" | "Pong" => 4,
-        "Message" | "Relayed" => 1,
+        "Message" | "Relayed" | "Reliable" | "Newest" | "Request" | "Reply" => 1,
         "Broadcast" | "Plumtree" | "Relay" => 2,
         _ => 0,
     }

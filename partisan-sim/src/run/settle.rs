@@ -5,6 +5,7 @@ mod broadcasts;
 mod fixed;
 mod hyparview;
 mod messages;
+mod processes;
 mod scamp;
 mod star;
 
@@ -15,8 +16,10 @@ use partisan_proto::{Duration, Instant};
 
 use super::{LARGE, Scenario};
 use crate::check::broadcast::Ledger;
+use crate::check::processes::Truth;
 use crate::check::{Violation, ViolationKind, mesh};
 use crate::draw::{Label, Stream};
+use crate::workload::Load;
 use crate::world::{Restart, World};
 
 /// How long all live nodes may take to know each other again: dead connections are noticed after
@@ -30,7 +33,7 @@ const REST: Duration = Duration::from_secs(60);
 const ROUND: Duration = Duration::from_secs(10);
 
 /// Heals the world and reports what does not come right.
-pub(super) fn settle(scenario: &Scenario, world: &mut World, ledger: &Ledger) {
+pub(super) fn settle(scenario: &Scenario, world: &mut World, (ledger, truth): (&Ledger, &Truth)) {
     let mut stream = Stream::new(scenario.seed, Label::Faults, 1_000);
     world.heal_all();
     world.forget_plans();
@@ -59,6 +62,9 @@ pub(super) fn settle(scenario: &Scenario, world: &mut World, ledger: &Ledger) {
     }
     if world.violations().is_empty() && scenario.nodes <= LARGE {
         messages::settle(world, &mut stream);
+    }
+    if world.violations().is_empty() && scenario.load == Load::Processes {
+        processes::settle(world, &mut stream, truth);
     }
 }
 

@@ -125,7 +125,7 @@ impl World {
     }
 
     /// The application on a node gives it an event after a while, unless it dies before.
-    fn application_does(&mut self, number: usize, event: Event, after: Duration) {
+    pub(super) fn application_does(&mut self, number: usize, event: Event, after: Duration) {
         let rest = &mut self.hosts[number].rest;
         rest.intentions += 1;
         let (node, intention) = (number as u32, rest.intentions);

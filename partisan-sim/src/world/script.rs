@@ -52,6 +52,7 @@ impl World {
         match Node::start(self.now, birth, config, &mut out) {
             Ok(node) => {
                 host.rest.incarnation = node.instance().incarnation;
+                host.rest.birth = node.instance().incarnation;
                 host.node = Some(Box::new(node));
             }
             Err(error) => panic!("node {number} cannot start: {error}"),
@@ -59,7 +60,8 @@ impl World {
         if let Some(trace) = &mut self.trace {
             trace.note(self.now, Some(number), "starts");
         }
-        self.after(number, Happened::Start, &mut out);
+        self.after(number, (Happened::Start, None), &mut out);
+        self.start_program(number);
     }
 
     /// The node dies at once; its peers' systems are told.
@@ -77,6 +79,7 @@ impl World {
         host.node = None;
         host.rest.intended.clear();
         host.rest.exchanges.clear();
+        host.rest.processes = None;
         host.wake = Instant::FAR_FUTURE;
         host.wake_generation = host.wake_generation.wrapping_add(1);
         self.network.stop(self.now, node, death, &mut self.queue);
@@ -85,7 +88,7 @@ impl World {
         }
         let mut checkers = std::mem::take(&mut self.checkers);
         for checker in &mut checkers {
-            checker.on_crash(node);
+            checker.on_crash(self, node);
         }
         self.checkers = checkers;
     }
@@ -125,6 +128,7 @@ impl World {
             self.deliver(node, event);
         }
         self.network.pause(self.now, node, false, &mut self.queue);
+        self.plan_turns(node);
     }
 
     /// Cuts all connections between two nodes.

@@ -2,7 +2,9 @@
 
 use bytes::BytesMut;
 use partisan_proto::wire::{self, Decoded, Frame};
-use partisan_proto::{Action, ConnectionId, Event, Instant, Outbox, QuestionId, Ticket, Timer};
+use partisan_proto::{
+    Action, ConnectionId, Event, Instant, Outbox, QuestionId, Serial, Signal, Ticket, Timer,
+};
 
 use super::{Happening, Wire, World};
 use crate::check::{Violation, ViolationKind};
@@ -23,6 +25,7 @@ pub enum Happened {
     Drained(ConnectionId),
     Command(Ticket),
     Answered(QuestionId),
+    Process(Serial),
     Wake,
 }
 
@@ -38,6 +41,7 @@ impl Happened {
             Event::Drained { connection } => Self::Drained(*connection),
             Event::Command { ticket, .. } => Self::Command(*ticket),
             Event::Answered { id, .. } => Self::Answered(*id),
+            Event::Process { process, .. } => Self::Process(*process),
             Event::Wake => Self::Wake,
         }
     }
@@ -55,6 +59,7 @@ impl Happened {
             Self::Command(ticket) => 8 | ticket.0 << 4,
             Self::Wake => 9,
             Self::Answered(id) => 10 | id.0 << 4,
+            Self::Process(serial) => 11 | serial.0 << 4,
         }
     }
 }
@@ -68,6 +73,8 @@ pub struct Step<'a> {
     pub node: usize,
     /// What it handled.
     pub happened: Happened,
+    /// What the application or a process told it, if that was it.
+    pub told: Option<&'a Event>,
     /// What it asks for.
     pub actions: &'a [Action],
     /// When it wants to be called again.
@@ -88,7 +95,28 @@ fn code(action: &Action) -> u64 {
         Action::Persist(bytes) => 6 | (bytes.len() as u64) << 4,
         Action::Notify(_) => 7,
         Action::DeliverBroadcast(message) => 9 | message.id.sequence << 4,
+        Action::Signal { process, signal } => 10 | process.0 << 4 | kind(signal) << 56,
+        Action::Serve(request) => 11 | request.reply_to.request.number << 4,
+        Action::End { process, .. } => 12 | process.0 << 4,
     }
+}
+
+const fn kind(signal: &Signal) -> u64 {
+    match signal {
+        Signal::Down { .. } => 1,
+        Signal::NodeLost { .. } => 2,
+        Signal::Exit { .. } => 3,
+        Signal::NodeUp { .. } => 4,
+        Signal::NodeDown { .. } => 5,
+        Signal::Answer { .. } => 6,
+        Signal::Timer { .. } => 7,
+        _ => 0,
+    }
+}
+
+/// Whether an event is kept for the checkers.
+const fn is_told(event: &Event) -> bool {
+    matches!(event, Event::Command { .. } | Event::Process { .. })
 }
 
 impl World {
@@ -106,14 +134,20 @@ impl World {
         if let Some(trace) = &mut self.trace {
             trace.event(self.now, number, &event);
         }
+        let told = (!self.checkers.is_empty() && is_told(&event)).then(|| event.clone());
         let mut out = std::mem::take(&mut self.out);
         node.handle(self.now, event, &mut out);
-        self.after(number, happened, &mut out);
+        self.after(number, (happened, told.as_ref()), &mut out);
         self.out = out;
     }
 
     /// Everything that follows a node's turn.
-    pub(super) fn after(&mut self, number: usize, happened: Happened, out: &mut Outbox) {
+    pub(super) fn after(
+        &mut self,
+        number: usize,
+        (happened, told): (Happened, Option<&Event>),
+        out: &mut Outbox,
+    ) {
         self.events += 1;
         let mut hash = mix(self.hash ^ self.now.as_nanos());
         hash = mix(hash ^ (number as u64) << 40 ^ happened.code());
@@ -127,7 +161,7 @@ impl World {
             }
         }
         if !self.checkers.is_empty() {
-            self.let_check(number, happened, out);
+            self.let_check(number, (happened, told), out);
         }
         for action in out.actions.drain(..) {
             self.perform(number, action);
@@ -135,9 +169,14 @@ impl World {
         self.reschedule(number, out.wake_at);
     }
 
-    fn let_check(&mut self, node: usize, happened: Happened, out: &Outbox) {
+    fn let_check(
+        &mut self,
+        node: usize,
+        (happened, told): (Happened, Option<&Event>),
+        out: &Outbox,
+    ) {
         let (now, actions, wake_at) = (self.now, &out.actions[..], out.wake_at);
-        let step = Step { now, node, happened, actions, wake_at };
+        let step = Step { now, node, happened, told, actions, wake_at };
         let mut checkers = std::mem::take(&mut self.checkers);
         let mut found = Vec::new();
         for checker in &mut checkers {
@@ -158,7 +197,9 @@ impl World {
                 self.network.close(now, number, connection, flush, &mut self.queue);
             }
             Action::Deliver(delivery) => {
-                if !self.is_for_store(number, &delivery) && self.options.record {
+                let taken = self.delivered_to_process(number, &delivery)
+                    || self.is_for_store(number, &delivery);
+                if !taken && self.options.record {
                     self.hosts[number].rest.observed.deliveries.push((now, delivery));
                 }
             }
@@ -168,10 +209,14 @@ impl World {
                 }
             }
             Action::Reply { ticket, result } => {
+                self.answered(number, ticket, result.as_ref().err());
                 if self.options.record {
                     self.hosts[number].rest.observed.replies.insert(ticket, result);
                 }
             }
+            Action::Signal { process, signal } => self.signalled(number, process, signal),
+            Action::Serve(request) => self.serve(number, request),
+            Action::End { process, .. } => self.process_ended(number, process),
             Action::Ask { id, question } => self.asked(number, id, &question),
             Action::Persist(bytes) => self.hosts[number].rest.disk = Some(bytes),
             Action::Notify(notification) => {

@@ -115,8 +115,39 @@ fn a_later_life_of_the_sender_ends_the_wait_for_the_earlier() {
     say(&mut net, 2, 1, 3);
     net.run_for(SECOND);
     net.start(0, &config(), 2, keeper(3, 0, &config()));
-    net.run_for(20 * SECOND);
+    net.run_for(55 * SECOND);
+    assert_eq!(delivered(&mut net, 1), [0; 0], "the first may stand for what still comes");
+    net.run_for(5 * SECOND);
     assert_eq!(delivered(&mut net, 1), [3]);
+    assert_eq!(net.node(1).counters().delivery.out_of_patience, 0);
+}
+
+/// What is lost with its sender may stand for a message of somebody else, which comes late.
+#[test]
+fn what_a_lost_message_stands_for_is_waited_for() {
+    let mut config = config();
+    let late = 40 * SECOND;
+    (config.delivery.retransmit_after, config.delivery.retransmit_most) = (late, late);
+    let mut net = cluster_of(4, &config);
+    net.mute = vec![1];
+    say(&mut net, 3, 1, 1);
+    net.settle();
+    net.mute.clear();
+    say(&mut net, 3, 0, 2);
+    net.settle();
+    net.mute = vec![1];
+    say(&mut net, 0, 1, 3);
+    net.settle();
+    net.mute.clear();
+    say(&mut net, 0, 2, 4);
+    net.settle();
+    net.crash(0);
+    net.settle();
+    say(&mut net, 2, 1, 5);
+    net.run_for(SECOND);
+    net.start(0, &config, 2, keeper(4, 0, &config));
+    net.run_for(70 * SECOND);
+    assert_eq!(delivered(&mut net, 1), [1, 5]);
     assert_eq!(net.node(1).counters().delivery.out_of_patience, 0);
 }
 

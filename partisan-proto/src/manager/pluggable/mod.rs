@@ -356,6 +356,7 @@ impl Manager for Pluggable {
                 self.step(cx, |strategy, cx, out| strategy.probe_failed(cx, out, node, error));
             }
             Change::RoundTrip { .. }
+            | Change::Partitioned
             | Change::LaneOpened { .. }
             | Change::LaneClosed { .. }
             | Change::ProcessEnded { .. } => {

@@ -64,6 +64,53 @@ fn a_subscription_may_be_about_nodes_with_a_tag() {
     assert_clean(&net);
 }
 
+/// Two connected nodes; the list says what the first one's manager wishes at the next
+/// [`Command::UpdateMembers`].
+fn wishing() -> (Net, Arc<std::sync::Mutex<Vec<Change>>>) {
+    let config = Config::default();
+    let wishes = Arc::default();
+    let mut net = Net::new();
+    for index in 0..2 {
+        let keep = vec![spec(1 - index, &config).into()];
+        let mut keeper = Keeper { keep, ..Keeper::default() };
+        if index == 0 {
+            keeper.wishes = Arc::clone(&wishes);
+        }
+        net.add(&config, 1, keeper);
+    }
+    net.run_for(Duration::from_secs(5));
+    spawn(&mut net, 0, 1, SpawnOptions::default());
+    (net, wishes)
+}
+
+/// A manager that probes a peer which is connected is told of the session again; processes are not.
+#[test]
+fn a_session_that_the_manager_is_told_of_again_is_told_of_once() {
+    let (mut net, wishes) = wishing();
+    act(&mut net, 0, 1, ProcessAct::MonitorNodes(NodeFilter { tag: None, present: true }));
+    assert_eq!(signals(&mut net, 0, 1).len(), 1);
+    let instance = Instance { node: net.id(1), incarnation: Incarnation(1) };
+    let spec = Arc::new(spec(1, &Config::default()));
+    wishes.lock().unwrap().push(Change::Probe { instance, spec });
+    net.command(0, Command::UpdateMembers(vec![]));
+    net.settle();
+    assert_eq!(signals(&mut net, 0, 1), []);
+}
+
+/// A session whose end is awaited is over for everybody who looks; so who subscribes then is not
+/// told of its end either.
+#[test]
+fn who_subscribes_while_a_session_ends_is_not_told_of_its_end() {
+    for present in [false, true] {
+        let (mut net, _) = wishing();
+        net.command(0, Command::Remove(net.id(1)));
+        act(&mut net, 0, 1, ProcessAct::MonitorNodes(NodeFilter { tag: None, present }));
+        net.crash(1);
+        net.settle();
+        assert_eq!(signals(&mut net, 0, 1), []);
+    }
+}
+
 #[test]
 fn processes_are_down_before_their_node_is() {
     let mut net = cluster(2);

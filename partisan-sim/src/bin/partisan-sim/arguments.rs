@@ -1,5 +1,6 @@
 //! What can be written on the command line.
 
+use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -155,13 +156,23 @@ impl Command {
             Self::Bench { .. } => true,
         }
     }
+
+    /// Whether several managers are asked for where only one can be.
+    pub(crate) fn has_managers_too_many(&self) -> bool {
+        match self {
+            Self::Run { cluster, .. }
+            | Self::Replay { cluster, .. }
+            | Self::Report { cluster, .. } => cluster.manager.0.len() > 1,
+            Self::Sweep { .. } | Self::Paper { .. } | Self::Bench { .. } => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Cluster {
-    /// Who decides who is a member.
-    #[arg(long, default_value = "pluggable")]
-    manager: Manager,
+    /// Who decides who is a member; `all` sweeps with one after the other.
+    #[arg(long, default_value = "pluggable", value_parser = managers)]
+    manager: Managers,
     /// How many nodes: a number, or a range such as `3..8` to draw from, 8 included.
     #[arg(long, value_parser = sizes)]
     nodes: Option<Range<usize>>,
@@ -172,7 +183,7 @@ pub(crate) struct Cluster {
     #[arg(long, default_value = "none", value_parser = faults)]
     faults: Faults,
     /// What applications do; by default churn where there are faults, else traffic.
-    #[arg(long)]
+    #[arg(long, alias = "workload")]
     load: Option<Load>,
     /// A named scenario: `contact`, `chain`, `random`, `flash-crowd`, `mass-failure=PERCENT` of the
     /// nodes at once half-way, or `churn=PERCENT` of them replaced each minute.
@@ -210,6 +221,29 @@ impl Shape {
             Self::Mesh => &[10, 30, 100, 300],
             Self::View | Self::Sparse => &[1_000, 10_000, 100_000],
         }
+    }
+}
+
+/// One manager, or several to sweep with one after the other.
+#[derive(Clone, Debug)]
+struct Managers(Vec<Manager>);
+
+fn managers(text: &str) -> Result<Managers, String> {
+    match text {
+        "all" => Ok(Managers(Manager::value_variants().to_vec())),
+        name => {
+            Manager::from_str(name, false).map(|manager| Managers(vec![manager])).map_err(|_| {
+                let all: Vec<_> = Manager::value_variants().iter().map(|m| m.to_string()).collect();
+                format!("choose one of {}, or all", all.join(", "))
+            })
+        }
+    }
+}
+
+impl fmt::Display for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("?", |value| value.get_name()))
     }
 }
 
@@ -329,6 +363,19 @@ fn sizes(text: &str) -> Result<Range<usize>, String> {
 }
 
 impl Cluster {
+    /// The manager, where there is one.
+    fn manager(&self) -> Manager {
+        self.manager.0.first().copied().unwrap_or(Manager::Pluggable)
+    }
+
+    /// The same with each of its managers alone, and what that is called.
+    pub(crate) fn each_manager(&self) -> Vec<(String, Self)> {
+        let alone = |manager: &Manager| {
+            (manager.to_string(), Self { manager: Managers(vec![*manager]), ..self.clone() })
+        };
+        self.manager.0.iter().map(alone).collect()
+    }
+
     /// The scenario of one seed.
     pub(crate) fn scenario(&self, seed: u64, sizes: &Range<usize>) -> Scenario {
         let sizes = self.nodes.as_ref().unwrap_or(sizes);
@@ -341,7 +388,7 @@ impl Cluster {
         Scenario {
             seed,
             nodes,
-            manager: self.manager.config(),
+            manager: self.manager().config(),
             span: self.span,
             faults: self.faults.0.clone(),
             load: self.load.unwrap_or(load),
@@ -354,11 +401,13 @@ impl Cluster {
         }
     }
 
-    /// The arguments that a command to repeat a seed needs besides seed and nodes, as given.
-    pub(crate) fn as_given() -> String {
-        let mut out = String::new();
+    /// The arguments that a command to repeat a seed needs besides seed and nodes, as given but for
+    /// the manager, of which there is one.
+    pub(crate) fn as_given(&self) -> String {
+        let mut out = format!(" --manager {}", self.manager());
         let mut arguments = std::env::args().skip(2);
-        let mine = ["manager", "for", "faults", "load", "scenario", "bootstrap", "latency", "wire"];
+        let mine =
+            ["for", "faults", "load", "workload", "scenario", "bootstrap", "latency", "wire"];
         while let Some(argument) = arguments.next() {
             let Some(name) = argument.strip_prefix("--") else {
                 continue;

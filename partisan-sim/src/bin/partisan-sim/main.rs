@@ -6,7 +6,7 @@ mod memory;
 mod paper;
 mod report;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::ops::Range;
 use std::panic;
 use std::process::ExitCode;
@@ -14,7 +14,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use partisan_proto::{Duration, Instant};
 use partisan_sim::check::{Violation, ViolationKind};
@@ -29,9 +30,13 @@ fn main() -> ExitCode {
     if command.is_large() {
         memory::ask_for_huge_pages();
     }
+    if command.has_managers_too_many() {
+        let text = "only a sweep takes `--manager all`; choose one";
+        Arguments::command().error(ErrorKind::ValueValidation, text).exit();
+    }
     let (code, object) = match command {
         Command::Run { seed, cluster } => run(seed, &cluster),
-        Command::Sweep { seeds, cluster, jobs, twice } => sweep(seeds, &cluster, jobs, twice),
+        Command::Sweep { seeds, cluster, jobs, twice } => sweeps(seeds, &cluster, jobs, twice),
         Command::Replay { seed, cluster, drop_faults, drop_work, trace, lines, node, shrink } => {
             let scenario = Scenario {
                 without_faults: drop_faults,
@@ -39,7 +44,8 @@ fn main() -> ExitCode {
                 trace: trace.then_some((lines, node)),
                 ..cluster.scenario(seed, &(5..6))
             };
-            if shrink { shrunk(&scenario) } else { replay(&scenario) }
+            let given = cluster.as_given();
+            if shrink { shrunk(&scenario, &given) } else { replay(&scenario, &given) }
         }
         Command::Report { seed, cluster, output, pictures } => {
             report::report(seed, &cluster, &output, pictures.as_deref())
@@ -87,7 +93,7 @@ fn run(seed: u64, cluster: &Cluster) -> (u8, Value) {
         }
     });
     bar.finish_and_clear();
-    print_report(&scenario, &report);
+    print_report(&scenario, &report, &cluster.as_given());
     (report.exit_code(), to_json(&scenario, &report))
 }
 
@@ -125,7 +131,7 @@ impl Course {
     }
 }
 
-fn print_report(scenario: &Scenario, report: &Report) {
+fn print_report(scenario: &Scenario, report: &Report, given: &str) {
     println!("seed {} with {} nodes: hash {:016x}", scenario.seed, scenario.nodes, report.hash);
     println!(
         "{} events, {} frames in {:.1} simulated s and {:.3} real s: {:.0} events/s",
@@ -147,7 +153,7 @@ fn print_report(scenario: &Scenario, report: &Report) {
     if report.violations.is_empty() {
         println!("no violation");
     } else {
-        println!("again: {}", scenario.command(&Cluster::as_given()));
+        println!("again: {}", scenario.command(given));
     }
 }
 
@@ -194,6 +200,26 @@ fn try_seed(seed: u64, cluster: &Cluster, twice: u64) -> (Scenario, Report) {
     (scenario, report)
 }
 
+/// A sweep with each of the managers.
+fn sweeps(seeds: Range<u64>, cluster: &Cluster, jobs: Option<usize>, twice: u64) -> (u8, Value) {
+    let mut each = cluster.each_manager();
+    if each.len() < 2 {
+        return sweep(seeds, cluster, jobs, twice);
+    }
+    let mut first = 0;
+    let mut objects = Vec::new();
+    for (name, cluster) in each.drain(..) {
+        print!("{name}: ");
+        // What is printed next may be long in coming.
+        _ = std::io::stdout().flush();
+        let (code, mut object) = sweep(seeds.clone(), &cluster, jobs, twice);
+        object["manager"] = json!(name);
+        objects.push(object);
+        first = if first == 0 { code } else { first };
+    }
+    (first, json!({ "sweeps": objects }))
+}
+
 fn sweep(seeds: Range<u64>, cluster: &Cluster, jobs: Option<usize>, twice: u64) -> (u8, Value) {
     // Panics are reported as violations; their own messages would only be in the way.
     panic::set_hook(Box::new(|_| {}));
@@ -215,7 +241,7 @@ fn sweep(seeds: Range<u64>, cluster: &Cluster, jobs: Option<usize>, twice: u64) 
                     events.fetch_add(report.events, Relaxed);
                     bar.inc(1);
                     if !report.violations.is_empty() {
-                        let command = scenario.command(&Cluster::as_given());
+                        let command = scenario.command(&cluster.as_given());
                         bar.suspend(|| println!("{}\n  again: {command}", report.violations[0]));
                         let mut failed = failed.lock().unwrap_or_else(|lock| lock.into_inner());
                         failed.push((seed, report, command));
@@ -245,16 +271,16 @@ fn failure_json((seed, report, command): &(u64, Report, String)) -> Value {
     object
 }
 
-fn replay(scenario: &Scenario) -> (u8, Value) {
+fn replay(scenario: &Scenario, given: &str) -> (u8, Value) {
     let report = scenario.run();
     for line in &report.trace {
         println!("{line}");
     }
-    print_report(scenario, &report);
+    print_report(scenario, &report, given);
     (report.exit_code(), to_json(scenario, &report))
 }
 
-fn shrunk(scenario: &Scenario) -> (u8, Value) {
+fn shrunk(scenario: &Scenario, given: &str) -> (u8, Value) {
     panic::set_hook(Box::new(|_| {}));
     let bar = if std::io::stderr().is_terminal() {
         ProgressBar::new_spinner()
@@ -279,5 +305,5 @@ fn shrunk(scenario: &Scenario) -> (u8, Value) {
             println!("  {at} {work:?}");
         }
     }
-    replay(&small)
+    replay(&small, given)
 }

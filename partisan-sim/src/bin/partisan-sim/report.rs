@@ -26,7 +26,7 @@ pub(crate) fn report(
     let command = format!(
         "partisan-sim report --seed {seed} --nodes {}{}",
         scenario.nodes,
-        Cluster::as_given()
+        cluster.as_given()
     );
     let written = write(&recording, &command, output, pictures);
     let shape = recording.shape();
