@@ -283,7 +283,11 @@ impl Watched {
                 assert!(waited.is_some(), "{ticket:?} is answered twice, or unasked");
             }
             Action::Notify(notification) => self.check_notification(notification),
-            Action::Ask { .. } => {}
+            // A process may end in the step that tells it something.
+            Action::Ask { .. } | Action::Signal { .. } | Action::Serve(_) => {}
+            Action::End { process, .. } => {
+                assert!(self.node.process(*process).is_none(), "{process:?} lives on");
+            }
             Action::DeliverBroadcast(message) => {
                 let first = self.broadcasts.insert(message.id);
                 assert!(first, "{} is delivered twice", message.id);

@@ -59,9 +59,7 @@ use crate::id::{ChannelId, Instance, LabelId, NodeId, Ticket};
 use crate::process::Lane;
 use crate::time::Duration;
 use crate::timers::Timer;
-use crate::wire::{
-    Acknowledgement, ControlMessage, Destination, NewestHeader, ReliableHeader, StableHasher,
-};
+use crate::wire::{Acknowledgement, ControlMessage, NewestHeader, ReliableHeader, StableHasher};
 
 /// How often what happened to messages that must arrive, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
