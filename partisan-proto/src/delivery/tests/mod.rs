@@ -13,6 +13,7 @@ use crate::connections::tests::net::{Keeper, Net, channels, spec};
 use crate::error::CloseReason;
 use crate::event::Event;
 use crate::id::LabelName;
+use crate::wire::Destination;
 
 const SECOND: Duration = Duration::from_secs(1);
 
