@@ -37,8 +37,10 @@ fn main() -> std::io::Result<()> {
     write_as("relay", corpora.join("handshake"), handshakes)?;
     let scripts = (0..30).map(|i| script(&mut random, i)).collect::<Vec<_>>();
     write(corpora.join("node"), scripts)?;
-    let managed = (0..36).map(|i| [&[i as u8], &script(&mut random, i)[..]].concat());
-    write(corpora.join("managers"), managed.collect::<Vec<_>>())
+    let managed = (0..64).map(|i| [&[i as u8], &script(&mut random, i)[..]].concat());
+    write(corpora.join("managers"), managed.collect::<Vec<_>>())?;
+    let broadcasts = (0..40).map(|i| broadcasts(&mut random, i)).collect::<Vec<_>>();
+    write(corpora.join("broadcasts"), broadcasts)
 }
 
 fn write(folder: PathBuf, seeds: impl IntoIterator<Item = Vec<u8>>) -> std::io::Result<()> {
@@ -196,10 +198,41 @@ fn script(random: &mut XorShift, number: usize) -> Vec<u8> {
     bytes
 }
 
+/// A script for the `broadcasts` target: broadcasts of both, with all that a peer and an application
+/// may say in between.
+fn broadcasts(random: &mut XorShift, number: usize) -> Vec<u8> {
+    let mut bytes = vec![(number & 1) as u8];
+    for _ in 0..6 + number * 2 {
+        let [kind, which, argument] = random.next().to_le_bytes()[..3] else {
+            continue;
+        };
+        let noise = random.bytes(32);
+        let with_noise = [&[which & 1], &noise[..]].concat();
+        match kind % 16 {
+            0..=3 => one_of(&mut bytes, 5, MOVES, &[which & 1, argument % 3, argument >> 3]),
+            4..=7 => one_of(&mut bytes, 1, MOVES, &[argument % 64]),
+            8 => one_of(&mut bytes, 0, MOVES, &[argument, which % 16]),
+            9 | 10 => one_of(&mut bytes, 6, MOVES, &[&[which & 1, argument], &noise[..8]].concat()),
+            11 | 12 => one_of(&mut bytes, 3, MOVES, &with_noise),
+            13 => one_of(&mut bytes, 4, MOVES, &with_noise),
+            14 => one_of(&mut bytes, 8, MOVES, &[which & 1, argument, argument & 1]),
+            _ => one_of(&mut bytes, 9 + u64::from(argument & 1), MOVES, &[which & 1]),
+        }
+    }
+    bytes
+}
+
+/// How many moves a script of the `broadcasts` target chooses from.
+const MOVES: u64 = 11;
+
 /// One of the eight steps: go on, which, with what.
 fn step(bytes: &mut Vec<u8>, which: u64, arguments: &[u8]) {
+    one_of(bytes, which, 8, arguments);
+}
+
+fn one_of(bytes: &mut Vec<u8>, which: u64, of: u64, arguments: &[u8]) {
     bytes.push(1);
-    let selector = ((which << 32) / 8 + 1) as u32;
+    let selector = ((which << 32) / of + 1) as u32;
     bytes.extend_from_slice(&selector.to_le_bytes());
     bytes.extend_from_slice(arguments);
 }

@@ -46,7 +46,7 @@ enum Step {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Outcome {
     fingerprints: [u64; 2],
-    actions: Vec<Action>,
+    actions: Vec<(usize, Action)>,
 }
 
 /// Plays the script; panics when a node breaks a promise.
@@ -73,11 +73,7 @@ fn play(script: &Script, nodes: [(Watched, Vec<Action>); 2]) -> Outcome {
     for step in script.steps.iter().take(MOST_STEPS) {
         arena.step(step);
     }
-    let fingerprints = arena.nodes.each_ref().map(|node| node.node.fingerprint());
-    for node in &mut arena.nodes {
-        node.stop(arena.now);
-    }
-    Outcome { fingerprints, actions: arena.actions }
+    arena.end()
 }
 
 #[derive(Debug)]
@@ -95,16 +91,18 @@ struct Lane {
     queue: VecDeque<Item>,
 }
 
-struct Arena {
+/// The two nodes, and what is on its way between them.
+pub(crate) struct Arena {
     now: Instant,
-    nodes: [Watched; 2],
+    pub(crate) nodes: [Watched; 2],
     dials: VecDeque<(usize, ConnectionId)>,
     lanes: Vec<Lane>,
-    actions: Vec<Action>,
+    /// All that they asked for, by whom.
+    pub(crate) actions: Vec<(usize, Action)>,
 }
 
 impl Arena {
-    fn new([(a, first), (b, second)]: [(Watched, Vec<Action>); 2]) -> Self {
+    pub(crate) fn new([(a, first), (b, second)]: [(Watched, Vec<Action>); 2]) -> Self {
         let mut arena = Self {
             now: Instant::ZERO,
             nodes: [a, b],
@@ -126,12 +124,7 @@ impl Arena {
                 self.sleep(self.now + span);
             }
             Step::Run(times) => (0..*times).for_each(|_| self.proceed()),
-            Step::Join(which) => {
-                let node = usize::from(*which);
-                let command = Command::Join(Contact::at(address(2 - node as u16)));
-                let ticket = Ticket(0);
-                self.handle(node, Event::Command { ticket, command });
-            }
+            Step::Join(which) => self.join(*which),
             Step::Deliver(which) => self.deliver(*which),
             Step::FailDial(which) => self.fail_dial(*which),
             Step::Cut(which) => self.cut(*which),
@@ -139,7 +132,24 @@ impl Arena {
         }
     }
 
-    fn handle(&mut self, node: usize, event: Event) {
+    /// Both nodes stop.
+    pub(crate) fn end(mut self) -> Outcome {
+        let fingerprints = self.nodes.each_ref().map(|node| node.node.fingerprint());
+        for node in &mut self.nodes {
+            node.stop(self.now);
+        }
+        Outcome { fingerprints, actions: self.actions }
+    }
+
+    /// One node joins through the other.
+    pub(crate) fn join(&mut self, which: bool) {
+        let node = usize::from(which);
+        let command = Command::Join(Contact::at(address(2 - node as u16)));
+        let ticket = Ticket(0);
+        self.handle(node, Event::Command { ticket, command });
+    }
+
+    pub(crate) fn handle(&mut self, node: usize, event: Event) {
         let actions = self.nodes[node].handle(self.now, event);
         self.perform(node, actions);
     }
@@ -155,7 +165,7 @@ impl Arena {
                 _ => {}
             }
         }
-        self.actions.extend(actions);
+        self.actions.extend(actions.into_iter().map(|action| (node, action)));
     }
 
     fn send(&mut self, from: (usize, ConnectionId), item: Item) {
@@ -166,7 +176,7 @@ impl Arena {
     }
 
     /// Time passes; nodes are woken when they asked to be.
-    fn wait(&mut self, span: Duration) {
+    pub(crate) fn wait(&mut self, span: Duration) {
         let end = self.now + span;
         for _ in 0..MOST_WAKES {
             let wake = |node: usize| self.nodes[node].wake_at().map(|at| (at, node));
@@ -190,7 +200,7 @@ impl Arena {
     }
 
     /// The next thing under way happens: a frame arrives, or a dial is answered.
-    fn proceed(&mut self) {
+    pub(crate) fn proceed(&mut self) {
         let busy = self.lanes.iter().position(|lane| !lane.queue.is_empty());
         match busy {
             Some(lane) => self.deliver_at(lane),
@@ -252,7 +262,7 @@ impl Arena {
         }
     }
 
-    fn cut(&mut self, which: u8) {
+    pub(crate) fn cut(&mut self, which: u8) {
         if self.lanes.is_empty() {
             return;
         }

@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 mod arena;
+mod broadcasts;
 mod handshake;
 mod watch;
 mod wire;
@@ -21,12 +22,13 @@ pub use wire::{wire_decode, wire_round_trip};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("wire_decode", wire_decode),
     ("wire_round_trip", wire_round_trip),
     ("handshake", handshake),
     ("node", node),
     ("managers", managers),
+    ("broadcasts", broadcasts),
 ];
 
 /// Two nodes on a network that the input steers, with events forged among the real ones. The same
@@ -49,4 +51,14 @@ pub fn managers(data: &[u8]) {
     };
     let first = arena::run_managed(*which, &script);
     assert_eq!(first, arena::run_managed(*which, &script), "one script, two outcomes");
+}
+
+/// Two connected nodes that broadcast, and all that a peer or an application may say about it. The
+/// same input must lead to the same actions twice.
+pub fn broadcasts(data: &[u8]) {
+    let Ok(script) = broadcasts::Script::arbitrary(&mut Unstructured::new(data)) else {
+        return;
+    };
+    let first = broadcasts::run(&script);
+    assert_eq!(first, broadcasts::run(&script), "one script, two outcomes");
 }

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use partisan_proto::config::{
-    ClientServerConfig, ManagerConfig, PluggableConfig, ScampConfig, Secret, StaticConfig,
-    StrategyConfig,
+    ClientServerConfig, HyParViewConfig, ManagerConfig, PluggableConfig, ScampConfig, Secret,
+    StaticConfig, StrategyConfig, XBotConfig,
 };
 use partisan_proto::wire::{Decoded, Frame, decode, encode};
 use partisan_proto::{
-    Action, Address, Birth, ChannelId, ChannelName, ChannelOptions, Channels, ClusterName, Command,
-    Config, ConnectionId, Epoch, Event, Incarnation, Instance, Instant, MessageId, Node, NodeId,
-    NodeName, NodeSpec, Notification, Outbox, Snapshot, Tag, Ticket, Timer,
+    Action, Address, Birth, ChannelId, ChannelName, ChannelOptions, Channels, CloseReason,
+    ClusterName, Command, Config, ConnectionId, Epoch, Event, Incarnation, Instance, Instant,
+    MessageId, Node, NodeId, NodeName, NodeSpec, Notification, Outbox, Snapshot, Tag, Ticket,
+    Timer,
 };
 
 /// More timers than this never make sense within the limits of [`config`].
@@ -21,6 +22,9 @@ const MOST_CONNECTIONS: usize = 32;
 const MOST_MEMBERS: usize = 6;
 const MOST_REMOVALS: usize = 8;
 const MOST_JOINS: usize = 3;
+/// Contacts are dialled for joins, and by HyParView again when nobody else can be reached.
+const MOST_CONTACTS: usize = MOST_JOINS + 8;
+const MOST_NEIGHBORS: usize = 2;
 
 /// Small limits, so that a script reaches them.
 pub(crate) fn config(secret: bool) -> Arc<Config> {
@@ -67,13 +71,29 @@ pub(crate) fn manager(number: u8) -> (ManagerConfig, [&'static str; 2]) {
         max_joins: MOST_JOINS,
         ..StaticConfig::default()
     };
-    match number % 6 {
+    let hyparview = |xbot| {
+        // All that is stored of others: as many as the members of other managers.
+        ManagerConfig::HyParView(HyParViewConfig {
+            active_size: MOST_NEIGHBORS,
+            passive_size: 2,
+            remembered: 2,
+            max_removals: MOST_REMOVALS,
+            max_joins: MOST_JOINS,
+            max_strangers: 4,
+            xbot,
+            ..HyParViewConfig::default()
+        })
+    };
+    let eager = XBotConfig { least_gain: 0, least_saving: 0, ..XBotConfig::default() };
+    match number % 8 {
         0 => (pluggable(StrategyConfig::ScampV1(scamp)), [""; 2]),
         1 => (pluggable(StrategyConfig::ScampV2(scamp)), [""; 2]),
         2 => (ManagerConfig::Static(fixed), [""; 2]),
         3 => (star, ["server", "server"]),
         4 => (star, ["server", "client"]),
-        _ => (star, ["client", "client"]),
+        5 => (star, ["client", "client"]),
+        6 => (hyparview(None), [""; 2]),
+        _ => (hyparview(Some(eager)), [""; 2]),
     }
 }
 
@@ -263,7 +283,11 @@ impl Watched {
                 assert!(waited.is_some(), "{ticket:?} is answered twice, or unasked");
             }
             Action::Notify(notification) => self.check_notification(notification),
-            Action::Ask { .. } => {}
+            // A process may end in the step that tells it something.
+            Action::Ask { .. } | Action::Signal { .. } | Action::Serve(_) => {}
+            Action::End { process, .. } => {
+                assert!(self.node.process(*process).is_none(), "{process:?} lives on");
+            }
             Action::DeliverBroadcast(message) => {
                 let first = self.broadcasts.insert(message.id);
                 assert!(first, "{} is delivered twice", message.id);
@@ -289,6 +313,14 @@ impl Watched {
         if let Notification::NodeUp { instance, epoch, .. } = notification {
             let last = self.epochs.insert(instance.node, (*instance, *epoch));
             assert_ne!(last, Some((*instance, *epoch)), "two sessions of one epoch");
+        }
+        if let Notification::NodeDown { instance, reason, .. } = notification
+            && matches!(self.node.config().manager, ManagerConfig::HyParView(_))
+            && *reason != CloseReason::Replaced
+        {
+            // Most of its sessions are probes. With the end of one its peer is forgotten, and
+            // perhaps dialled anew in the same step: then its epochs begin anew.
+            self.epochs.remove(&instance.node);
         }
         let right = match notification {
             Notification::NodeUp { instance, .. } => self.up.insert(instance.node),
@@ -325,12 +357,28 @@ impl Watched {
         self.check_bounds();
     }
 
+    /// Partial views are disjoint, small, and hold others alone; neighbours have sessions.
+    fn check_views(&self) {
+        if !matches!(self.node.config().manager, ManagerConfig::HyParView(_)) {
+            return;
+        }
+        let (views, me) = (self.node.views(), self.node.instance().node);
+        assert!(views.active.len() <= MOST_NEIGHBORS && views.passive.len() <= 2, "{views:?}");
+        let distinct: BTreeSet<_> = views.active.iter().chain(&views.passive).collect();
+        assert_eq!(distinct.len(), views.active.len() + views.passive.len(), "{views:?}");
+        assert!(!distinct.contains(&me), "it is in its own view");
+        assert!(views.active.iter().all(|node| self.up.contains(node)), "{views:?}");
+        let neighbors = self.node.neighbors().iter().map(|neighbor| neighbor.node);
+        assert!(neighbors.eq(views.active.iter().copied()), "neighbours are not the view");
+    }
+
     fn check_bounds(&mut self) {
+        self.check_views();
         let timers = self.node.timers().count();
         assert!(timers <= MOST_TIMERS, "{timers} timers");
         let contacts = |timer: &Timer| matches!(timer, Timer::DialContact(_));
         let contacts = self.node.timers().filter(|(_, timer)| contacts(timer));
-        assert!(contacts.count() <= MOST_JOINS, "too many contacts");
+        assert!(contacts.count() <= MOST_CONTACTS, "too many contacts");
         assert!(
             self.unanswered.values().all(|waits| *waits),
             "not answered at once: {:?}",

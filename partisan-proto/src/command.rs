@@ -1,5 +1,6 @@
 //! What an application may ask of a node.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -52,7 +53,7 @@ pub enum Command {
     /// Send a message until it is acknowledged: answered
     /// [`Answer::Acknowledged`](crate::Answer::Acknowledged) when its receiver has delivered it, or
     /// with an error when it has not in time. See [`delivery`](crate::delivery).
-    SendReliable(SendReliable),
+    SendReliable(Box<SendReliable>),
     /// Make this node and all up to `ttl` hops away stop sending messages to their neighbours, for
     /// a test of the application (`inject_partition`). Answered
     /// [`Answer::Partition`](crate::Answer::Partition).

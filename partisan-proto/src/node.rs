@@ -469,11 +469,11 @@ impl Parts<'_> {
                 let around = &mut Around { connections, manager: &**manager };
                 calls.requested(cx, around, processes, (from, connection), (*header, payload));
             }
-            Received::Newest { from, channel, header, content } => {
-                self.deliveries.receive_newest(cx, (from, channel), header, content);
+            Received::Newest { from, channel, header, payload } => {
+                self.deliveries.receive_newest(cx, (from, channel), *header, payload);
             }
-            Received::Reliable { from, channel, header, content } => {
-                self.deliveries.receive(cx, (from, channel), *header, content);
+            Received::Reliable { from, channel, header, payload } => {
+                self.deliveries.receive(cx, (from, channel), *header, payload);
             }
             Received::Reply { connection, header, payload } => {
                 let Self { connections, manager, calls, .. } = self;
@@ -532,7 +532,7 @@ impl Parts<'_> {
             Command::SendReliable(send) => {
                 let Self { connections, manager, deliveries, .. } = self;
                 let around = &mut Around { connections, manager: &**manager };
-                deliveries.send(cx, around, ticket, send);
+                deliveries.send(cx, around, ticket, *send);
             }
             Command::InjectPartition { ttl } => {
                 let result = self.partitions.inject(cx, ttl).map(Answer::Partition);

@@ -84,11 +84,11 @@ fn show(frame: &Frame) -> String {
         ),
         Frame::Control(message) => format!("{message:?}"),
         Frame::Signal(message) => format!("Signal({message:?})"),
-        Frame::Reliable { header, destination, payload } => {
-            format!("Reliable({header:?} to {destination:?}, {} bytes)", payload.len())
+        Frame::Reliable { header, payload } => {
+            format!("Reliable({header:?}, {} bytes)", payload.len())
         }
-        Frame::Newest { header, destination, payload } => {
-            format!("Newest({header:?} to {destination:?}, {} bytes)", payload.len())
+        Frame::Newest { header, payload } => {
+            format!("Newest({header:?}, {} bytes)", payload.len())
         }
         Frame::Request { header, payload } => {
             format!("Request({header:?}, {} bytes)", payload.len())

@@ -2,15 +2,16 @@
 //! the same run without the break must be clean.
 
 use bytes::Bytes;
-use partisan_proto::config::{ManagerConfig, StaticConfig};
+use partisan_proto::config::{HyParViewConfig, ManagerConfig, StaticConfig};
 use partisan_proto::wire::{
-    ControlMessage, Frame, Gossip, PartitionId, RelayFailure, RelayHeader, RelayMessage,
+    ControlMessage, Frame, Gossip, HyParViewMessage, NeighborAccept, Parting, PartitionId,
+    RelayFailure, RelayHeader, RelayMessage,
 };
 use partisan_proto::{
     Action, Address, Change, ChannelId, Command, Config, Contact, Context, Duration, Incarnation,
-    Instance, Manager, Member, NodeId, NodeName, NodeSpec, Notification, Ticket, Timer,
+    Instance, Manager, Member, NodeId, NodeName, NodeSpec, Notification, Ticket, Timer, Views,
 };
-use partisan_sim::check::{self, Violation, ViolationKind, mesh};
+use partisan_sim::check::{self, Violation, ViolationKind, hyparview, mesh};
 use partisan_sim::workload::Work;
 use partisan_sim::world::{Happened, Step};
 use partisan_sim::{InFlight, Verdict, World, WorldOptions};
@@ -290,4 +291,190 @@ fn each_broken_manager_is_found_by_its_checker() {
     assert_eq!(found(Break::AnswersTwice), [ViolationKind::AnsweredTwice]);
     assert_eq!(found(Break::PartsAgain), [ViolationKind::Partition]);
     assert_eq!(found(Break::TellsOfFailure), [ViolationKind::FalseFailure]);
+}
+
+fn hyparview_config() -> Config {
+    let manager = HyParViewConfig { active_size: 3, ..HyParViewConfig::default() };
+    Config { manager: ManagerConfig::HyParView(manager), ..Config::default() }
+}
+
+/// What is wrong with an overlay of eight after a while, when such messages are lost and node 7
+/// leaves.
+fn overlay_without(lost: fn(&HyParViewMessage) -> bool) -> Option<Violation> {
+    let config = std::sync::Arc::new(hyparview_config());
+    let mut world = World::new(WorldOptions { seed: 1, config, ..WorldOptions::default() });
+    check::watch(&mut world);
+    world.check(hyparview::SoundViews::default());
+    world.rule(move |frame| match frame.frame {
+        Frame::Control(ControlMessage::HyParView(message)) if lost(message) => Verdict::Drop,
+        _ => Verdict::Pass,
+    });
+    world.add_nodes(8);
+    for node in 1..8 {
+        world.join(node, 0);
+        world.run_for(Duration::from_millis(200));
+    }
+    world.leave(7);
+    world.run_for(Duration::from_secs(120));
+    assert_eq!(world.violations(), [], "at no step anything was wrong");
+    hyparview::problem(&world, &[7])
+}
+
+#[test]
+fn hyparview_without_a_break_is_clean() {
+    assert_eq!(overlay_without(|_| false), None);
+}
+
+#[test]
+fn a_leave_of_which_nobody_hears_is_found() {
+    let leaves = |message: &HyParViewMessage| match message {
+        HyParViewMessage::Removal { .. } => true,
+        HyParViewMessage::Disconnect(end) => end.why == Parting::Leaving,
+        _ => false,
+    };
+    let found = overlay_without(leaves).expect("it is found");
+    assert_eq!(found.kind, ViolationKind::Membership);
+    assert!(found.to_string().contains("remembers node 7"), "{found}");
+}
+
+#[test]
+fn neighbors_who_are_never_agreed_on_are_found() {
+    let agrees = |message: &HyParViewMessage| matches!(message, HyParViewMessage::Accept(_));
+    // The first thing that is wrong are their joins, which never end.
+    let found = overlay_without(agrees).expect("it is found");
+    assert_eq!(found.kind, ViolationKind::Leak, "{found}");
+}
+
+/// What a manager that pretends to be HyParView does wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Pretence {
+    Nothing,
+    OwnView,
+    BothViews,
+    TooMany,
+    OthersAreTold,
+    NoSession,
+    Endless,
+    OneSided,
+}
+
+/// A manager with views and without a protocol.
+#[derive(Debug)]
+struct Pretender(Pretence, Option<Member>, Views);
+
+impl Pretender {
+    fn stranger(number: u64) -> NodeId {
+        let name: NodeName = format!("stranger{number}@sim").parse().expect("a plain name");
+        name.id()
+    }
+}
+
+impl Manager for Pretender {
+    fn start(&mut self, cx: &mut Context<'_>) {
+        let (incarnation, spec) = (cx.me.instance.incarnation, cx.me.spec.clone());
+        let me = spec.id();
+        self.1 = Some(Member { incarnation, spec });
+        let stranger = Self::stranger(0);
+        let (active, passive) = match self.0 {
+            Pretence::OwnView => (vec![], vec![me]),
+            Pretence::BothViews => (vec![stranger], vec![stranger]),
+            Pretence::TooMany => (vec![], (0..31).map(Self::stranger).collect()),
+            Pretence::OthersAreTold | Pretence::NoSession => (vec![stranger], vec![]),
+            _ => (vec![], vec![stranger]),
+        };
+        self.2 = Views { active, passive };
+        if self.0 == Pretence::NoSession {
+            cx.neighbor_up(Instance { node: stranger, incarnation });
+        }
+    }
+
+    fn command(&mut self, cx: &mut Context<'_>, ticket: Ticket, _: Command) {
+        cx.reply(ticket, Ok(partisan_proto::Answer::Done));
+    }
+
+    fn change(&mut self, cx: &mut Context<'_>, change: &Change) {
+        match *change {
+            Change::Knock { connection, .. } => cx.change(Change::Admit { connection }),
+            Change::PeerUp { instance, .. } if self.0 != Pretence::Endless => {
+                cx.set_timer(Timer::Peer(instance.node), Duration::from_secs(3_600));
+            }
+            _ => {}
+        }
+    }
+
+    fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Instance,
+        message: ControlMessage,
+    ) -> Result<(), Box<ControlMessage>> {
+        let asks = matches!(&message, ControlMessage::HyParView(HyParViewMessage::Neighbor(_)));
+        if asks && self.0 == Pretence::OneSided {
+            let accept = NeighborAccept { seen: 0, exchange: Default::default() };
+            let message = HyParViewMessage::Accept(accept.into());
+            cx.send(from.node, ControlMessage::HyParView(message));
+        }
+        Ok(())
+    }
+
+    fn fire(&mut self, _: &mut Context<'_>, _: Timer) {}
+
+    fn members(&self) -> Vec<Member> {
+        self.1.iter().cloned().collect()
+    }
+
+    fn member(&self, node: NodeId) -> Option<Member> {
+        self.1.clone().filter(|member| member.spec.id() == node)
+    }
+
+    fn views(&self) -> Views {
+        self.2.clone()
+    }
+
+    fn fingerprint(&self) -> u64 {
+        0
+    }
+}
+
+/// A node of HyParView that joins one that pretends to be.
+fn pretended(pretence: Pretence) -> World {
+    let mut world = World::new(WorldOptions::default());
+    world.check(hyparview::SoundViews::default());
+    let config = std::sync::Arc::new(hyparview_config());
+    let manager = move || Box::new(Pretender(pretence, None, Views::default())) as Box<dyn Manager>;
+    world.add_node_with(config.clone(), None);
+    world.add_node_with(config, Some(std::rc::Rc::new(manager)));
+    world.join(0, 1);
+    world.run_for(Duration::from_secs(2));
+    world
+}
+
+#[test]
+fn each_unsound_view_is_found_at_once() {
+    let found = |pretence| {
+        let world = pretended(pretence);
+        world.violations().first().map(|violation| (violation.kind, violation.to_string()))
+    };
+    assert_eq!(found(Pretence::Nothing), None);
+    for (pretence, text) in [
+        (Pretence::OwnView, "is in a view of its own"),
+        (Pretence::BothViews, "in both views"),
+        (Pretence::TooMany, "has views of (0, 31)"),
+        (Pretence::OthersAreTold, "has neighbours [] and the view"),
+        (Pretence::NoSession, "in its active view and no session with it"),
+        (Pretence::Endless, "which is no neighbour, without a deadline"),
+    ] {
+        let (kind, found) = found(pretence).unwrap_or_else(|| panic!("{pretence:?} is not found"));
+        assert_eq!(kind, ViolationKind::Views, "{pretence:?}");
+        assert!(found.contains(text), "{pretence:?}: {found}");
+    }
+}
+
+#[test]
+fn a_link_with_one_side_is_found() {
+    let world = pretended(Pretence::OneSided);
+    assert_eq!(world.violations(), [], "each of the two is sound by itself");
+    let found = hyparview::problem(&world, &[]).expect("it is found");
+    assert_eq!(found.kind, ViolationKind::Membership);
+    assert!(found.to_string().contains("not the other way round"), "{found}");
 }

@@ -17,6 +17,11 @@ pub struct DriverConfig {
     /// The most control frames that wait on one connection, 16 to 65,536. At the bound the peer
     /// does not read, and the connection is closed as stalled. Default 1,024.
     pub control_queue_frames: usize,
+    /// The most bytes of what processes tell each other besides messages and calls (monitors, links,
+    /// exit signals) that wait on one connection, 64 KiB to 1 GiB; twice `loop_bytes` or more. At half
+    /// of it whoever tells more waits; at the bound the peer does not read, and the connection is
+    /// closed as stalled. Default 32 MiB.
+    pub signal_queue_bytes: usize,
     /// The most messages that wait in a mailbox, besides the batch that its reader has taken.
     /// At the bound the connections they come from are not read any further. Default 65,536.
     pub mailbox_messages: usize,
@@ -67,6 +72,7 @@ impl Default for DriverConfig {
         Self {
             lane_queue_bytes: 1 << 20,
             control_queue_frames: 1024,
+            signal_queue_bytes: 32 << 20,
             mailbox_messages: 1 << 16,
             mailbox_bytes: 16 << 20,
             loop_bytes: 16 << 20,
@@ -91,6 +97,7 @@ impl DriverConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         within("driver.lane_queue_bytes", self.lane_queue_bytes, 1 << 10, 1 << 30)?;
         within("driver.control_queue_frames", self.control_queue_frames, 16, 1 << 16)?;
+        within("driver.signal_queue_bytes", self.signal_queue_bytes, 64 << 10, 1 << 30)?;
         within("driver.mailbox_messages", self.mailbox_messages, 1, 1 << 30)?;
         within("driver.mailbox_bytes", self.mailbox_bytes, 1, 1 << 36)?;
         within("driver.loop_bytes", self.loop_bytes, 64 << 10, 1 << 30)?;
@@ -148,6 +155,7 @@ mod tests {
         };
         assert!(check(|c| c.lane_queue_bytes = 0).contains("driver.lane_queue_bytes"));
         assert!(check(|c| c.control_queue_frames = 1).contains("driver.control_queue_frames"));
+        assert!(check(|c| c.signal_queue_bytes = 1).contains("driver.signal_queue_bytes"));
         assert!(check(|c| c.mailbox_messages = 0).contains("driver.mailbox_messages"));
         assert!(check(|c| c.loop_bytes = 1).contains("driver.loop_bytes"));
         assert!(check(|c| c.running_functions = 0).contains("driver.running_functions"));

@@ -29,6 +29,8 @@
 //! hands what one read brought straight to the mailboxes. Both paths pass one function on each
 //! side (`interception`).
 //!
+//! What processes do, and calls, watching and the like, pass the loop, in one order: see [`process`].
+//!
 //! Every queue is bounded by [`DriverConfig`]. A full queue makes `send` wait and `try_send` fail;
 //! a full mailbox stops the reading of the connections that bring its messages, and so in the end
 //! their senders. Messages of a connection are never delivered once the protocol has closed it.

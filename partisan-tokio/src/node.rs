@@ -22,7 +22,8 @@ use crate::store::Recovered;
 ///
 /// Reads are answered at once from what the node last published. When the last handle is dropped
 /// the node stops in the background as by [`Node::shutdown`], as far as the runtime still runs;
-/// when the runtime ends, its connections just break.
+/// when the runtime ends, its connections just break. Each living [`Process`](crate::Process) holds
+/// a handle.
 #[derive(Clone, Debug)]
 pub struct Node {
     pub(crate) id: NodeId,

@@ -86,7 +86,7 @@ impl SendOptions {
         Self { channel, key, relay, header: AppHeader::default() }
     }
 
-    pub(crate) fn to_destination(mut self, destination: Destination) -> Self {
+    pub(crate) fn with_destination(mut self, destination: Destination) -> Self {
         self.header = AppHeader { destination };
         self
     }
@@ -170,7 +170,7 @@ impl Node {
         options: &SendOptions,
     ) -> Result<(), SendError> {
         let target = target.into();
-        let options = options.clone().to_destination(Destination::of(&target));
+        let options = options.clone().with_destination(Destination::of(&target));
         self.send(target.node(), message, &options).await
     }
 
@@ -185,7 +185,7 @@ impl Node {
         options: &SendOptions,
     ) -> Result<(), SendError> {
         let target = target.into();
-        let options = options.clone().to_destination(Destination::of(&target));
+        let options = options.clone().with_destination(Destination::of(&target));
         self.send_bytes(target.node(), payload, &options).await
     }
 
@@ -308,6 +308,15 @@ impl Node {
         let id = published.view.routes().lane(hop, options.channel, options.key, 0, |_| 0);
         if let Some(connection) = id.ok().and_then(|id| published.connections.get(&id)) {
             connection.queue.relieved().await;
+        }
+    }
+
+    /// Waits for room for what a process tells one of another node besides messages.
+    pub(crate) async fn signal_room(&self, node: NodeId) {
+        let published = self.shared.published.load_full();
+        let anchor = published.view.routes().anchor(node);
+        if let Some(connection) = anchor.and_then(|id| published.connections.get(&id)) {
+            connection.queue.signal_room().await;
         }
     }
 

@@ -526,3 +526,32 @@ fn an_injected_partition_is_shown_and_resolved() {
     b.type_line("send a healed");
     a.await_line("b@127.0.0.1 on default: healed");
 }
+
+#[test]
+fn processes_of_any_node_their_names_and_calls_are_shown() {
+    use partisan_tokio::{Contact, Node, NodeName, ProcessName, Settings, SpawnOptions};
+    let directory = tempfile::tempdir().unwrap();
+    let mut a = Process::start(directory.path(), "a", &[]);
+    let contact = Contact::at(a.address().parse().unwrap());
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).enable_all().build().unwrap();
+    let (library, process) = runtime.block_on(async {
+        let settings = Settings::new(NodeName::new("library@127.0.0.1").unwrap());
+        let node = Node::start(settings).await.unwrap();
+        node.sync_join(contact, Duration::from_secs(30)).await.unwrap();
+        let options = SpawnOptions::default().name(ProcessName::new("store").unwrap());
+        let process = node.attach(options).await.unwrap();
+        (node, process)
+    });
+    let reference = partisan_tokio::Reference::from(process.id()).to_text(&library.name());
+    a.await_answer(&["whereis", "library", "store"], &reference);
+    a.await_answer(&["processes", "library"], &format!("{reference}  store  0"));
+    a.await_answer(&["processes"], "no processes");
+    let nobody = a.ctl(&["whereis", "library", "nobody"]);
+    assert_eq!(nobody.status.code(), Some(3));
+    assert!(errors(&nobody).contains("nobody is registered as `nobody`"), "{}", errors(&nobody));
+    // One for whose name, one for all processes, one for each.
+    a.await_answer(&["calls"], "timed out            0");
+    runtime.block_on(library.shutdown());
+    drop(process);
+}

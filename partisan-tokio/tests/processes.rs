@@ -326,23 +326,41 @@ async fn nothing_is_received_of_a_monitor_that_was_ended() {
 }
 
 #[tokio::test]
-async fn many_monitors_of_one_process_end_each_once() {
+async fn many_monitors_at_once_end_each_once_and_harm_no_session() {
+    const MANY: usize = 5_000;
     let (a, b) = pair().await;
     let mut watcher = me(&b).await;
     let process = a.spawn(ends_as_told).await.unwrap();
     let mut open: Vec<u64> = Vec::new();
-    for _ in 0..1_000 {
+    for _ in 0..MANY {
         open.push(watcher.monitor(process).await);
     }
     watcher.send(process, "end").await.unwrap();
     let mut told = Vec::new();
-    for _ in 0..1_000 {
-        told.push(down(&mut watcher).await.0);
+    for _ in 0..MANY {
+        let (number, reason) = down(&mut watcher).await;
+        assert_ne!(reason, ExitReason::NoConnection);
+        told.push(number);
     }
     told.sort_unstable();
     assert_eq!(told, open);
     settled(&watcher).await;
     assert!(watcher.try_receive().is_none());
+    // All given up at once.
+    let process = a.spawn(ends_as_told).await.unwrap();
+    for _ in 0..MANY {
+        watcher.monitor(process).await;
+    }
+    drop(watcher);
+    let unwatched = async {
+        while a.process_info(process).await.unwrap().unwrap().watched_by > 0
+            || b.process_info(process).await.unwrap().unwrap().watched_by > 0
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(unwatched).await;
+    assert_eq!((a.counters().stalled, b.counters().stalled), (0, 0));
 }
 
 #[tokio::test]
@@ -540,6 +558,10 @@ async fn exit_signals_follow_erlangs_rules() {
     from.exit(other.id(), ExitReason::Kill).await;
     assert_eq!(soon(seen.down()).await.reason, ExitReason::Killed);
     assert!(soon(other.receive()).await.is_none(), "it has been ended");
+    // The node itself cannot be ended: whoever asks through it is answered.
+    let itself = ProcessId { serial: Serial::NODE, ..plain };
+    from.exit(itself, ExitReason::Kill).await;
+    assert!(!node.processes().contains(&itself));
     // And who is gone does nothing any more.
     other.exit(from.id(), why("never")).await;
     assert_eq!(other.monitor(from.id()).await, 1);
@@ -602,6 +624,8 @@ async fn what_is_known_of_a_process_is_told_here_and_elsewhere() {
         assert_eq!(found, Some(process.id()));
         assert_eq!(node.whereis_on(a.id(), &named("no"), timeout).await.unwrap(), None);
         assert!(node.is_alive(process.id()).await.unwrap());
+        let all = node.processes_on(a.id(), timeout).await.unwrap();
+        assert_eq!(all, [parent.id(), process.id()]);
     }
     let id = process.id();
     drop(process);
@@ -647,7 +671,7 @@ impl Actor for Adder {
     fn start(&mut self, cx: &mut ActorContext<'_>) {
         if self.parent.is_none() {
             cx.register(named("adder"));
-            let child = Adder { sum: 0, parent: Some(cx.me().into()) };
+            let child = Self { sum: 0, parent: Some(cx.me().into()) };
             let options =
                 process::SpawnOptions { name: Some(named("child")), ..Default::default() };
             let child = cx.spawn_with(Box::new(child), options);

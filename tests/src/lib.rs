@@ -10,11 +10,12 @@ mod tcp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use partisan_proto::wire::{Destination, PartitionId};
 use partisan_proto::{
-    Answer, ChannelId, ChannelName, ChannelOptions, Channels, Command, CommandError, Config,
-    ConnectionInfo, Contact, Counters, Delivery, Duration, Member, NodeId, NodeSpec, Notification,
-    Routes, Send, Tag,
+    Answer, Broadcast, BroadcastTree, ChannelId, ChannelName, ChannelOptions, Channels, Command,
+    CommandError, Config, ConnectionInfo, Contact, Counters, Delivery, Duration, HandlerId,
+    HandlerName, Member, MessageId, NodeId, NodeSpec, Notification, Routes, Send, Tag,
 };
 
 pub use partisan_sim::Restart;
@@ -26,6 +27,15 @@ pub use tcp::{Tcp, over_tcp};
 pub struct Asked {
     node: usize,
     number: u64,
+}
+
+/// A broadcast that a node was handed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Which message.
+    pub id: MessageId,
+    /// What it says.
+    pub payload: Bytes,
 }
 
 /// The answer to a command.
@@ -70,6 +80,12 @@ pub trait Cluster: Sized {
 
     /// What a node has received in its present life.
     fn deliveries(&self, node: usize) -> Vec<Delivery>;
+
+    /// The broadcasts that a node was handed in its present life, of all handlers that keep none.
+    fn broadcasts(&self, node: usize) -> Vec<Told>;
+
+    /// How broadcasts of another travel through a live node.
+    fn tree(&self, node: usize, root: usize) -> BroadcastTree;
 
     /// What a node has told its application in its present life.
     fn notifications(&self, node: usize) -> Vec<Notification>;
@@ -150,6 +166,30 @@ pub trait Cluster: Sized {
             payload: text.to_owned().into_bytes().into(),
         };
         self.ask(from, Command::Send(send))
+    }
+
+    /// A node broadcasts to a handler; says under which identifier.
+    ///
+    /// # Panics
+    /// When it is refused.
+    fn broadcast(&mut self, node: usize, handler: &str, text: &str) -> MessageId {
+        let name = HandlerName::new(handler).expect("a good name");
+        let payload = text.to_owned().into_bytes().into();
+        let broadcast = Broadcast { handler: HandlerId::of(&name), key: Bytes::new(), payload };
+        let asked = self.ask(node, Command::Broadcast(broadcast));
+        match self.wait_for_answer(asked) {
+            Ok(Answer::Broadcast(id)) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The texts that were broadcast by one node and handed to another in its present life, in
+    /// order of arrival.
+    fn heard(&self, node: usize, from: usize) -> Vec<String> {
+        let from = self.id(from);
+        let broadcasts = self.broadcasts(node);
+        let of_peer = broadcasts.iter().filter(|message| message.id.origin.node == from);
+        of_peer.map(|message| String::from_utf8_lossy(&message.payload).into_owned()).collect()
     }
 
     /// Waits for the answer to a command.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use partisan_proto::wire::PartitionId;
 use partisan_proto::{
-    Command, Config, ConnectionInfo, Counters, Delivery, Duration, Instant, Member, Node, NodeId,
-    NodeSpec, Notification, Routes, Tag, Ticket,
+    BroadcastTree, Command, Config, ConnectionInfo, Counters, Delivery, Duration, Instant, Member,
+    Node, NodeId, NodeSpec, Notification, Routes, Tag, Ticket,
 };
 use partisan_sim::fault::{FaultClass, draw_faults};
 use partisan_sim::{Latency, NetworkOptions, Restart, World, WorldOptions, check};
 
-use crate::{Answered, Asked, Cluster};
+use crate::{Answered, Asked, Cluster, Told};
 
 /// How long a condition may take to hold once nothing is wrong any more: dead connections are
 /// noticed after 75 s, dialled again after 30 s, and news needs a few rounds.
@@ -36,8 +36,22 @@ pub struct Simulated {
     /// The world, for what only the simulator can do.
     pub world: World,
     seed: u64,
-    /// What each node told about itself last, how much it had seen before its present life.
-    lives: Vec<(Arc<NodeSpec>, usize, usize)>,
+    lives: Vec<Life>,
+}
+
+/// What a node told about itself last, and how much it had seen before its present life.
+#[derive(Debug)]
+struct Life {
+    spec: Arc<NodeSpec>,
+    deliveries: usize,
+    notifications: usize,
+    broadcasts: usize,
+}
+
+impl Life {
+    const fn first(spec: Arc<NodeSpec>) -> Self {
+        Self { spec, deliveries: 0, notifications: 0, broadcasts: 0 }
+    }
 }
 
 /// Runs a scenario once for each seed, on networks from one room to the whole world.
@@ -100,6 +114,7 @@ impl Simulated {
             ..WorldOptions::default()
         });
         check::watch(&mut world);
+        world.check(check::hyparview::SoundViews::default());
         Self { world, seed, lives: Vec::new() }
     }
 
@@ -121,13 +136,13 @@ impl Simulated {
 impl Cluster for Simulated {
     fn add(&mut self, config: Config) -> usize {
         let node = self.world.add_node_with(Arc::new(config), None);
-        self.lives.push((self.living_spec(node), 0, 0));
+        self.lives.push(Life::first(self.living_spec(node)));
         node
     }
 
     fn add_tagged(&mut self, config: Config, tags: Vec<Tag>) -> usize {
         let node = self.world.add_tagged(Arc::new(config), tags);
-        self.lives.push((self.living_spec(node), 0, 0));
+        self.lives.push(Life::first(self.living_spec(node)));
         node
     }
 
@@ -145,7 +160,7 @@ impl Cluster for Simulated {
     }
 
     fn spec(&self, node: usize) -> Arc<NodeSpec> {
-        Arc::clone(&self.lives[node].0)
+        Arc::clone(&self.lives[node].spec)
     }
 
     fn members(&self, node: usize) -> Vec<Member> {
@@ -170,13 +185,24 @@ impl Cluster for Simulated {
 
     fn deliveries(&self, node: usize) -> Vec<Delivery> {
         let seen = self.world.deliveries(node).iter();
-        let seen = seen.skip(self.lives[node].1);
+        let seen = seen.skip(self.lives[node].deliveries);
         seen.map(|(_, delivery)| delivery.clone()).collect()
+    }
+
+    fn broadcasts(&self, node: usize) -> Vec<Told> {
+        let seen = self.world.hosts()[node].observed().broadcasts.iter();
+        let seen = seen.skip(self.lives[node].broadcasts);
+        seen.map(|(_, one)| Told { id: one.id, payload: one.payload.clone() }).collect()
+    }
+
+    fn tree(&self, node: usize, root: usize) -> BroadcastTree {
+        let root = self.id(root);
+        self.node(node).map(|node| node.broadcast_tree(root)).unwrap_or_default()
     }
 
     fn notifications(&self, node: usize) -> Vec<Notification> {
         let seen = self.world.notifications(node).iter();
-        let seen = seen.skip(self.lives[node].2);
+        let seen = seen.skip(self.lives[node].notifications);
         seen.map(|(_, note)| note.clone()).collect()
     }
 
@@ -186,9 +212,11 @@ impl Cluster for Simulated {
 
     fn restart(&mut self, node: usize, how: Restart) {
         let seen = self.world.hosts()[node].observed();
-        let (deliveries, notes) = (seen.deliveries.len(), seen.notifications.len());
+        let (deliveries, notifications) = (seen.deliveries.len(), seen.notifications.len());
+        let broadcasts = seen.broadcasts.len();
         self.world.restart(node, how);
-        self.lives[node] = (self.living_spec(node), deliveries, notes);
+        let spec = self.living_spec(node);
+        self.lives[node] = Life { spec, deliveries, notifications, broadcasts };
     }
 
     fn reconfigure(&mut self, node: usize, config: Config) {

@@ -5,19 +5,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use partisan_proto::config::ManagerConfig;
+use partisan_proto::config::{BroadcastConfig, HandlerOptions, ManagerConfig, StoreConfig};
 use partisan_proto::wire::{Destination, PartitionId};
 use partisan_proto::{
-    Answer, Command, CommandError, Config, ConnectionInfo, Counters, Delivery, Member, NodeId,
-    NodeName, NodeSpec, Notification, Routes, Tag,
+    Answer, BroadcastTree, Command, CommandError, Config, ConnectionInfo, Counters, Delivery,
+    Member, NodeId, NodeName, NodeSpec, Notification, Routes, Tag,
 };
 use partisan_sim::Restart;
-use partisan_tokio::{Node, NodeError, NodeEvent, SendError, SendOptions, Settings};
+use partisan_tokio::{Node, NodeError, NodeEvent, Overflow, SendError, SendOptions, Settings};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
-use crate::{Answered, Asked, Cluster};
+use crate::{Answered, Asked, Cluster, Told};
 
 /// Long enough for any machine, since no scenario waits that long when all is well.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -51,6 +51,7 @@ struct Running {
 struct Seen {
     deliveries: Vec<Delivery>,
     notifications: Vec<Notification>,
+    broadcasts: Vec<Told>,
     /// How many messages of [`Cluster::rest`] came.
     rested: usize,
 }
@@ -140,8 +141,25 @@ impl Tcp {
     }
 
     /// Sends a message by every channel of every session for them, from smaller to greater numbers or the
-    /// other way round, and waits for all of them.
+    /// other way round, and waits for all of them; again while sessions end meanwhile, since what
+    /// was on its way by them is lost.
     fn rest_one_way(&mut self, direction: usize) {
+        loop {
+            let before = self.sessions_ended();
+            let expected = self.send_rests(direction);
+            self.wait("messages everywhere, or the end of a session", |cluster| {
+                let mut expected = expected.iter();
+                cluster.sessions_ended() > before
+                    || expected.all(|(node, count)| cluster.rested(*node) >= *count)
+            });
+            if self.sessions_ended() == before {
+                return;
+            }
+        }
+    }
+
+    /// Sends them; says how many each node has when all have arrived.
+    fn send_rests(&mut self, direction: usize) -> BTreeMap<usize, usize> {
         let pairs = (0..self.size()).flat_map(|a| (0..a).map(move |b| [(b, a), (a, b)]));
         let mut expected: BTreeMap<usize, usize> = BTreeMap::new();
         for (from, to) in Vec::from_iter(pairs.map(|pair| pair[direction])) {
@@ -151,25 +169,58 @@ impl Tcp {
             let id = self.id(to);
             let channels = self.nodes[from].settings.config.channels.iter();
             for (channel, ..) in channels.skip(1) {
-                *expected.entry(to).or_insert_with(|| self.rested(to)) += 1;
+                let rested = self.rested(to);
                 let options = SendOptions::default().channel(channel);
                 let options = options.destination(REST).expect("a good name");
                 let sent = self.node(from).send_bytes(id, Bytes::new(), &options);
-                self.block_on(sent).expect("it is connected");
+                // The session may have ended just now.
+                if self.block_on(sent).is_ok() {
+                    *expected.entry(to).or_insert(rested) += 1;
+                }
             }
         }
-        self.wait("messages everywhere", |cluster| {
-            let mut expected = expected.iter();
-            expected.all(|(node, count)| cluster.rested(*node) >= *count)
-        });
+        expected
+    }
+
+    /// How many ends of sessions all nodes have told of.
+    fn sessions_ended(&self) -> usize {
+        let ended = |seen: &Mutex<Seen>| {
+            let seen = seen.lock().expect("sound");
+            let down = |note: &&Notification| matches!(note, Notification::NodeDown { .. });
+            seen.notifications.iter().filter(down).count()
+        };
+        self.nodes.iter().map(|node| ended(&node.seen)).sum()
     }
 
     fn rested(&self, node: usize) -> usize {
         self.nodes[node].seen.lock().expect("sound").rested
     }
 
+    /// Collects the broadcasts for all handlers of a node that keep none.
+    fn listen(&self, node: &Node, seen: &Arc<Mutex<Seen>>) {
+        let handlers = &node.config().broadcast.handlers;
+        let kept = |options: &HandlerOptions| options.store == StoreConfig::Application;
+        let named = handlers.iter().filter(|(_, options)| !kept(options));
+        let mut names: Vec<&str> = named.map(|(name, _)| name.as_str()).collect();
+        if !handlers.keys().any(|name| name.as_str() == BroadcastConfig::DEFAULT_HANDLER) {
+            names.push(BroadcastConfig::DEFAULT_HANDLER);
+        }
+        for name in names {
+            let mut broadcasts = node.broadcasts(name, Overflow::Wait).expect("it is configured");
+            let (seen, shared) = (Arc::clone(seen), Arc::clone(&self.shared));
+            tokio::spawn(async move {
+                while let Some(message) = broadcasts.next().await {
+                    let told = Told { id: message.id(), payload: message.payload().clone() };
+                    seen.lock().expect("sound").broadcasts.push(told);
+                    shared.changed();
+                }
+            });
+        }
+    }
+
     /// Collects what happens on a node, as tasks of the runtime.
     fn observe(&self, node: &Node, seen: &Arc<Mutex<Seen>>) {
+        self.listen(node, seen);
         let mut events = node.events();
         let (notes, shared) = (Arc::clone(seen), Arc::clone(&self.shared));
         tokio::spawn(async move {
@@ -292,6 +343,16 @@ impl Cluster for Tcp {
     fn deliveries(&self, node: usize) -> Vec<Delivery> {
         let seen = self.nodes[node].seen.lock().expect("sound");
         seen.deliveries.clone()
+    }
+
+    fn broadcasts(&self, node: usize) -> Vec<Told> {
+        let seen = self.nodes[node].seen.lock().expect("sound");
+        seen.broadcasts.clone()
+    }
+
+    fn tree(&self, node: usize, root: usize) -> BroadcastTree {
+        let root = self.id(root);
+        self.block_on(self.nodes[node].node.broadcast_tree(root)).expect("it lives")
     }
 
     fn notifications(&self, node: usize) -> Vec<Notification> {

@@ -328,7 +328,7 @@ impl Engine {
             tree.attach(from);
             self.tell_parent(cx, id, from);
         } else {
-            tree.demote(from);
+            tree.relax(from);
         }
     }
 

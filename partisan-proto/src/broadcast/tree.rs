@@ -32,6 +32,8 @@ pub(super) struct Tree {
 struct Branch {
     node: NodeId,
     eager: bool,
+    /// Eager for want of another: the other end takes it for a lazy one.
+    spare: bool,
     /// How far the other end is from the root, by its last heartbeat.
     hops: u8,
 }
@@ -39,7 +41,7 @@ struct Branch {
 impl Tree {
     /// A tree without shape: every link is eager.
     pub(super) fn flood(links: &Links) -> Self {
-        let branch = |node| Branch { node, eager: true, hops: UNKNOWN };
+        let branch = |node| Branch { node, eager: true, spare: false, hops: UNKNOWN };
         Self { branches: links.nodes().map(branch).collect(), ..Self::default() }
     }
 
@@ -73,10 +75,25 @@ impl Tree {
         self.root.is_some_and(|root| root != me) && self.parent.is_none()
     }
 
-    /// Makes a link eager; says whether it was not.
+    /// Makes a link eager, and those lazy that were eager for want of it; says whether it was not.
     pub(super) fn promote(&mut self, node: NodeId) -> bool {
-        let branch = self.branch_mut(node);
-        branch.is_some_and(|branch| !core::mem::replace(&mut branch.eager, true))
+        let Some(branch) = self.branch_mut(node) else { return false };
+        let fresh = !core::mem::replace(&mut branch.eager, true);
+        branch.spare = false;
+        for other in self.branches.iter_mut().filter(|other| other.spare) {
+            (other.eager, other.spare) = (false, false);
+        }
+        fresh
+    }
+
+    /// Makes a link lazy that the other end takes for a lazy one; the last eager one when there is
+    /// another.
+    pub(super) fn relax(&mut self, node: NodeId) {
+        if !self.demote(node)
+            && let Some(branch) = self.branch_mut(node)
+        {
+            branch.spare = true;
+        }
     }
 
     /// Makes a link lazy, but never the last eager one; says whether it is.
@@ -98,7 +115,7 @@ impl Tree {
     pub(super) fn add(&mut self, node: NodeId, flood: bool) -> bool {
         let eager = flood || self.root.is_none() || self.nodes(true).next().is_none();
         if let Err(place) = self.place(node) {
-            self.branches.insert(place, Branch { node, eager, hops: UNKNOWN });
+            self.branches.insert(place, Branch { node, eager, spare: false, hops: UNKNOWN });
         }
         eager
     }
@@ -123,7 +140,7 @@ impl Tree {
         };
         let eager = self.branches.remove(place).eager;
         if let Err(place) = self.place(node) {
-            self.branches.insert(place, Branch { node, eager, hops: UNKNOWN });
+            self.branches.insert(place, Branch { node, eager, spare: false, hops: UNKNOWN });
         }
         if self.parent == Some(gone) {
             self.parent = Some(node);

@@ -99,7 +99,7 @@ pub enum Servant {
     Function(ProcessName),
 }
 
-/// A request that arrived: what [`Action::Serve`](crate::Action::Serve) hands over.
+/// A request that arrived: what [`Action::Serve`] hands over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Where the answer goes.

@@ -108,7 +108,7 @@ pub struct XBotConfig {
     /// Who must gain.
     pub criterion: Criterion,
     /// By how many percent a link, or the two together, must become cheaper, so that noise in what
-    /// is measured exchanges nobody. Default 15.
+    /// is measured exchanges nobody, and the last little gains do not lengthen paths. Default 30.
     pub least_gain: u32,
     /// By how much they must become cheaper at least, in the unit of the oracle: microseconds for
     /// round-trip times. More than these differ by themselves. Default 1,000.
@@ -184,7 +184,7 @@ impl Default for XBotConfig {
             protected: 1,
             oracle: Oracle::default(),
             criterion: Criterion::default(),
-            least_gain: 15,
+            least_gain: 30,
             least_saving: 1_000,
             cost_memory: Duration::from_secs(300),
             round_timeout: Duration::from_secs(10),

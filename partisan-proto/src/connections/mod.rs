@@ -52,8 +52,8 @@ use crate::random::{Nonces, Random, Seed};
 use crate::spec::NodeSpec;
 use crate::timers::Timer;
 use crate::wire::{
-    BroadcastMessage, ControlMessage, Destination, Frame, NewestHeader, ProcessMessage,
-    RelayHeader, ReliableHeader, ReplyHeader, RequestHeader,
+    BroadcastMessage, ControlMessage, Frame, NewestHeader, ProcessMessage, RelayHeader,
+    ReliableHeader, ReplyHeader, RequestHeader,
 };
 
 /// All connections of a node.
@@ -187,49 +187,14 @@ struct Peer {
 #[derive(Debug)]
 pub(crate) enum Received {
     App(Delivery),
-    Relayed {
-        from: NodeId,
-        channel: ChannelId,
-        header: Box<RelayHeader>,
-        payload: Bytes,
-    },
-    Broadcast {
-        from: Instance,
-        message: Arc<BroadcastMessage>,
-    },
-    Request {
-        from: Instance,
-        connection: ConnectionId,
-        header: Box<RequestHeader>,
-        payload: Bytes,
-    },
-    Reply {
-        connection: ConnectionId,
-        header: Box<ReplyHeader>,
-        payload: Bytes,
-    },
-    Reliable {
-        from: Instance,
-        channel: ChannelId,
-        header: Box<ReliableHeader>,
-        content: (Destination, Bytes),
-    },
-    Newest {
-        from: Instance,
-        channel: ChannelId,
-        header: NewestHeader,
-        content: (Destination, Bytes),
-    },
-    Signal {
-        from: Instance,
-        connection: ConnectionId,
-        message: Box<ProcessMessage>,
-    },
-    Control {
-        from: Instance,
-        connection: ConnectionId,
-        message: ControlMessage,
-    },
+    Relayed { from: NodeId, channel: ChannelId, header: Box<RelayHeader>, payload: Bytes },
+    Broadcast { from: Instance, message: Arc<BroadcastMessage> },
+    Request { from: Instance, connection: ConnectionId, header: Box<RequestHeader>, payload: Bytes },
+    Reply { connection: ConnectionId, header: Box<ReplyHeader>, payload: Bytes },
+    Reliable { from: Instance, channel: ChannelId, header: Box<ReliableHeader>, payload: Bytes },
+    Newest { from: Instance, channel: ChannelId, header: Box<NewestHeader>, payload: Bytes },
+    Signal { from: Instance, connection: ConnectionId, message: Box<ProcessMessage> },
+    Control { from: Instance, connection: ConnectionId, message: ControlMessage },
 }
 
 impl Connections {
@@ -328,13 +293,13 @@ impl Connections {
             Frame::Request { header, payload } if !slot.is_anchor() => {
                 return Some(Received::Request { from, connection: id, header, payload });
             }
-            Frame::Newest { header, destination, payload } if !slot.is_anchor() => {
-                let (channel, content) = (slot.channel, (destination, payload));
-                return Some(Received::Newest { from, channel, header, content });
+            Frame::Newest { header, payload } if !slot.is_anchor() => {
+                let channel = slot.channel;
+                return Some(Received::Newest { from, channel, header, payload });
             }
-            Frame::Reliable { header, destination, payload } if !slot.is_anchor() => {
-                let (channel, content) = (slot.channel, (destination, payload));
-                return Some(Received::Reliable { from, channel, header, content });
+            Frame::Reliable { header, payload } if !slot.is_anchor() => {
+                let channel = slot.channel;
+                return Some(Received::Reliable { from, channel, header, payload });
             }
             Frame::Reply { header, payload } if !slot.is_anchor() => {
                 return Some(Received::Reply { connection: id, header, payload });

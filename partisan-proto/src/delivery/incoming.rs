@@ -120,8 +120,8 @@ impl Incoming {
 
     /// A message of a monotonic channel came; says whether it is newer than all before it. Of `most`
     /// places beyond, the one that was silent for the longest time is forgotten.
-    pub(super) fn is_newest(&mut self, header: NewestHeader, now: Instant, most: usize) -> bool {
-        let NewestHeader { place, number } = header;
+    pub(super) fn is_newest(&mut self, header: &NewestHeader, now: Instant, most: usize) -> bool {
+        let (place, number) = (header.place, header.number);
         self.seen.insert(place);
         if let Some((newest, at)) = self.newest.get_mut(&place) {
             let newer = *newest < number;

@@ -59,9 +59,7 @@ use crate::id::{ChannelId, Instance, LabelId, NodeId, Ticket};
 use crate::process::Lane;
 use crate::time::Duration;
 use crate::timers::Timer;
-use crate::wire::{
-    Acknowledgement, ControlMessage, Destination, NewestHeader, ReliableHeader, StableHasher,
-};
+use crate::wire::{Acknowledgement, ControlMessage, NewestHeader, ReliableHeader, StableHasher};
 
 /// How often what happened to messages that must arrive, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -325,12 +323,12 @@ impl Deliveries {
         cx: &mut Context<'_>,
         (from, channel): (Instance, ChannelId),
         header: NewestHeader,
-        (destination, payload): (Destination, Bytes),
+        payload: Bytes,
     ) {
         let most = cx.config.delivery.max_places;
-        if self.incoming_of(cx, from).is_newest(header, cx.now, most) {
+        if self.incoming_of(cx, from).is_newest(&header, cx.now, most) {
             self.counters.delivered += 1;
-            let (from, relayed) = (from.node, false);
+            let (from, relayed, destination) = (from.node, false, header.destination);
             cx.act(Action::Deliver(Delivery { from, channel, relayed, destination, payload }));
         } else {
             self.counters.duplicates += 1;
@@ -354,7 +352,7 @@ impl Deliveries {
         cx: &mut Context<'_>,
         (from, channel): (Instance, ChannelId),
         header: ReliableHeader,
-        (destination, payload): (Destination, Bytes),
+        payload: Bytes,
     ) {
         let config = &cx.config.delivery;
         let ahead = config.max_ahead;
@@ -369,7 +367,7 @@ impl Deliveries {
             Novelty::Waits => return self.counters.duplicates += 1,
             Novelty::TooFar => return self.counters.refused += 1,
         }
-        let (node, relayed) = (from.node, false);
+        let (node, relayed, destination) = (from.node, false, header.destination);
         let delivery = Delivery { from: node, channel, relayed, destination, payload };
         let Some(causal) = header.causal else {
             return self.deliver(cx, from, header.sequence, delivery);

@@ -6,6 +6,7 @@
 //! before. It is kept until it is acknowledged, so the last one arrives whatever happens to
 //! connections; and the receiver drops what is older than what it has, so values never go back.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
@@ -104,11 +105,9 @@ impl Newest {
         if flying.contains_key(&newest.0) || flying.len() >= window {
             return None;
         }
-        let frame = Frame::Newest {
-            header: NewestHeader { place, number: newest.0 },
-            destination: destination.clone(),
-            payload: newest.1.clone(),
-        };
+        let destination = destination.clone();
+        let header = Box::new(NewestHeader { place, number: newest.0, destination });
+        let frame = Frame::Newest { header, payload: newest.1.clone() };
         Some((*lane, frame))
     }
 

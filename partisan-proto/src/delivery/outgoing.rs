@@ -102,11 +102,9 @@ impl Outgoing {
         let message = self.messages.get(&sequence)?;
         let floor = self.messages.keys().next().copied().unwrap_or(sequence);
         let causal = message.causal.as_ref().map(|(_, header)| (**header).clone());
-        let frame = Frame::Reliable {
-            header: Box::new(ReliableHeader { sequence, floor, causal }),
-            destination: message.destination.clone(),
-            payload: message.payload.clone(),
-        };
+        let destination = message.destination.clone();
+        let header = Box::new(ReliableHeader { sequence, floor, causal, destination });
+        let frame = Frame::Reliable { header, payload: message.payload.clone() };
         Some((message.lane, frame))
     }
 

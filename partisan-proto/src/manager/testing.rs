@@ -12,7 +12,7 @@ use crate::command::{Command, Contact};
 use crate::config::{Channels, Config};
 use crate::connections::{PeerRoutes, Routes};
 use crate::context::{Context, Me};
-use crate::error::{CloseReason, CommandError, OpenError};
+use crate::error::{CloseReason, CommandError, OpenError, Refusal};
 use crate::id::{ConnectionId, Epoch, Incarnation, Instance, NodeId, NodeName, Ticket};
 use crate::neighbors::Neighbors;
 use crate::notification::{DialError, Notification};
@@ -223,8 +223,12 @@ pub(crate) struct Mesh<M> {
     /// Sent and not yet arrived: from, to, message.
     flying: VecDeque<(usize, usize, ControlMessage)>,
     sessions: Vec<(usize, usize)>,
+    /// Contacts that were dialled in vain: by whom, which, who it is. They are dialled again.
+    vain: Vec<(usize, ContactId, usize)>,
     /// Nobody reaches these.
     pub(crate) cut: Vec<usize>,
+    /// How long a ping between two takes.
+    pub(crate) round_trip: fn(usize, usize) -> Duration,
     /// All messages that arrived, and the bytes of their frames.
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
@@ -240,7 +244,9 @@ impl<M: Manager> Mesh<M> {
             machines,
             flying: VecDeque::new(),
             sessions: Vec::new(),
+            vain: Vec::new(),
             cut: Vec::new(),
+            round_trip: |_, _| Duration::from_millis(1),
             messages: 0,
             bytes: 0,
             notifications: Vec::new(),
@@ -271,6 +277,7 @@ impl<M: Manager> Mesh<M> {
 
     fn connect(&mut self, from: usize, to: usize, contact: Option<ContactId>) {
         if self.cut.contains(&from) || self.cut.contains(&to) {
+            self.vain.extend(contact.map(|contact| (from, contact, to)));
             return;
         }
         if self.connected(from, to) {
@@ -286,16 +293,52 @@ impl<M: Manager> Mesh<M> {
         let (dialler, acceptor) = (self.machines[from].me.clone(), self.machines[to].me.clone());
         let anchors = [ConnectionId::dialled(to as u64), ConnectionId::accepted(from as u64)];
         let incarnation = dialler.instance.incarnation.0;
-        let output = self.machines[to].up(&dialler.spec, incarnation, anchors[1], None);
-        self.take(to, output);
+        let accepted = self.machines[to].up(&dialler.spec, incarnation, anchors[1], None);
         let incarnation = acceptor.instance.incarnation.0;
-        let output = self.machines[from].up(&acceptor.spec, incarnation, anchors[0], contact);
-        self.take(from, output);
+        let reached = self.machines[from].up(&acceptor.spec, incarnation, anchors[0], contact);
+        self.take(to, accepted);
+        self.take(from, reached);
         for (one, other) in [(from, acceptor), (to, dialler)] {
             let node = other.instance.node;
             let output = self.machines[one].change(Change::FullyConnected { node });
             self.take(one, output);
         }
+    }
+
+    /// Whether a node lets another in that takes an earlier stay of it for the present one, say.
+    fn knock(&mut self, from: usize, to: usize, known: Incarnation) -> Result<(), Refusal> {
+        let connection = ConnectionId::accepted(u64::MAX >> 2);
+        let Me { instance, spec, .. } = self.machines[from].me.clone();
+        let knock = Change::Knock { connection, instance, spec, known: Some(known) };
+        let output = self.machines[to].change(knock);
+        let refusal = output.changes.iter().find_map(|change| match change {
+            Change::TurnAway { refusal, .. } => Some(*refusal),
+            _ => None,
+        });
+        refusal.map_or(Ok(()), Err)
+    }
+
+    /// A dial that is not repeated.
+    fn probe(&mut self, from: usize, instance: Instance) {
+        let to = self.index(instance.node).filter(|to| !self.cut.contains(to));
+        let to = to.filter(|_| !self.cut.contains(&from));
+        let answer = match to {
+            Some(to) if self.connected(from, to) => Ok(to),
+            Some(to) => self
+                .knock(from, to, instance.incarnation)
+                .map_err(|refusal| DialError::Closed(CloseReason::Refused(refusal)))
+                .map(|()| to),
+            None => Err(DialError::Open(OpenError::Unreachable)),
+        };
+        let error = match answer {
+            Ok(to) => return self.connect(from, to, None),
+            Err(error) => error,
+        };
+        let node = instance.node;
+        if let DialError::Closed(CloseReason::Refused(Refusal::NotMember(upto))) = error {
+            self.run(from, |manager, cx| manager.change(cx, &Change::NotMember { node, upto }));
+        }
+        self.run(from, |manager, cx| manager.change(cx, &Change::ProbeFailed { node, error }));
     }
 
     pub(crate) fn disconnect(&mut self, a: usize, b: usize) {
@@ -304,11 +347,13 @@ impl<M: Manager> Mesh<M> {
             return;
         }
         self.sessions.retain(|pair| !pairs.contains(pair));
-        for (one, other) in pairs {
+        let ended = pairs.map(|(one, other)| {
             // The life that the session was with.
             let node = self.machines[other].me.instance.node;
             let session = self.machines[one].routes.peer(node).unwrap().instance;
-            let output = self.machines[one].down(session);
+            self.machines[one].down(session)
+        });
+        for ((one, _), output) in pairs.into_iter().zip(ended) {
             self.take(one, output);
         }
     }
@@ -346,22 +391,21 @@ impl<M: Manager> Mesh<M> {
                 let to = usize::from(target.addresses[0].port) - 1;
                 self.connect(node, to, Some(contact));
             }
+            Change::DropContact { contact } => {
+                self.vain.retain(|(from, other, _)| (*from, *other) != (node, contact));
+            }
             Change::Keep { instance, patient, .. } => {
                 if let Some(to) = self.index(instance.node).filter(|_| !patient) {
                     self.connect(node, to, None);
                 }
             }
-            Change::Probe { instance, .. } => {
-                let node_id = instance.node;
-                let to = self.index(node_id).filter(|to| !self.cut.contains(to));
-                match to {
-                    Some(to) => self.connect(node, to, None),
-                    None => {
-                        let error = DialError::Open(OpenError::Unreachable);
-                        let failed = Change::ProbeFailed { node: node_id, error };
-                        let output = self.machines[node].change(failed);
-                        self.take(node, output);
-                    }
+            Change::Probe { instance, .. } => self.probe(node, instance),
+            Change::Measure { node: other } => {
+                if let Some(peer) = self.index(other).filter(|peer| self.connected(node, *peer)) {
+                    let span = (self.round_trip)(node, peer);
+                    let output =
+                        self.machines[node].change(Change::RoundTrip { node: other, span });
+                    self.take(node, output);
                 }
             }
             Change::Release { node: other, .. } => {
@@ -409,6 +453,30 @@ impl<M: Manager> Mesh<M> {
         self.take(to, output);
     }
 
+    /// Delivers the oldest message alone; says whether there was one.
+    pub(crate) fn step(&mut self) -> bool {
+        let next = self.flying.pop_front();
+        let any = next.is_some();
+        if let Some((from, to, message)) = next {
+            self.arrive(from, to, message);
+        }
+        any
+    }
+
+    /// Runs one step of one manager, and begins what follows from it.
+    pub(crate) fn run(&mut self, node: usize, step: impl FnOnce(&mut M, &mut Context<'_>)) {
+        let output = self.machines[node].run(step);
+        self.take(node, output);
+    }
+
+    /// A node is lost, with all its sessions.
+    pub(crate) fn lose(&mut self, node: usize) {
+        self.cut.push(node);
+        for other in 0..self.machines.len() {
+            self.disconnect(node, other);
+        }
+    }
+
     /// Delivers what is flying now, but not what that causes: half a round trip.
     pub(crate) fn hop(&mut self) {
         for _ in 0..self.flying.len() {
@@ -435,6 +503,9 @@ impl<M: Manager> Mesh<M> {
         let mut left = span;
         while !left.is_zero() {
             let now = left.min(step);
+            for (from, contact, to) in core::mem::take(&mut self.vain) {
+                self.connect(from, to, Some(contact));
+            }
             for i in 0..self.machines.len() {
                 let output = self.machines[i].pass(now);
                 self.take(i, output);

@@ -4,7 +4,7 @@
 //! and hands it its messages. A process is spawned by
 //! [`Command::Spawn`](crate::Command::Spawn); what it does is told by
 //! [`Event::Process`](crate::Event::Process); what it must learn besides messages comes as
-//! [`Action::Signal`](crate::Action::Signal), and [`Action::End`](crate::Action::End) ends it from
+//! [`Action::Signal`], and [`Action::End`] ends it from
 //! outside.
 //!
 //! ```text
@@ -63,7 +63,7 @@ use crate::action::Action;
 use crate::change::Change;
 use crate::context::Context;
 use crate::error::{CloseReason, CommandError};
-use crate::id::{ConnectionId, Incarnation, Instance, NodeId, ProcessName};
+use crate::id::{ChannelId, ConnectionId, Incarnation, Instance, NodeId, ProcessName};
 use crate::spec::NodeSpec;
 use crate::time::Duration;
 use crate::wire::{ControlMessage, ProcessAt, ProcessMessage, ServerAt, StableHasher, TargetAt};
@@ -408,7 +408,7 @@ impl Processes {
             ProcessMessage::Monitor { monitor, target, channel, key } => {
                 // A channel that is unknown here falls back, as messages do.
                 let channel = channel.and_then(|name| cx.config.channels.id(name.as_str()));
-                let lane = Lane { channel: channel.unwrap_or(Lane::default().channel), key };
+                let lane = Lane { channel: channel.unwrap_or(ChannelId::DEFAULT), key };
                 if let Some(reason) = self.watch(cx, (peer, monitor), &target, lane) {
                     send(cx, peer, ProcessMessage::Down { monitor, reason });
                 }

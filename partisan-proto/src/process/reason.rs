@@ -68,6 +68,16 @@ impl ExitReason {
         Self::Panicked(ReasonText(Bounded::from_first(text[..end].bytes())))
     }
 
+    /// How many bytes of an application's own, or of a panic, it holds.
+    #[must_use]
+    pub fn payload_len(&self) -> usize {
+        match self {
+            Self::ShutdownWith(bytes) | Self::Other(bytes) => bytes.0.len(),
+            Self::Panicked(text) => text.0.len(),
+            _ => 0,
+        }
+    }
+
     /// Whether linked processes go on all the same.
     #[must_use]
     pub const fn is_normal(&self) -> bool {

@@ -67,7 +67,7 @@ pub(super) fn encode_header(header: &impl Serialize, out: &mut Vec<u8>) {
 
 /// How many bytes [`encode_header`] appends.
 pub(super) fn header_len(header: &impl Serialize) -> usize {
-    2 + postcard::experimental::serialized_size(header).unwrap_or(usize::from(u16::MAX))
+    2 + postcard::experimental::serialized_size(header).unwrap_or_else(|_| usize::from(u16::MAX))
 }
 
 /// Reads a header from the front of `body`; the rest is the payload.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Bounded;
+use super::{Bounded, Destination};
 use crate::id::{Instance, LabelId};
 
 /// The most dependencies that a causal message carries.
@@ -26,6 +26,9 @@ pub struct ReliableHeader {
     pub floor: u64,
     /// What it must come after.
     pub causal: Option<CausalHeader>,
+    /// Whom it is for; behind the others, as in an application message.
+    #[serde(skip)]
+    pub destination: Destination,
 }
 
 /// What a causal message must come after.
@@ -66,7 +69,7 @@ pub struct Elsewhere {
 
 /// What stands before the payload of a message of a monotonic channel, as before one that must
 /// arrive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct NewestHeader {
     /// Of which messages it is the newest: a hash of channel, key and destination.
@@ -74,6 +77,9 @@ pub struct NewestHeader {
     /// Greater than that of every message that this life of the sender sent before to the receiver
     /// on monotonic channels.
     pub number: u64,
+    /// Whom it is for; behind the others, as in an application message.
+    #[serde(skip)]
+    pub destination: Destination,
 }
 
 /// Which messages of the receiver the sender has delivered.

@@ -71,8 +71,6 @@ pub enum Frame {
     Reliable {
         /// Which, and after what.
         header: Box<ReliableHeader>,
-        /// Whom it is for.
-        destination: Destination,
         /// What it says.
         #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
         payload: Bytes,
@@ -80,9 +78,7 @@ pub enum Frame {
     /// An application message of a monotonic channel.
     Newest {
         /// Of which messages it is the newest.
-        header: NewestHeader,
-        /// Whom it is for.
-        destination: Destination,
+        header: Box<NewestHeader>,
         /// What it says.
         #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
         payload: Bytes,
@@ -124,11 +120,13 @@ impl Frame {
             Self::Relayed { header, payload } => kind + header.encoded_len() + payload.len(),
             Self::Broadcast(message) => message.frame_len(),
             Self::Request { header, payload } => kind + header_len(&**header) + payload.len(),
-            Self::Newest { header, destination, payload } => {
-                kind + header_len(header) + destination.header_len() + payload.len()
+            Self::Newest { header, payload } => {
+                let destination = header.destination.header_len();
+                kind + header_len(&**header) + destination + payload.len()
             }
-            Self::Reliable { header, destination, payload } => {
-                kind + header_len(&**header) + destination.header_len() + payload.len()
+            Self::Reliable { header, payload } => {
+                let destination = header.destination.header_len();
+                kind + header_len(&**header) + destination + payload.len()
             }
             Self::Reply { header, payload } => kind + header_len(&**header) + payload.len(),
             // Its limit is that of control frames, whatever the peer's.
@@ -299,12 +297,14 @@ fn decode_body(kind: u8, body: Bytes) -> Result<Decoded, DecodeError> {
         NEWEST => {
             let (header, rest) = decode_header(&body)?;
             let (AppHeader { destination }, payload) = AppHeader::decode(&rest)?;
-            Frame::Newest { header, destination, payload }
+            let header = NewestHeader { destination, ..header };
+            Frame::Newest { header: Box::new(header), payload }
         }
         RELIABLE => {
             let (header, rest) = decode_header(&body)?;
             let (AppHeader { destination }, payload) = AppHeader::decode(&rest)?;
-            Frame::Reliable { header: Box::new(header), destination, payload }
+            let header = ReliableHeader { destination, ..header };
+            Frame::Reliable { header: Box::new(header), payload }
         }
         REPLY => {
             let (header, payload) = decode_header(&body)?;
@@ -345,12 +345,12 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
             encode_request(header, payload.len(), out);
             out.put_slice(payload);
         }
-        Frame::Newest { header, destination, payload } => {
-            encode_newest(header, destination, payload.len(), out);
+        Frame::Newest { header, payload } => {
+            encode_newest(header, payload.len(), out);
             out.put_slice(payload);
         }
-        Frame::Reliable { header, destination, payload } => {
-            encode_reliable(header, destination, payload.len(), out);
+        Frame::Reliable { header, payload } => {
+            encode_reliable(header, payload.len(), out);
             out.put_slice(payload);
         }
         Frame::Reply { header, payload } => {
@@ -397,24 +397,14 @@ pub fn encode_reply(header: &ReplyHeader, payload: usize, out: &mut Vec<u8>) {
 }
 
 /// Appends all of a message that must arrive but its payload of `payload` bytes, which must follow.
-pub fn encode_reliable(
-    header: &ReliableHeader,
-    destination: &Destination,
-    payload: usize,
-    out: &mut Vec<u8>,
-) {
-    with_headers(RELIABLE, header, destination, payload, out);
+pub fn encode_reliable(header: &ReliableHeader, payload: usize, out: &mut Vec<u8>) {
+    with_headers(RELIABLE, header, &header.destination, payload, out);
 }
 
 /// Appends all of a message of a monotonic channel but its payload of `payload` bytes, which must
 /// follow.
-pub fn encode_newest(
-    header: &NewestHeader,
-    destination: &Destination,
-    payload: usize,
-    out: &mut Vec<u8>,
-) {
-    with_headers(NEWEST, header, destination, payload, out);
+pub fn encode_newest(header: &NewestHeader, payload: usize, out: &mut Vec<u8>) {
+    with_headers(NEWEST, header, &header.destination, payload, out);
 }
 
 fn with_headers(

@@ -89,7 +89,8 @@ pub struct NeighborRequest {
 pub enum Wish {
     /// Only where there is room (the paper's low priority).
     Low,
-    /// In any case: the sender has no neighbour (the paper's high priority).
+    /// In any case (the paper's high priority): the sender has no neighbour, or lacks two and has
+    /// looked in vain.
     High,
     /// The sender is new and was told of the receiver by its application (the paper's JOIN).
     Join,

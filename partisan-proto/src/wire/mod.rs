@@ -38,7 +38,7 @@ mod relay;
 mod scamp;
 mod star;
 #[cfg(test)]
-mod strategies;
+pub(crate) mod strategies;
 #[cfg(test)]
 mod tests;
 

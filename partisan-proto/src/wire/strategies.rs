@@ -15,26 +15,28 @@ use crate::call::Failure;
 use crate::config::{ChannelOptions, Channels, MAX_CHANNELS};
 use crate::error::Refusal;
 use crate::id::{
-    ChannelName, ClusterName, Epoch, HandlerId, Incarnation, Instance, MessageId, NAME_LIMIT,
-    NodeId, NodeName, ProcessName, Tag,
+    ChannelName, ClusterName, Epoch, HandlerId, Incarnation, Instance, LabelId, MessageId,
+    NAME_LIMIT, NodeId, NodeName, ProcessName, Tag,
 };
 use crate::process::{ExitReason, MAX_REASON, MonitorId, RequestId, Serial};
 use crate::spec::{Address, Host, MAX_ADDRESSES, MAX_TAGS, NodeSpec};
 
 /// Any frame that an encoder of this version may be asked for.
-pub(super) fn frame() -> impl Strategy<Value = Frame> {
+pub(crate) fn frame() -> BoxedStrategy<Frame> {
     prop_oneof![
         2 => hello().prop_map(|hello| Frame::Hello(Box::new(hello))),
         4 => app(),
         4 => relayed(),
         4 => broadcast(),
         4 => request(),
+        4 => reliable(),
         4 => reply(),
         2 => process_message().prop_map(|message| Frame::Signal(Box::new(message))),
         4 => control().prop_map(Frame::Control),
         1 => (refusal(), option::of(any::<[u8; 32]>()))
             .prop_map(|(refusal, proof)| Frame::Refuse(Refuse { refusal, proof })),
     ]
+    .boxed()
 }
 
 /// Texts that are names: one character, ASCII, other scripts, the longest.
@@ -87,7 +89,7 @@ fn spec() -> impl Strategy<Value = Arc<NodeSpec>> {
     })
 }
 
-fn hello() -> impl Strategy<Value = Hello> {
+fn hello() -> BoxedStrategy<Hello> {
     let numbers = (
         (any::<u16>(), any::<u16>()),
         any::<u64>(),
@@ -99,26 +101,29 @@ fn hello() -> impl Strategy<Value = Hello> {
         any::<u8>(),
     );
     let names = (name_text(), node_name(), channel_name());
-    (numbers, any::<[u8; 32]>(), names).prop_map(|(numbers, nonce, (cluster, name, channel))| {
-        let (versions, features, max_frame, dialled, incarnation, epoch, expected, lane) = numbers;
-        Hello {
-            versions: VersionRange {
-                least: versions.0.min(versions.1),
-                most: versions.0.max(versions.1),
-            },
-            features,
-            max_frame,
-            role: if dialled { Role::Connector } else { Role::Acceptor },
-            incarnation: Incarnation(incarnation),
-            epoch: Epoch(epoch),
-            expected: expected.map(NodeId::from_u64),
-            lane,
-            nonce,
-            cluster: ClusterName::new(&cluster).unwrap(),
-            name,
-            channel,
-        }
-    })
+    (numbers, any::<[u8; 32]>(), names)
+        .prop_map(|(numbers, nonce, (cluster, name, channel))| {
+            let (versions, features, max_frame, dialled, incarnation, epoch, expected, lane) =
+                numbers;
+            Hello {
+                versions: VersionRange {
+                    least: versions.0.min(versions.1),
+                    most: versions.0.max(versions.1),
+                },
+                features,
+                max_frame,
+                role: if dialled { Role::Connector } else { Role::Acceptor },
+                incarnation: Incarnation(incarnation),
+                epoch: Epoch(epoch),
+                expected: expected.map(NodeId::from_u64),
+                lane,
+                nonce,
+                cluster: ClusterName::new(&cluster).unwrap(),
+                name,
+                channel,
+            }
+        })
+        .boxed()
 }
 
 fn relay_id() -> impl Strategy<Value = RelayId> {
@@ -219,6 +224,60 @@ fn exit_reason() -> impl Strategy<Value = ExitReason> {
         bytes().prop_map(|bytes| ExitReason::shutdown_with(&bytes).unwrap()),
         name_text().prop_map(|text| ExitReason::panicked(&text)),
     ]
+}
+
+fn dependency() -> impl Strategy<Value = Dependency> {
+    (instance(), number()).prop_map(|(origin, number)| Dependency { origin, number })
+}
+
+/// Messages that must arrive, and those of monotonic channels.
+fn reliable() -> BoxedStrategy<Frame> {
+    let elsewhere = (instance(), dependency(), any::<u32>())
+        .prop_map(|(to, message, age)| Elsewhere { to, message, age });
+    let causal = (
+        any::<u64>().prop_map(LabelId::from_u64),
+        number(),
+        sized(dependency(), 100),
+        sized(elsewhere, 100),
+    );
+    let causal = causal.prop_map(|(label, number, after, elsewhere)| CausalHeader {
+        label,
+        number,
+        after,
+        elsewhere,
+    });
+    let header = (number(), number(), option::of(causal));
+    let header = header.prop_map(|(sequence, floor, causal)| {
+        let destination = Destination::Inbox;
+        ReliableHeader { sequence, floor, causal, destination }
+    });
+    let newest = (any::<u64>(), number());
+    let newest = newest.prop_map(|(place, number)| {
+        let destination = Destination::Inbox;
+        NewestHeader { place, number, destination }
+    });
+    let kind = prop_oneof![header.prop_map(Ok), newest.prop_map(Err)];
+    let frame = (kind, app()).prop_map(|(kind, app)| {
+        let Frame::App { destination, payload } = app else { unreachable!("made by `app`") };
+        match kind {
+            Ok(header) => {
+                let header = Box::new(ReliableHeader { destination, ..header });
+                Frame::Reliable { header, payload }
+            }
+            Err(header) => {
+                let header = Box::new(NewestHeader { destination, ..header });
+                Frame::Newest { header, payload }
+            }
+        }
+    });
+    frame.boxed()
+}
+
+fn acknowledgement() -> BoxedStrategy<Acknowledgement> {
+    let ranges = || sized((number(), number()), MAX_RANGES);
+    let told = (number(), ranges(), ranges());
+    let told = told.prop_map(|(upto, also, newest)| Acknowledgement { upto, also, newest });
+    told.boxed()
 }
 
 fn request() -> BoxedStrategy<Frame> {
@@ -323,7 +382,7 @@ pub(super) fn refusal() -> impl Strategy<Value = Refusal> {
     ]
 }
 
-fn control() -> impl Strategy<Value = ControlMessage> {
+fn control() -> BoxedStrategy<ControlMessage> {
     let proof = || option::of(any::<Proof>());
     prop_oneof![
         (proof(), option::of(spec())).prop_map(|(proof, spec)| {
@@ -342,11 +401,13 @@ fn control() -> impl Strategy<Value = ControlMessage> {
             relay_message().prop_map(ControlMessage::Relay),
             partition_message().prop_map(ControlMessage::Partition),
             process_message().prop_map(|message| ControlMessage::Process(Box::new(message))),
+            acknowledgement().prop_map(|told| ControlMessage::Acknowledge(Box::new(told))),
         ],
         scamp().prop_map(ControlMessage::Scamp),
         star().prop_map(ControlMessage::Star),
         plumtree().prop_map(ControlMessage::Plumtree),
     ]
+    .boxed()
 }
 
 fn instance() -> impl Strategy<Value = Instance> {
@@ -381,7 +442,7 @@ fn broadcast() -> impl Strategy<Value = Frame> {
     })
 }
 
-fn plumtree() -> impl Strategy<Value = PlumtreeMessage> {
+fn plumtree() -> BoxedStrategy<PlumtreeMessage> {
     let tree = || prop_oneof![Just(TreeId::Shared), instance().prop_map(TreeId::Own)];
     let heartbeat = (instance(), any::<bool>(), any::<u64>(), any::<u8>(), any::<bool>());
     let heartbeat = heartbeat.prop_map(|(root, own, number, hops, parent)| Heartbeat {
@@ -416,6 +477,7 @@ fn plumtree() -> impl Strategy<Value = PlumtreeMessage> {
         holdings
             .prop_map(|(answer, ranges)| PlumtreeMessage::Holdings(Holdings { answer, ranges })),
     ]
+    .boxed()
 }
 
 fn scamp() -> impl Strategy<Value = ScampMessage> {
@@ -467,7 +529,7 @@ fn goodbye() -> impl Strategy<Value = GoodbyeReason> {
     ]
 }
 
-fn gossip() -> impl Strategy<Value = Gossip> {
+fn gossip() -> BoxedStrategy<Gossip> {
     let summary = (node_id(), any::<u64>(), incarnation(), incarnation());
     let summary = summary.prop_map(|(node, hash, removed, present)| SummaryEntry {
         node,
@@ -489,6 +551,7 @@ fn gossip() -> impl Strategy<Value = Gossip> {
         sized(node_id(), MAX_SUMMARY).prop_map(|nodes| Gossip::Request(Request { nodes })),
         delta.prop_map(|entries| Gossip::Delta(Delta { entries })),
     ]
+    .boxed()
 }
 
 /// A list: empty, short, or as long as can be.

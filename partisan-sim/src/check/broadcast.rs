@@ -121,8 +121,12 @@ impl Known {
         stored: bool,
     ) -> Option<String> {
         let (id, payload) = (message.id, &message.payload);
-        if stored != (message.handler == store::handler()) || stored != message.stored {
+        let kept = message.handler == store::handler();
+        if stored != message.stored || (kept && !stored) {
             return Some(format!("{id} came to the wrong handler, {}", message.handler));
+        }
+        if stored && !kept {
+            return None;
         }
         let (from, number) = if stored {
             let entry = Entry::of_subject(&message.key);

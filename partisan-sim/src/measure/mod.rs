@@ -19,8 +19,10 @@ mod distance;
 mod overlay;
 mod series;
 mod shape;
+mod trail;
 
 pub use distance::{Distances, EXACT, Flood, SAMPLED};
 pub use overlay::Overlay;
 pub use series::{Recorder, Sample, Snapshot};
 pub use shape::{Histogram, Shape};
+pub use trail::{Stop, Trail};

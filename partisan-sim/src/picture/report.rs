@@ -12,7 +12,8 @@ use super::{
 };
 use crate::check::Violation;
 use crate::latency::Latency;
-use crate::measure::{Flood, Histogram, Overlay, Recorder, Shape, Snapshot};
+use crate::measure::broadcast::payloads;
+use crate::measure::{Histogram, Overlay, Recorder, Shape, Snapshot, Stop, Trail};
 use crate::run::Scenario;
 use crate::world::World;
 
@@ -43,7 +44,7 @@ pub struct Recording {
     recorder: Recorder,
     shape: Shape,
     ideal: Shape,
-    flood: Option<(Flood, Overlay)>,
+    probe: Option<Probe>,
     wanted: usize,
     seen: Option<Seen>,
     hash: u64,
@@ -70,20 +71,22 @@ impl Recording {
         let overlay = Overlay::of(&world);
         let shape = Shape::of(&overlay, scenario.seed);
         let ideal = Shape::of(&overlay.ideal(scenario.seed), scenario.seed);
-        let flood = (!overlay.is_empty()).then(|| (overlay.flood(0), overlay));
-        Self {
+        let mut recording = Self {
             scenario: scenario.clone(),
             wanted: wanted(&recorder),
             recorder,
             shape,
             ideal,
-            flood,
+            probe: None,
             seen: (scenario.nodes <= MOST_LANES).then(|| seen.take()),
             hash: world.hash(),
             events: world.events(),
             frames: world.frames(),
             violations: world.violations().to_vec(),
-        }
+        };
+        // What comes now is no part of the run.
+        recording.probe = Probe::of(&mut world);
+        recording
     }
 
     /// What the checkers found while it ran.
@@ -278,9 +281,8 @@ impl Recording {
         let Some(picture) = self.tree_picture() else {
             return *out += &cards.concat();
         };
-        let note = "a flood from the first node, hop by hop: solid who has it from whom, dotted \
-                    the links that bring it again";
-        *out += &card("", "A broadcast", note, &picture.inline());
+        let note = self.probe.as_ref().map(Probe::note).unwrap_or_default();
+        *out += &card("", "A broadcast", &note, &picture.inline());
         *out += &stack(&cards[..3]);
         *out += &cards[3..].concat();
     }
@@ -364,9 +366,9 @@ impl Recording {
     }
 
     fn tree_picture(&self) -> Option<Picture> {
-        let (flood, overlay) = self.flood.as_ref()?;
+        let Probe { tree, overlay, .. } = self.probe.as_ref()?;
         let few = overlay.len() <= MOST_NODES && overlay.link_count() <= MOST_LINKS;
-        few.then(|| Tree::from(flood).picture(overlay))
+        few.then(|| tree.picture(overlay))
     }
 
     fn coloring(&self) -> Coloring {
@@ -471,6 +473,54 @@ impl Recording {
     }
 }
 
+/// Between two broadcasts of a probe.
+const PROBE_PAUSE: Duration = Duration::from_secs(3);
+/// The broadcast of a probe that is drawn: those before shape the tree.
+const PROBES: usize = 4;
+
+/// A broadcast after the run, by the first node.
+#[derive(Debug)]
+struct Probe {
+    tree: Tree,
+    overlay: Overlay,
+    /// How many payloads it cost.
+    payloads: u64,
+}
+
+impl Probe {
+    fn of(world: &mut World) -> Option<Self> {
+        let root = world.live().next()?;
+        let (mut stops, mut cost) = (Vec::new(), 0);
+        for _ in 0..PROBES {
+            let trail = Trail::default();
+            world.check(trail.clone());
+            let before = payloads(world);
+            world.broadcast(root, "a message to all");
+            world.run_for(PROBE_PAUSE);
+            // Others may broadcast as well.
+            let mine = |stops: &Vec<Stop>| stops.first().is_some_and(|stop| stop.node == root);
+            stops = trail.take().into_values().find(mine).unwrap_or_default();
+            cost = payloads(world).saturating_sub(before);
+        }
+        let overlay = Overlay::of(world);
+        Some(Self { tree: Tree::of(&stops, &overlay), overlay, payloads: cost })
+    }
+
+    fn note(&self) -> String {
+        let (reached, hops, last) = self.tree.extent();
+        let milliseconds = last.map_or(0.0, |last| (last.as_secs_f64() * 1e5).round() / 100.0);
+        format!(
+            "as it travelled: {} of {} nodes in {hops} hops and {} ms, for {} payloads. Solid who \
+             had it from whom, a colour for each neighbour of the sender, and the number of the \
+             hop; dotted the links that only announced it",
+            number(reached as f64),
+            number(self.overlay.len() as f64),
+            number(milliseconds),
+            number(self.payloads as f64),
+        )
+    }
+}
+
 /// How many neighbours a node should have: the most that it had on average at any time.
 fn wanted(recorder: &Recorder) -> usize {
     let means = recorder.samples.iter().map(|sample| sample.degrees.1);
@@ -540,6 +590,6 @@ mod tests {
         let recording = Recording::watch(&scenario, world, &mut |_| {});
         let html = recording.html("");
         assert!(html.contains("160</b>") || html.contains("\"live\":160"), "a sample says so");
-        assert!(html.contains("class=\"eager\""));
+        assert!(html.contains("class=\"eager s") && html.contains("160 of 160 nodes"));
     }
 }

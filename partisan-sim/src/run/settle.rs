@@ -46,7 +46,11 @@ pub(super) fn settle(scenario: &Scenario, world: &mut World, (ledger, truth): (&
     if full && scenario.nodes > LARGE {
         return settle_large(world);
     }
-    let broadcasts = |world: &mut World| broadcasts::settle(scenario, world, ledger);
+    let broadcasts = |world: &mut World| {
+        // Nothing is broadcast across an injected partition.
+        messages::end_partitions(world);
+        broadcasts::settle(scenario, world, ledger);
+    };
     match &scenario.manager {
         ManagerConfig::Static(_) => fixed::settle(world, &mut stream, broadcasts),
         ManagerConfig::HyParView(_) => hyparview::settle(world, &mut stream, broadcasts),

@@ -129,7 +129,7 @@ impl World {
         let (to, destination, expires) = (self.hosts()[to].name().id(), Destination::Inbox, None);
         let label = label_number.and_then(self::label);
         let send = SendReliable { to, channel, key, destination, payload, expires, label };
-        self.command(from, Command::SendReliable(send))
+        self.command(from, Command::SendReliable(Box::new(send)))
     }
 }
 

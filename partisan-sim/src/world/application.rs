@@ -89,10 +89,10 @@ impl World {
         self.application_does(number, Event::Answered { id, response }, after);
     }
 
-    /// A message for the application has come.
-    pub(super) fn delivered(&mut self, number: usize, delivery: &Delivery) {
+    /// A message has come; says whether it is one of another store, which nobody else sees.
+    pub(super) fn is_for_store(&mut self, number: usize, delivery: &Delivery) -> bool {
         let Some(message) = StoreMessage::read(&delivery.payload) else {
-            return;
+            return false;
         };
         let rest = &mut self.hosts[number].rest;
         match message {
@@ -108,6 +108,7 @@ impl World {
                 }
             }
         }
+        true
     }
 
     fn tell_store(&mut self, from: usize, to: NodeId, message: &StoreMessage, after: Duration) {

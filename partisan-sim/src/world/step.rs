@@ -197,10 +197,9 @@ impl World {
                 self.network.close(now, number, connection, flush, &mut self.queue);
             }
             Action::Deliver(delivery) => {
-                if !self.delivered_to_process(number, &delivery) {
-                    self.delivered(number, &delivery);
-                }
-                if self.options.record {
+                let hidden = !self.delivered_to_process(number, &delivery)
+                    && self.is_for_store(number, &delivery);
+                if !hidden && self.options.record {
                     self.hosts[number].rest.observed.deliveries.push((now, delivery));
                 }
             }

@@ -81,7 +81,11 @@ impl Connection {
     ) -> Self {
         Self {
             id,
-            queue: Queue::new(config.lane_queue_bytes, config.control_queue_frames),
+            queue: Queue::new(
+                config.lane_queue_bytes,
+                config.control_queue_frames,
+                config.signal_queue_bytes,
+            ),
             gate: Mutex::new(Gate::Handshaking),
             lane: OnceLock::new(),
             phase: watch::Sender::new(Phase::Running),

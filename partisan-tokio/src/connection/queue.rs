@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use partisan_proto::wire::{AppHeader, Frame};
+use partisan_proto::wire::{AppHeader, ControlMessage, Frame};
 use tokio::sync::{Notify, Semaphore};
 
 use super::batch::{Batch, Payload};
@@ -52,6 +52,9 @@ pub(crate) struct Queue {
     relief: Notify,
     limit: usize,
     control_limit: usize,
+    signal_limit: usize,
+    /// Wakes whoever waits for room for signals.
+    signals_written: Notify,
     /// Bytes of application frames, queued or being written.
     load: AtomicUsize,
 }
@@ -60,6 +63,8 @@ pub(crate) struct Queue {
 struct State {
     control: Batch,
     control_frames: usize,
+    /// Bytes of what processes tell each other, among the control frames.
+    signals: usize,
     app: Batch,
     /// The writer found nothing and waits.
     idle: bool,
@@ -69,7 +74,7 @@ struct State {
 }
 
 impl Queue {
-    pub(crate) fn new(limit: usize, control_limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, control_limit: usize, signal_limit: usize) -> Self {
         Self {
             state: Mutex::default(),
             ready: Notify::new(),
@@ -77,6 +82,8 @@ impl Queue {
             relief: Notify::new(),
             limit,
             control_limit,
+            signal_limit,
+            signals_written: Notify::new(),
             load: AtomicUsize::new(0),
         }
     }
@@ -128,6 +135,14 @@ impl Queue {
             }
             Outgoing::Core(frame) if frame.has_payload() => {
                 self.put_app(&mut state, |batch| batch.put_frame(frame));
+            }
+            Outgoing::Core(frame @ Frame::Control(ControlMessage::Process(_))) => {
+                if state.signals >= self.signal_limit {
+                    return Err(PutError::Full);
+                }
+                let before = state.control.bytes();
+                state.control.put_frame(frame);
+                state.signals += state.control.bytes() - before;
             }
             Outgoing::Core(frame) => {
                 if state.control_frames >= self.control_limit {
@@ -211,7 +226,28 @@ impl Queue {
         std::mem::swap(&mut state.control, control);
         std::mem::swap(&mut state.app, app);
         state.control_frames = 0;
+        let signals = std::mem::take(&mut state.signals);
+        drop(state);
+        if signals >= self.signal_limit / 2 {
+            self.signals_written.notify_waiters();
+        }
         true
+    }
+
+    /// Waits until there is room for what processes tell each other, or the connection closes. The
+    /// other half is for what cannot wait: what the core itself tells in their name.
+    pub(crate) async fn signal_room(&self) {
+        loop {
+            let mut written = std::pin::pin!(self.signals_written.notified());
+            written.as_mut().enable();
+            {
+                let state = lock(&self.state);
+                if state.signals < self.signal_limit / 2 || state.closed {
+                    return;
+                }
+            }
+            written.await;
+        }
     }
 
     /// Waits until [`Queue::take`] may have something again.
@@ -232,6 +268,7 @@ impl Queue {
         lock(&self.state).closed = true;
         self.room.close();
         self.relief.notify_waiters();
+        self.signals_written.notify_waiters();
     }
 }
 
@@ -239,7 +276,8 @@ impl Queue {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use partisan_proto::wire::ControlMessage;
+    use partisan_proto::process::{MonitorId, Serial};
+    use partisan_proto::wire::ProcessMessage;
     use std::future::Future;
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
@@ -257,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_refuses_and_takes_again_what_was_written() {
-        let queue = Queue::new(1024, 16);
+        let queue = Queue::new(1024, 16, 100);
         let message = Bytes::from(vec![0; 250]);
         for _ in 0..4 {
             put(&queue, &message).unwrap();
@@ -274,14 +312,14 @@ mod tests {
 
     #[test]
     fn a_frame_longer_than_the_queue_goes_alone() {
-        let queue = Queue::new(1024, 16);
+        let queue = Queue::new(1024, 16, 100);
         put(&queue, &Bytes::from(vec![0; 5000])).unwrap();
         assert_eq!(put(&queue, &Bytes::from_static(b"x")), Err(PutError::Full));
     }
 
     #[test]
     fn waiting_senders_are_served_in_order_and_one_who_gives_up_harms_nobody() {
-        let queue = Queue::new(1024, 16);
+        let queue = Queue::new(1024, 16, 100);
         put(&queue, &Bytes::from(vec![0; 1018])).unwrap();
         let mut first = pin!(queue.reserve(900));
         let mut third = pin!(queue.reserve(100));
@@ -298,7 +336,7 @@ mod tests {
 
     #[test]
     fn closing_fails_those_who_wait_and_those_who_come() {
-        let queue = Queue::new(1024, 16);
+        let queue = Queue::new(1024, 16, 100);
         put(&queue, &Bytes::from(vec![0; 1018])).unwrap();
         let mut waiting = pin!(queue.reserve(10));
         assert!(poll(waiting.as_mut()).is_pending());
@@ -311,7 +349,7 @@ mod tests {
 
     #[test]
     fn control_frames_have_a_queue_and_a_bound_of_their_own() {
-        let queue = Queue::new(1024, 16);
+        let queue = Queue::new(1024, 16, 100);
         put(&queue, &Bytes::from(vec![0; 1018])).unwrap();
         let ping = Frame::Control(ControlMessage::Ping { id: 1 });
         for _ in 0..16 {
@@ -325,8 +363,29 @@ mod tests {
     }
 
     #[test]
+    fn signals_have_a_bound_of_their_own_and_room_at_half() {
+        let queue = Queue::new(1024, 16, 100);
+        let monitor = MonitorId { owner: Serial(1), number: 1 };
+        let seen = ProcessMessage::DownSeen { monitor };
+        let seen = Frame::Control(ControlMessage::Process(seen.into()));
+        let mut count = 0;
+        while queue.put(&Outgoing::Core(&seen)).is_ok() {
+            count += 1;
+            assert_eq!(poll(pin!(queue.signal_room())).is_ready(), 2 * count * 9 < 100);
+        }
+        assert_eq!(count, 12, "of nine bytes each");
+        let mut waiting = pin!(queue.signal_room());
+        assert!(poll(waiting.as_mut()).is_pending());
+        let ping = Frame::Control(ControlMessage::Ping { id: 1 });
+        queue.put(&Outgoing::Core(&ping)).unwrap();
+        assert!(queue.take(&mut Batch::default(), &mut Batch::default()));
+        assert!(poll(waiting.as_mut()).is_ready());
+        queue.put(&Outgoing::Core(&seen)).unwrap();
+    }
+
+    #[test]
     fn congestion_is_told_once_and_drained_at_half() {
-        let queue = Queue::new(1000, 16);
+        let queue = Queue::new(1000, 16, 100);
         let message = Bytes::from(vec![0; 94]);
         let told = (0..10).filter(|_| put(&queue, &message) == Ok(Pressure::Congested));
         assert_eq!(told.count(), 1);

@@ -93,7 +93,7 @@ async fn perform(process: &mut Process, effect: Effect) -> Option<ExitReason> {
         Effect::Act(act) => do_act(process, act).await,
         Effect::Send(send) => {
             let options = SendOptions::from_parts(send.channel, send.key, send.relay);
-            let options = options.to_destination(send.destination);
+            let options = options.with_destination(send.destination);
             // Best effort.
             let _ = process.node().send_bytes(send.to, send.payload, &options).await;
         }
@@ -127,6 +127,14 @@ async fn do_act(process: &mut Process, act: ProcessAct) {
         }
         _ => (None, 0),
     };
+    let towards = match &act {
+        ProcessAct::Monitor { target, .. } | ProcessAct::Exit { target, .. } => Some(target.node()),
+        ProcessAct::Link(other) | ProcessAct::Unlink(other) => Some(other.node),
+        _ => None,
+    };
+    if let Some(node) = towards {
+        process.node().signal_room(node).await;
+    }
     let room = process.doings().room(payload).await;
     if let Some(number) = expected {
         // Once it has ended there is nobody to be told.

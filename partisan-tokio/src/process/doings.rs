@@ -76,7 +76,11 @@ impl Doings {
     }
 
     pub(crate) async fn act(&self, process: Serial, act: ProcessAct) -> Result<(), Stopped> {
-        self.room(0).await.tell(Doing::Act(process, Box::new(act)))
+        let payload = match &act {
+            ProcessAct::Exit { reason, .. } => reason.payload_len(),
+            _ => 0,
+        };
+        self.room(payload).await.tell(Doing::Act(process, Box::new(act)))
     }
 
     pub(crate) async fn reply(

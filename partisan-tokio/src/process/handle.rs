@@ -159,6 +159,12 @@ impl Process {
         was
     }
 
+    /// Does something, once there is room for it on the way to the node that it is about.
+    async fn act_towards(&self, node: NodeId, act: ProcessAct) {
+        self.node.signal_room(node).await;
+        self.act(act).await;
+    }
+
     pub(crate) async fn act(&self, act: ProcessAct) {
         // A process whose node has stopped is told so by `receive`.
         let _ = self.doings().act(self.state.id.serial, act).await;
@@ -208,6 +214,7 @@ impl Process {
     /// As [`Process::monitor`], with the news in its place among the messages of a lane.
     pub async fn monitor_on(&self, target: impl Into<Target>, lane: Lane) -> u64 {
         let target = target.into();
+        self.node.signal_room(target.node()).await;
         self.numbered(0, |number| ProcessAct::Monitor { number, target, lane }).await
     }
 
@@ -241,19 +248,20 @@ impl Process {
     /// Links itself to another process (`link/1`): the end of either ends the other, unless it is
     /// [`ExitReason::Normal`] or trapped.
     pub async fn link(&self, other: ProcessId) {
-        self.act(ProcessAct::Link(other)).await;
+        self.act_towards(other.node, ProcessAct::Link(other)).await;
     }
 
     /// Ends a link (`unlink/1`): once this returns, that link has no effect any more. An exit that
     /// was trapped before may still be in the mailbox.
     pub async fn unlink(&self, other: ProcessId) {
-        self.act(ProcessAct::Unlink(other)).await;
+        self.act_towards(other.node, ProcessAct::Unlink(other)).await;
         let _ = self.doings().ask(Doing::Barrier).await;
     }
 
     /// Sends an exit signal (`exit/2`).
     pub async fn exit(&self, target: impl Into<Target>, reason: ExitReason) {
-        self.act(ProcessAct::Exit { target: target.into(), reason }).await;
+        let target = target.into();
+        self.act_towards(target.node(), ProcessAct::Exit { target, reason }).await;
     }
 
     /// Turns exit signals into [`Signal::Exit`](crate::Signal::Exit), or back (`process_flag(trap_exit, _)`).

@@ -34,11 +34,10 @@
 //!
 //! **The mailbox** is one bounded queue of messages and requests. A message for a full one stops the
 //! connection that it comes by, as with a [`Mailbox`](crate::Mailbox); a request for a full one is
-//! answered [`Failure::Overloaded`](partisan_proto::call::Failure::Overloaded). Signals, of which
-//! there are no more than the process asked for, always find room. Messages go straight from the
-//! connection to the mailbox; requests and signals by way of the loop: one never overtakes a message
-//! that was sent before it on the same lane, but a message may overtake a request, a monitor or a link
-//! that was sent before it.
+//! answered [`Failure::Overloaded`]. Signals, of which there are no more than the process asked for,
+//! always find room. Messages go straight from the connection to the mailbox; requests and signals
+//! by way of the loop: one never overtakes a message that was sent before it on the same lane, but a
+//! message may overtake a request, a monitor or a link that was sent before it.
 //!
 //! **The end.** A process ends when its code returns, panics, is killed, or by an exit signal that
 //! it does not trap: then its task is dropped at the point where it waits. When the node stops in
@@ -213,7 +212,9 @@ impl Node {
         target: impl Into<Target>,
         reason: ExitReason,
     ) -> Result<(), NodeError> {
-        let act = ProcessAct::Exit { target: target.into(), reason };
+        let target = target.into();
+        self.signal_room(target.node()).await;
+        let act = ProcessAct::Exit { target, reason };
         Ok(self.shared.doings.act(Serial::NODE, act).await?)
     }
 

@@ -106,6 +106,7 @@ impl Node {
     /// [`NodeError::Stopped`].
     pub async fn monitor(&self, target: impl Into<Target>) -> Result<Monitor, NodeError> {
         let target = target.into();
+        self.signal_room(target.node()).await;
         let room = self.shared.doings.room(0).await;
         let number = self.shared.own.number();
         let told = self.shared.own.expect_here(number)?;

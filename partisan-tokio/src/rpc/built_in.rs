@@ -15,6 +15,7 @@ use crate::process::{Process, Spawn, SpawnOptions, Start, live, reason_of};
 pub(super) const WHEREIS: &str = "partisan.whereis";
 pub(super) const IS_ALIVE: &str = "partisan.is_alive";
 pub(super) const PROCESS_INFO: &str = "partisan.process_info";
+pub(super) const PROCESSES: &str = "partisan.processes";
 pub(super) const SPAWN: &str = "partisan.spawn";
 
 /// What a node is asked that is to spawn a process for another.
@@ -103,6 +104,12 @@ impl EventLoop {
             }
             IS_ALIVE => postcard::to_allocvec(&self.lives(read(payload)?)),
             PROCESS_INFO => postcard::to_allocvec(&self.process_info(read(payload)?)),
+            PROCESSES => {
+                read::<()>(payload)?;
+                let all = self.shared.mailboxes.processes().into_iter();
+                let all = all.map(|serial| ProcessId { serial, ..self.shared.own.id });
+                postcard::to_allocvec(&all.collect::<Vec<_>>())
+            }
             SPAWN => return self.spawn_for(reply_to, read(payload)?),
             _ => return Err(Failure::NoFunction),
         };

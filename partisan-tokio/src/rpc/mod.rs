@@ -16,7 +16,7 @@ use partisan_proto::{ExitReason, NodeId, ProcessAct, ProcessId, ProcessName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use self::built_in::{IS_ALIVE, PROCESS_INFO, SPAWN, WHEREIS};
+use self::built_in::{IS_ALIVE, PROCESS_INFO, PROCESSES, SPAWN, WHEREIS};
 use self::functions::{spawnable, typed};
 use crate::calls::{CallOptions, RequestError, RequestHandle};
 use crate::error::NodeError;
@@ -161,6 +161,18 @@ impl Node {
         options: impl Into<CallOptions>,
     ) -> Result<Option<ProcessId>, RequestError> {
         self.rpc(node, WHEREIS, name, options).await
+    }
+
+    /// All processes that live on a node (`processes/0` there).
+    ///
+    /// # Errors
+    /// [`RequestError`]; [`Failure::AnswerTooLarge`] where they are too many to be told.
+    pub async fn processes_on(
+        &self,
+        node: NodeId,
+        options: impl Into<CallOptions>,
+    ) -> Result<Vec<ProcessId>, RequestError> {
+        self.rpc(node, PROCESSES, &(), options).await
     }
 
     /// Whether a process lives, here or elsewhere (`is_process_alive/1`).

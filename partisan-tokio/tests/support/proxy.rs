@@ -9,25 +9,26 @@ use tokio::task::JoinSet;
 
 /// Which ways are cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cut {
+pub(crate) struct Cut {
     /// From who dials to who is dialled.
-    pub there: bool,
+    pub(crate) there: bool,
     /// The other way.
-    pub back: bool,
+    pub(crate) back: bool,
 }
 
 /// Passes on what comes, until it is told to pass on nothing more; its sockets stay open, as with a
 /// cable that is pulled out.
 #[derive(Debug)]
-pub struct Proxy {
-    pub address: Address,
+pub(crate) struct Proxy {
+    /// Where it listens.
+    pub(crate) address: Address,
     cut: watch::Sender<Cut>,
     _tasks: JoinSet<()>,
 }
 
 impl Proxy {
     /// In front of whoever listens at what `target` says then.
-    pub async fn start(target: watch::Receiver<Option<Address>>) -> Self {
+    pub(crate) async fn start(target: watch::Receiver<Option<Address>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = Address::from(listener.local_addr().unwrap());
         let cut = watch::Sender::new(Cut::default());
@@ -46,7 +47,8 @@ impl Proxy {
         Self { address, cut, _tasks: tasks }
     }
 
-    pub fn cut(&self, cut: Cut) {
+    /// From now on.
+    pub(crate) fn cut(&self, cut: Cut) {
         self.cut.send_replace(cut);
     }
 }

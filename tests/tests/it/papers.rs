@@ -3,6 +3,7 @@
 
 use partisan_proto::Config;
 use partisan_sim::paper::hyparview::{self, Subject};
+use partisan_sim::paper::plumtree::{self, Single};
 use partisan_sim::paper::xbot::{self, Subjects};
 use partisan_sim::paper::{Findings, baseline, config, scamp};
 
@@ -97,5 +98,63 @@ fn hyparview_heals_within_the_cycles_of_the_paper() {
     for (percent, ..) in hyparview::HEALINGS {
         hyparview::healing(&hyparview_itself(), 1, 300, 5, percent, &mut findings);
     }
+    judge(&findings);
+}
+
+/// At full size last hops are to be 11 and 15.
+#[test]
+fn plumtree_sends_a_payload_to_each_node_once_by_the_quickest_ways() {
+    let mut findings = Findings::default();
+    let scenario = Single { nodes: 200, last_hop: ("–", 10.0), last_arrival: ("–", 200.0) };
+    plumtree::single(1, &scenario, &mut findings);
+    judge(&findings);
+}
+
+#[test]
+fn plumtree_serves_many_senders_with_little_redundancy() {
+    let mut findings = Findings::default();
+    plumtree::many(1, 150, &mut findings);
+    judge(&findings);
+}
+
+#[test]
+fn plumtree_serves_all_senders_at_once() {
+    let mut findings = Findings::default();
+    plumtree::all_send(1, 60, &mut findings);
+    judge(&findings);
+}
+
+#[test]
+fn plumtree_without_heartbeats_is_that_of_the_paper() {
+    let mut findings = Findings::default();
+    plumtree::plain(1, 100, &mut findings);
+    judge(&findings);
+}
+
+#[test]
+fn plumtree_reaches_all_survivors_of_a_failure() {
+    let mut findings = Findings::default();
+    for percent in [50, 80] {
+        plumtree::failure(1, 200, percent, &mut findings);
+    }
+    judge(&findings);
+}
+
+/// HyParView without X-BOT and with it.
+fn with_and_without_xbot() -> Subjects {
+    Subjects { plain: config::hyparview(), optimized: config::xbot() }
+}
+
+#[test]
+fn xbot_makes_links_much_cheaper_and_paths_a_little_longer() {
+    let mut findings = Findings::default();
+    xbot::plane(&with_and_without_xbot(), 1, 300, 100, &mut findings);
+    judge(&findings);
+}
+
+#[test]
+fn xbot_keeps_most_links_inside_a_zone() {
+    let mut findings = Findings::default();
+    xbot::zones(&with_and_without_xbot(), 1, 150, 60, &mut findings);
     judge(&findings);
 }

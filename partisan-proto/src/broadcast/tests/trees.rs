@@ -1,6 +1,10 @@
 //! How trees come into being, and what they cost.
 
+use alloc::vec::Vec;
+use core::time::Duration;
+
 use super::net::{Net, ms, payloads};
+use crate::wire::{Bounded, Heartbeat, PlumtreeMessage};
 
 /// Any graph of eight nodes with cycles.
 const GRAPH: [(usize, usize); 12] = [
@@ -42,4 +46,32 @@ fn the_second_broadcast_costs_one_payload_for_each_node_and_nothing_is_asked_for
         assert_eq!((after.grafts, after.prunes), (before.grafts, before.prunes));
         net.assert_spanning(sender);
     }
+}
+
+/// S1: the only child that there was may say first that it is none any more.
+#[test]
+fn a_link_that_stayed_eager_as_the_last_one_becomes_lazy_once_there_is_another() {
+    let mut net = Net::new(3);
+    net.connect_all(&[(0, 1), (0, 2)]);
+    net.filter = alloc::boxed::Box::new(|_, _, _| false);
+    net.broadcast(0);
+    let root = net.peers[0].me.instance;
+    let say = |net: &mut Net, from: usize, number, parent| {
+        let heartbeat = Heartbeat { root, own: false, number, hops: 1, parent };
+        let list = Bounded::from_first([heartbeat]);
+        net.forge(from, 0, PlumtreeMessage::Heartbeats(list));
+    };
+    let eager = |net: &Net| {
+        let nodes = net.peers[0].engine().shared.nodes(true);
+        nodes.map(|node| net.number(node)).collect::<Vec<_>>()
+    };
+    say(&mut net, 2, 1, false);
+    say(&mut net, 1, 1, true);
+    assert_eq!(eager(&net), [1]);
+    net.pass(Duration::from_secs(10));
+    assert_eq!(net.peers[0].engine().shared.number, 2, "the next heartbeat");
+    say(&mut net, 1, 2, false);
+    assert_eq!(eager(&net), [1], "never without any");
+    say(&mut net, 2, 2, true);
+    assert_eq!(eager(&net), [2]);
 }

@@ -59,7 +59,7 @@ fn message(net: &Net, to: usize, number: u8) -> SendReliable {
 
 fn send(net: &mut Net, from: usize, send: SendReliable) {
     let ticket = Ticket(send.payload.first().copied().unwrap_or_default().into());
-    net.handle(from, Event::Command { ticket, command: Command::SendReliable(send) });
+    net.handle(from, Event::Command { ticket, command: Command::SendReliable(Box::new(send)) });
 }
 
 /// What was delivered at a node since the last call.

@@ -208,7 +208,10 @@ impl HyParView {
             self.peers.state(node),
             Some(State::Active | State::Asked(_) | State::Dialled(_))
         );
-        let wants = !linked && !walk.joins && self.has_room(&known.spec);
+        // One who lacks a neighbour is not taken by a neighbour's neighbour at once: that would
+        // close a triangle.
+        let far = walk.hops + 2 <= 2 * self.config.active_walk;
+        let wants = !linked && !walk.joins && far && self.has_room(&known.spec);
         let next = self.next_hop_of_walk(&[from, node]);
         match next.filter(|_| walk.hops > 0 && !wants) {
             Some(next) => {

@@ -82,6 +82,8 @@ pub struct HyParView {
     offered: Option<NodeId>,
     last_eviction: Option<Instant>,
     last_merge: Option<Instant>,
+    /// When a shuffle of somebody who is no neighbour came by last.
+    heard_of_others: Instant,
     exchanges: Exchanges,
     random: Random,
     /// The incarnation in which the present stay in the cluster began.
@@ -123,6 +125,7 @@ impl HyParView {
             offered: None,
             last_eviction: None,
             last_merge: None,
+            heard_of_others: Instant::ZERO,
             exchanges: Exchanges::default(),
             random: Random::fork(seed, "hyparview manager"),
             joined: incarnation,
@@ -245,6 +248,7 @@ impl HyParView {
 
     /// The node stops without leaving.
     fn stop(&mut self, cx: &mut Context<'_>) {
+        self.save(cx);
         for timer in [
             Timer::Shuffle,
             Timer::Promote,
@@ -257,7 +261,14 @@ impl HyParView {
         }
         self.joining.cancel_all(cx, &CommandError::Stopping);
         self.forget_rounds(cx);
-        self.save(cx);
+        // Who is connected says goodbye; nothing more is heard of who is dialled.
+        let dialled = |peer: &&Peer| matches!(peer.state, State::Dialled(_));
+        let dialled: Vec<NodeId> =
+            self.peers.iter().filter(dialled).map(|peer| peer.node).collect();
+        for node in dialled {
+            self.peers.remove(node);
+            cx.timers.cancel(Timer::Peer(node));
+        }
     }
 
     /// What follows from whatever has happened.
@@ -290,6 +301,7 @@ impl Manager for HyParView {
             cx.reincarnate(self.stored);
         }
         self.removals.begin(cx.now);
+        self.heard_of_others = cx.now;
         if self.stored == Incarnation::NONE {
             self.joined = cx.me.instance.incarnation;
         }
@@ -408,6 +420,7 @@ impl Manager for HyParView {
     fn fingerprint(&self) -> u64 {
         let mut hasher = StableHasher::default();
         (self.own.incarnation, self.joined, self.unsaved, self.recalling).hash(&mut hasher);
+        (self.last_eviction, self.last_merge, self.heard_of_others).hash(&mut hasher);
         self.peers.hash(&mut hasher);
         self.passive.hash(&mut hasher);
         self.book.hash(&mut hasher);

@@ -29,8 +29,12 @@ use crate::wire::{
 impl HyParView {
     /// Whether a peer with this spec would find room; places kept for others are none.
     pub(super) fn has_room(&self, spec: &NodeSpec) -> bool {
-        let asked = self.peers.asked().count() + self.promised();
-        self.fits(spec, asked)
+        self.fits(spec, self.pledged())
+    }
+
+    /// How many places are kept for those that were asked, or for the candidate of an exchange.
+    pub(super) fn pledged(&self) -> usize {
+        self.peers.asked().count() + self.promised()
     }
 
     /// As [`HyParView::has_room`], with so many places given away besides.
@@ -103,11 +107,10 @@ impl HyParView {
     }
 
     fn request(&mut self, cx: &mut Context<'_>, node: NodeId, purpose: Purpose) {
-        let alone = self.peers.active().next().is_none();
         let wish = match purpose {
             Purpose::Join => Wish::Join,
             Purpose::Merge => Wish::Merge,
-            _ if alone => Wish::High,
+            _ if self.is_isolated() || self.may_split(cx) => Wish::High,
             _ => Wish::Low,
         };
         let trades = matches!(wish, Wish::Join | Wish::Merge);
@@ -415,7 +418,7 @@ impl HyParView {
                 match end.why {
                     // Somebody is on the way.
                     Parting::Replaced => self.wait_for_others(cx),
-                    _ => self.look_anew(cx),
+                    _ => self.look_elsewhere(cx, node),
                 }
             }
             State::Asked(purpose) => self.declined(cx, node, purpose, Declined::Full),

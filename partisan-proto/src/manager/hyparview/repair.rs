@@ -3,8 +3,10 @@
 //! A loss is answered at once: whoever was named by the one that parted is asked first, then the
 //! passive view in random order, a few at a time. A node that has half of its neighbours or more
 //! asks few, since in a healthy overlay hardly anybody has room; it sends a walk that looks for
-//! those who do, now and then and ever less often. A node without any neighbour asks with high
-//! priority, and goes on to its address book and to the contacts of its joins.
+//! those who do, now and then and ever less often. One that lacks two, and has looked in vain, asks
+//! with high priority: whoever makes room for it names it to the one that goes, so the two of them
+//! have it in the midst of their link, and nobody else loses a neighbour. So does a node without
+//! any neighbour, which goes on to its address book and to the contacts of its joins.
 
 use alloc::vec::Vec;
 use core::hash::Hash;
@@ -19,6 +21,8 @@ use crate::timers::Timer;
 
 /// The promotion interval is doubled at most so often.
 const MOST_DOUBLINGS: u8 = 3;
+/// In so many shuffle intervals others are heard of, if there are any.
+const FEW_SHUFFLES: u32 = 6;
 /// Two of those who were lost are not asked for exchanges within so many healing intervals.
 const MERGE_PAUSE: u32 = 20;
 
@@ -43,8 +47,37 @@ impl HyParView {
         self.config.active_size.saturating_sub(have)
     }
 
-    fn is_isolated(&self) -> bool {
+    pub(super) fn is_isolated(&self) -> bool {
         self.peers.active().next().is_none()
+    }
+
+    /// Whether this node has looked in vain, and has a place for somebody and another for whoever
+    /// makes room because of that. A few of those who joined at once may have each other alone for
+    /// neighbours: all others are full, and no walk leads to them.
+    pub(super) fn may_split(&self, cx: &Context<'_>) -> bool {
+        self.search.fruitless > 1 && self.fits(&cx.me.spec, self.pledged() + 1)
+    }
+
+    /// Whether only neighbours have been heard of by shuffles for long, though others are known:
+    /// all neighbours have each other and nobody else.
+    pub(super) fn is_closed(&self, now: Instant) -> bool {
+        let long = self.config.shuffle_interval.saturating_mul(FEW_SHUFFLES);
+        let complete = self.peers.active().count() >= self.config.active_size;
+        complete && now.since(self.heard_of_others) >= long
+    }
+
+    /// Asks somebody else for an exchange of neighbours, if this node and its neighbours are cut
+    /// off from all others.
+    pub(super) fn break_out(&mut self, cx: &mut Context<'_>) {
+        if self.is_closed(cx.now) && self.may_merge(cx.now) {
+            let eligible = |known: &Known| self.is_free(known.node);
+            let mut random = self.random.clone();
+            let picked = self.passive.pick(&mut random, eligible).cloned();
+            self.random = random;
+            if let Some(known) = picked {
+                self.seek(cx, known, Purpose::Merge);
+            }
+        }
     }
 
     /// Puts somebody first in the search for neighbours.
@@ -59,6 +92,14 @@ impl HyParView {
     pub(super) fn look_anew(&mut self, cx: &mut Context<'_>) {
         self.search.fruitless = 0;
         self.begin_search();
+        self.refill(cx);
+    }
+
+    /// As [`HyParView::look_anew`], after a neighbour has parted: that one has no room.
+    pub(super) fn look_elsewhere(&mut self, cx: &mut Context<'_>, parted: NodeId) {
+        self.search.fruitless = 0;
+        self.begin_search();
+        self.search.tried.push(parted);
         self.refill(cx);
     }
 

@@ -31,6 +31,7 @@ impl HyParView {
         cx.set_timer(Timer::Shuffle, self.config.shuffle_interval);
         self.disperse(cx.now);
         self.removals.expire(cx.now);
+        self.break_out(cx);
         let Some(hop) = self.next_hop_of_walk(&[]) else {
             return;
         };
@@ -61,9 +62,18 @@ impl HyParView {
         active.into_iter().map(Peer::introduction).chain(passive).collect()
     }
 
-    /// Some of the views, for a peer to know.
+    /// Some others, for a peer to know: of the passive view, and neighbours only where it knows too
+    /// few. A new neighbour that took them for its own would close triangles.
     pub(super) fn sample(&mut self, peer: NodeId) -> Introductions {
-        let some = self.some_of_views(peer);
+        let count = self.config.shuffle_active + self.config.shuffle_passive;
+        let passive = self.passive.sample(&mut self.random, count);
+        let mut some: Vec<Introduction> = passive.into_iter().map(Known::introduction).collect();
+        if some.len() < count {
+            let mut active: Vec<Introduction> =
+                self.peers.active().map(Peer::introduction).collect();
+            self.random.shuffle_front(&mut active, count - some.len());
+            some.extend(active.into_iter().take(count - some.len()));
+        }
         introductions(some.into_iter().filter(|other| other.spec.id() != peer))
     }
 
@@ -78,6 +88,13 @@ impl HyParView {
     /// A sample of somebody's views comes by.
     pub(super) fn on_shuffle(&mut self, cx: &mut Context<'_>, from: NodeId, mut shuffle: Shuffle) {
         let me = cx.me.instance.node;
+        if shuffle
+            .path
+            .first()
+            .is_some_and(|origin| *origin != me && !self.peers.is_active(*origin))
+        {
+            self.heard_of_others = cx.now;
+        }
         // Nobody sends it further than that.
         let hops = shuffle.hops.min(self.config.active_walk).saturating_sub(1);
         let came_by = |node: &NodeId| shuffle.path.contains(node);

@@ -29,7 +29,7 @@ pub(super) fn settle(world: &mut World, stream: &mut Stream) {
 
 /// The first node ends all partitions. Who is not reached from there, or only through nodes that
 /// have forgotten what is over since they started again, is told by whoever runs the cluster.
-fn end_partitions(world: &mut World) {
+pub(super) fn end_partitions(world: &mut World) {
     let live: Vec<usize> = world.live().collect();
     let Some(first) = live.first().copied() else {
         return;

@@ -185,6 +185,20 @@ pub(crate) enum Ask {
         #[arg(required = true)]
         text: Vec<String>,
     },
+    /// The processes of the node, or of another one.
+    Processes {
+        /// Of which node; the one that is asked when it is left out.
+        node: Option<String>,
+    },
+    /// Whom a name stands for on a node.
+    Whereis {
+        /// On which node.
+        node: String,
+        /// Which name.
+        name: String,
+    },
+    /// The calls under way, and what became of those before.
+    Calls,
     /// Which injected partitions the node is in.
     Partitions,
     /// For tests: stop sending messages to neighbours, here and so many hops around. Says what the

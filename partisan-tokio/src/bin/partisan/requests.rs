@@ -34,6 +34,17 @@ pub(crate) enum Request {
     Broadcast {
         text: String,
     },
+    /// Of the node that is asked, or of another.
+    Processes {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<String>,
+    },
+    /// Whom a name stands for on a node.
+    Whereis {
+        node: String,
+        name: String,
+    },
+    Calls,
     Partitions,
     /// Stop sending to neighbours, here and so many hops around.
     Partition {
@@ -63,6 +74,8 @@ pub(crate) enum Reply {
     Views(ViewRow),
     Tree(TreeRow),
     Partitions(Vec<PartitionRow>),
+    Processes(Vec<ProcessRow>),
+    Calls(CallRow),
     Done(String),
     Error(String),
 }
@@ -143,4 +156,34 @@ pub(crate) struct PartitionRow {
     pub(crate) id: String,
     /// To whom this node sends nothing for it.
     pub(crate) nothing_to: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessRow {
+    /// By which it can be reached.
+    pub(crate) reference: String,
+    pub(crate) names: Vec<String>,
+    /// Messages and requests in its mailbox.
+    pub(crate) waiting: u64,
+    /// How many processes it is linked to.
+    pub(crate) links: usize,
+    /// How many monitors it holds.
+    pub(crate) monitors: usize,
+    /// How many watch it.
+    pub(crate) watched_by: u64,
+    pub(crate) timers: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CallRow {
+    /// Calls from here that wait for answers.
+    pub(crate) waiting: usize,
+    /// Requests that are being answered here.
+    pub(crate) answering: usize,
+    pub(crate) asked: u64,
+    pub(crate) served: u64,
+    pub(crate) overloaded: u64,
+    pub(crate) timeouts: u64,
+    pub(crate) late: u64,
+    pub(crate) unsent: u64,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::requests::{Reply, TreeRow};
+use crate::requests::{CallRow, ProcessRow, Reply, TreeRow};
 
 /// Columns as wide as their widest cell; the last one is not padded.
 fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
@@ -39,6 +39,37 @@ fn tree_rows(tree: &TreeRow) -> [[String; 2]; 6] {
         ["hops".into(), tree.hops.to_string()],
         ["sent to".into(), joined(&tree.eager)],
         ["announced to".into(), joined(&tree.lazy)],
+    ]
+}
+
+fn processes(rows: &[ProcessRow]) -> String {
+    table(
+        ["PROCESS", "NAMES", "WAITING", "LINKS", "MONITORS", "WATCHED BY", "TIMERS"],
+        rows.iter().map(|row| {
+            [
+                row.reference.clone(),
+                joined(&row.names),
+                row.waiting.to_string(),
+                row.links.to_string(),
+                row.monitors.to_string(),
+                row.watched_by.to_string(),
+                row.timers.to_string(),
+            ]
+        }),
+    )
+}
+
+fn call_rows(calls: &CallRow) -> [[String; 2]; 8] {
+    let row = |name: &str, count: u64| [name.to_owned(), count.to_string()];
+    [
+        row("waiting for answers", calls.waiting as u64),
+        row("being answered here", calls.answering as u64),
+        row("asked", calls.asked),
+        row("served", calls.served),
+        row("turned away", calls.overloaded),
+        row("timed out", calls.timeouts),
+        row("answered too late", calls.late),
+        row("answers not sent", calls.unsent),
     ]
 }
 
@@ -94,6 +125,9 @@ pub(crate) fn render(reply: &Reply) -> String {
             ["PARTITION", "SENDS NOTHING TO"],
             rows.iter().map(|row| [row.id.clone(), joined(&row.nothing_to)]),
         ),
+        Reply::Processes(rows) if rows.is_empty() => "no processes\n".into(),
+        Reply::Processes(rows) => processes(rows),
+        Reply::Calls(calls) => table(["CALLS", ""], call_rows(calls)),
         Reply::Done(text) => format!("{text}\n"),
         Reply::Error(text) => format!("error: {text}\n"),
     }

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use partisan_proto::config::{
-    ClientServerConfig, ManagerConfig, PluggableConfig, ScampConfig, StaticConfig, StrategyConfig,
+    ClientServerConfig, HyParViewConfig, ManagerConfig, PluggableConfig, ScampConfig, StaticConfig,
+    StrategyConfig, XBotConfig,
 };
 use partisan_proto::wire::Destination;
 use partisan_proto::{
@@ -34,6 +35,10 @@ fn with(manager: ManagerConfig) -> Config {
 fn scamp(strategy: fn(ScampConfig) -> StrategyConfig) -> Config {
     let strategy = strategy(ScampConfig::default());
     with(ManagerConfig::Pluggable(PluggableConfig { strategy, ..PluggableConfig::default() }))
+}
+
+fn hyparview(xbot: Option<XBotConfig>) -> Config {
+    with(ManagerConfig::HyParView(HyParViewConfig { xbot, ..HyParViewConfig::default() }))
 }
 
 fn star() -> Config {
@@ -202,6 +207,8 @@ fn every_manager_conforms(cluster: &mut impl Cluster) {
         (scamp(StrategyConfig::ScampV1), [""; 2]),
         (scamp(StrategyConfig::ScampV2), [""; 2]),
         (fixed(false), [""; 2]),
+        (hyparview(None), [""; 2]),
+        (hyparview(Some(XBotConfig::default())), [""; 2]),
         (star(), ["server", "client"]),
     ];
     for (config, tags) in managers {

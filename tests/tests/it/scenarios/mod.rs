@@ -51,9 +51,11 @@ macro_rules! on_both_and_with_faults {
 mod affinity;
 mod bad_input;
 mod basic;
+mod broadcasts;
 mod channels;
 mod events;
 mod full;
+mod hyparview;
 mod join;
 mod joins;
 mod leave;

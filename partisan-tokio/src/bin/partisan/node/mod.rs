@@ -4,6 +4,7 @@ mod console;
 mod control;
 mod overlay;
 mod perform;
+mod processes;
 mod prompt;
 mod settings;
 mod signals;

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use partisan_tokio::{Address, Contact, Node, NodeName, SendOptions};
 
-use super::{Host, overlay};
-use crate::requests::{ConnectionRow, MemberRow, PeerRow, Reply, Request, State, TreeRow};
+use super::{Host, overlay, processes};
+use crate::requests::{
+    ConnectionRow, MemberRow, PeerRow, ProcessRow, Reply, Request, State, TreeRow,
+};
 
 /// How long a message may wait for room or for a connection that is being opened.
 const SEND_PATIENCE: Duration = Duration::from_secs(3);
@@ -29,6 +31,9 @@ pub(crate) async fn perform(host: &Host, request: Request) -> Reply {
         Request::Views => overlay::views(node).await.map(Reply::Views),
         Request::Tree { root } => tree(node, &root).await.map(Reply::Tree),
         Request::Partitions => return Reply::Partitions(overlay::partitions(node)),
+        Request::Processes { node: of } => all_processes(node, of).await.map(Reply::Processes),
+        Request::Whereis { node: of, name } => whereis(node, &of, &name).await.map(Reply::Done),
+        Request::Calls => processes::calls(node).await.map(Reply::Calls),
         Request::Broadcast { text } => overlay::broadcast(node, &text).await.map(Reply::Done),
         Request::Partition { ttl } => overlay::partition(node, ttl).await.map(Reply::Done),
         Request::Resolve { id } => overlay::resolve(node, &id).await.map(Reply::Done),
@@ -192,6 +197,18 @@ async fn send(
 
 async fn tree(node: &Node, root: &str) -> Result<TreeRow, String> {
     overlay::tree(node, &anybody(node, root)?).await
+}
+
+async fn all_processes(node: &Node, of: Option<String>) -> Result<Vec<ProcessRow>, String> {
+    let name = of.map_or_else(|| Ok(node.name()), |of| member(node, &of))?;
+    let rows = processes::processes(node, &name).await;
+    rows.map_err(|error| by_name(&error, &name))
+}
+
+async fn whereis(node: &Node, of: &str, wanted: &str) -> Result<String, String> {
+    let name = member(node, of)?;
+    let found = processes::whereis(node, &name, wanted).await;
+    found.map_err(|error| by_name(&error, &name))
 }
 
 /// What the library tells by identifier, told by the name that was asked for.

@@ -14,6 +14,9 @@ neighbors                          who is next to the node in the overlay
 views                              whom the manager is connected to, and whom it knows besides
 tree NODE                          how broadcasts of a node travel through this one
 broadcast TEXT...                  tell a text to all nodes of the cluster
+processes [NODE]                   the processes of this node, or of another
+whereis NODE NAME                  whom a name stands for on a node
+calls                              calls under way, and what became of those before
 partitions                         which injected partitions the node is in
 partition [TTL]                    for tests: stop sending to neighbours, here and TTL hops around
 resolve PARTITION                  end an injected partition everywhere
@@ -55,6 +58,12 @@ pub(crate) fn parse(line: &str) -> Result<Wish, String> {
         "join" => join(rest),
         "neighbors" => alone(Wish::Request(Request::Neighbors)),
         "views" => alone(Wish::Request(Request::Views)),
+        "processes" if rest.is_empty() => Ok(Wish::Request(Request::Processes { node: None })),
+        "processes" => {
+            one(rest, "processes [NODE]", |node| Request::Processes { node: Some(node) })
+        }
+        "whereis" => whereis(rest).ok_or_else(|| "write: whereis NODE NAME".into()),
+        "calls" => alone(Wish::Request(Request::Calls)),
         "partitions" => alone(Wish::Request(Request::Partitions)),
         "remove" => one(rest, "remove NODE", |node| Request::Remove { node }),
         "tree" => one(rest, "tree NODE", |root| Request::Tree { root }),
@@ -82,6 +91,13 @@ fn one(rest: &str, usage: &str, request: fn(String) -> Request) -> Result<Wish, 
         (word, "") if !word.is_empty() => Ok(Wish::Request(request(word.to_owned()))),
         _ => Err(format!("write: {usage}")),
     }
+}
+
+fn whereis(rest: &str) -> Option<Wish> {
+    let (node, name) = cut(rest);
+    let whole = !node.is_empty() && !name.is_empty() && !name.contains(char::is_whitespace);
+    let (node, name) = (node.to_owned(), name.to_owned());
+    whole.then_some(Wish::Request(Request::Whereis { node, name }))
 }
 
 fn join(rest: &str) -> Result<Wish, String> {
@@ -140,6 +156,9 @@ mod tests {
             "broadcast",
             "tree",
             "partition x",
+            "whereis a",
+            "whereis a b c",
+            "processes a b",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
