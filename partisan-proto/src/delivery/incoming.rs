@@ -61,6 +61,11 @@ impl Incoming {
         self.heard = now;
     }
 
+    /// Which life of the node.
+    pub(super) const fn from(&self) -> Instance {
+        self.from
+    }
+
     pub(super) const fn heard(&self) -> Instant {
         self.heard
     }

@@ -449,8 +449,11 @@ impl Deliveries {
         match timer {
             Timer::Retransmit(to) => self.look_after(cx, wires, to),
             Timer::Acknowledge(node) => {
-                if let Some(acknowledgement) =
-                    self.incoming.get_mut(&node).and_then(Incoming::acknowledgement)
+                let peer = cx.routes.peer(node).map(|routes| routes.instance);
+                // A later life numbers anew.
+                if let Some(incoming) = self.incoming.get_mut(&node)
+                    && let Some(acknowledgement) = incoming.acknowledgement()
+                    && peer == Some(incoming.from())
                 {
                     let message = ControlMessage::Acknowledge(Box::new(acknowledgement));
                     // Without a session they come again with the next one, and are told of again.

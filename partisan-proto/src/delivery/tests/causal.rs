@@ -215,3 +215,38 @@ fn a_label_that_is_not_configured_at_the_receiver_is_counted() {
     assert!(answers(&mut net).contains(&failed));
     assert!(net.node(1).counters().delivery.unknown_label >= 1);
 }
+
+/// What a life of a node sent may be delivered when a later one has followed, which numbers anew.
+#[test]
+fn a_late_delivery_acknowledges_nothing_of_a_later_life() {
+    let mut config = config();
+    let late = 40 * SECOND;
+    (config.delivery.retransmit_after, config.delivery.retransmit_most) = (late, late);
+    let mut net = cluster_of(3, &config);
+    net.mute = vec![1];
+    say(&mut net, 0, 1, 1);
+    net.mute.clear();
+    say(&mut net, 0, 2, 2);
+    net.settle();
+    net.crash(0);
+    net.settle();
+    say(&mut net, 2, 1, 3);
+    net.run_for(SECOND);
+    net.crash(2);
+    net.settle();
+    net.start(2, &config, 2, keeper(3, 2, &config));
+    net.run_for(117 * SECOND);
+    answers(&mut net);
+    net.mute = vec![1];
+    let lost = message(&net, 1, 9);
+    send(&mut net, 2, lost);
+    net.settle();
+    net.mute.clear();
+    net.run_for(5 * SECOND);
+    assert_eq!((delivered(&mut net, 1), answers(&mut net)), (vec![3], vec![]));
+    net.run_for(late);
+    assert_eq!(
+        (delivered(&mut net, 1), answers(&mut net)),
+        (vec![9], vec![Ok(Answer::Acknowledged)])
+    );
+}

@@ -1,0 +1,273 @@
+//! The simulator's own test of its checkers of processes, calls and messages that must arrive:
+//! behaviour broken on purpose is found by the right checker, and the same without the break is
+//! clean.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use partisan_proto::config::DeliveryConfig;
+use partisan_proto::wire::{ControlMessage, Destination, Frame, ProcessAt, ProcessMessage};
+use partisan_proto::{
+    Action, ChannelId, ChannelName, ChannelOptions, Channels, CloseReason, Config, Duration, Event,
+    ExitReason, Instance, ProcessAct, Serial, Signal,
+};
+use partisan_sim::check::processes::{self, NodeNews, Truth, links};
+use partisan_sim::check::{Checker, ViolationKind, mesh};
+use partisan_sim::workload::Work;
+use partisan_sim::workload::deed::{Aim, Deed, Ending, Manner, Road};
+use partisan_sim::workload::processes::{labels, prepare};
+use partisan_sim::world::{Happened, Step};
+use partisan_sim::{InFlight, Verdict, World, WorldOptions};
+
+const ROAD: Road = Road { channel: 1, key: Some(0) };
+
+/// Three connected nodes with processes, watched.
+fn cluster() -> (World, Truth) {
+    let wide = (ChannelName::new("wide").unwrap(), ChannelOptions::lanes(3));
+    let delivery = DeliveryConfig { labels: labels(), ..DeliveryConfig::default() };
+    let channels = Channels::new([wide]).unwrap();
+    let config = Arc::new(Config { channels, delivery, ..Config::default() });
+    let mut world = World::new(WorldOptions { seed: 1, config, ..WorldOptions::default() });
+    let truth = Truth::default();
+    processes::watch(&mut world, &truth);
+    prepare(&mut world);
+    world.add_nodes(3);
+    world.join(1, 0);
+    world.join(2, 0);
+    let groups = [vec![0, 1, 2]];
+    let formed = |world: &World| mesh::problem(world, &groups).is_none();
+    assert!(world.run_until(formed, Duration::from_secs(30)));
+    (world, truth)
+}
+
+/// Process `process` of node 0 does something, and then node 1's ends or does something else.
+fn deed(world: &mut World, node: usize, process: usize, deed: Deed<Aim>) {
+    Work::Deed { node, process, deed }.perform(world);
+    world.run_for(Duration::from_secs(1));
+}
+
+const fn there(pick: usize) -> Aim {
+    Aim::Process { node: 1, pick, former: false }
+}
+
+/// What is found after these deeds, where this rule breaks something.
+fn found(
+    rule: impl FnMut(&InFlight<'_>) -> Verdict + 'static,
+    deeds: impl FnOnce(&mut World),
+) -> Vec<ViolationKind> {
+    let (mut world, _) = cluster();
+    world.rule(rule);
+    deeds(&mut world);
+    world.run_for(Duration::from_secs(5));
+    world.check_rest();
+    if let Some(problem) = links::one_sided(&world) {
+        world.report(problem);
+    }
+    let mut kinds: Vec<_> = world.violations().iter().map(|violation| violation.kind).collect();
+    kinds.dedup();
+    kinds
+}
+
+fn clean(_: &InFlight<'_>) -> Verdict {
+    Verdict::Pass
+}
+
+fn rewrite(frame: Frame) -> Verdict {
+    Verdict::Rewrite(Box::new(frame))
+}
+
+#[test]
+fn wrong_and_missing_news_of_monitors_is_found() {
+    let watch = |world: &mut World| {
+        deed(world, 0, 1, Deed::Watch(there(1), ROAD));
+        deed(world, 1, 1, Deed::End(Ending::Own(1)));
+    };
+    assert_eq!(found(clean, watch), []);
+    let lies = |frame: &InFlight<'_>| match frame.frame {
+        Frame::Signal(message) => match &**message {
+            ProcessMessage::Down { monitor, .. } => {
+                let (monitor, reason) = (*monitor, ExitReason::Normal);
+                rewrite(Frame::Signal(ProcessMessage::Down { monitor, reason }.into()))
+            }
+            _ => Verdict::Pass,
+        },
+        _ => Verdict::Pass,
+    };
+    assert_eq!(found(lies, watch), [ViolationKind::Monitor]);
+    let silent = |frame: &InFlight<'_>| match frame.frame {
+        Frame::Signal(_) => Verdict::Drop,
+        _ => Verdict::Pass,
+    };
+    assert_eq!(found(silent, watch), [ViolationKind::Untold]);
+}
+
+fn signal_to(frame: &InFlight<'_>) -> Option<ProcessMessage> {
+    match frame.frame {
+        Frame::Control(ControlMessage::Process(message)) => Some((**message).clone()),
+        _ => None,
+    }
+}
+
+#[test]
+fn exits_of_nothing_and_links_with_one_end_are_found() {
+    let link = |world: &mut World| {
+        deed(world, 0, 1, Deed::Link(there(1)));
+        deed(world, 1, 1, Deed::End(Ending::Own(1)));
+    };
+    assert_eq!(found(clean, link), []);
+    let lies = |frame: &InFlight<'_>| match signal_to(frame) {
+        Some(ProcessMessage::Exit { from, to, linked, .. }) => {
+            let reason = ExitReason::other(b"no such thing").unwrap();
+            let message = ProcessMessage::Exit { from, to, reason, linked };
+            rewrite(Frame::Control(ControlMessage::Process(message.into())))
+        }
+        _ => Verdict::Pass,
+    };
+    assert_eq!(found(lies, link), [ViolationKind::Exit]);
+    let silent = |frame: &InFlight<'_>| match signal_to(frame) {
+        Some(ProcessMessage::Link { .. }) => Verdict::Drop,
+        _ => Verdict::Pass,
+    };
+    let only_link = |world: &mut World| deed(world, 0, 1, Deed::Link(there(1)));
+    assert_eq!(found(silent, only_link), [ViolationKind::Link]);
+}
+
+#[test]
+fn an_answer_to_another_question_and_one_that_never_comes_are_found() {
+    let ask = |world: &mut World| {
+        let (manner, timeout, road) = (Manner::Ends, None, ROAD);
+        deed(world, 0, 1, Deed::Ask { whom: there(1), function: false, manner, timeout, road });
+    };
+    assert_eq!(found(clean, ask), []);
+    let lies = |frame: &InFlight<'_>| match frame.frame {
+        Frame::Reply { header, .. } => {
+            let mut header = header.clone();
+            header.failure = None;
+            rewrite(Frame::Reply { header, payload: Bytes::from_static(b"42") })
+        }
+        _ => Verdict::Pass,
+    };
+    assert_eq!(found(lies, ask), [ViolationKind::Call]);
+    let silent = |frame: &InFlight<'_>| match frame.frame {
+        Frame::Reply { .. } => Verdict::Drop,
+        _ => Verdict::Pass,
+    };
+    assert_eq!(found(silent, ask), [ViolationKind::Untold]);
+}
+
+#[test]
+fn messages_for_others_out_of_order_or_twice_are_found() {
+    let tell = |world: &mut World| deed(world, 0, 1, Deed::Send(there(1), ROAD, 4));
+    assert_eq!(found(clean, tell), []);
+    let diverts = |frame: &InFlight<'_>| match frame.frame {
+        Frame::App { destination: Destination::Process(at), payload } => {
+            let at = ProcessAt { serial: Serial(1), ..*at };
+            let (destination, payload) = (Destination::Process(at), payload.clone());
+            rewrite(Frame::App { destination, payload })
+        }
+        _ => Verdict::Pass,
+    };
+    assert_eq!(found(diverts, tell), [ViolationKind::Misdelivered]);
+    let is_app = |frame: &InFlight<'_>| matches!(frame.frame, Frame::App { .. });
+    let twice =
+        move |frame: &InFlight<'_>| if is_app(frame) { Verdict::Duplicate } else { Verdict::Pass };
+    assert_eq!(found(twice, tell), [ViolationKind::Duplicate]);
+    let mut count = 0;
+    let late = move |frame: &InFlight<'_>| {
+        count += u32::from(is_app(frame));
+        match is_app(frame) && count == 2 {
+            true => Verdict::Delay(Duration::from_millis(50)),
+            false => Verdict::Pass,
+        }
+    };
+    assert_eq!(found(late, tell), [ViolationKind::Order]);
+}
+
+fn parcels(world: &mut World, label: Option<u8>) {
+    for (channel, count) in [(ChannelId(1), 1), (ChannelId(2), 1)] {
+        Work::Parcels { from: 0, to: 1, channel, key: Some(0), label, count }.perform(world);
+    }
+}
+
+#[test]
+fn false_acknowledgements_and_second_deliveries_are_found() {
+    let send = |world: &mut World| parcels(world, None);
+    assert_eq!(found(clean, send), []);
+    let swaps = |frame: &InFlight<'_>| match frame.frame {
+        Frame::Reliable { header, destination, .. } => {
+            let (header, destination) = (header.clone(), destination.clone());
+            rewrite(Frame::Reliable { header, destination, payload: Bytes::from_static(b"other") })
+        }
+        _ => Verdict::Pass,
+    };
+    assert_eq!(found(swaps, send), [ViolationKind::Acknowledgement]);
+    // Without acknowledgements it is sent again, here under another number.
+    let mut sequence = 0;
+    let renumbers = move |frame: &InFlight<'_>| match frame.frame {
+        Frame::Control(ControlMessage::Acknowledge(_)) => Verdict::Drop,
+        Frame::Reliable { header, destination, payload } => {
+            sequence += 1;
+            let mut header = header.clone();
+            header.sequence = sequence;
+            let (destination, payload) = (destination.clone(), payload.clone());
+            rewrite(Frame::Reliable { header, destination, payload })
+        }
+        _ => Verdict::Pass,
+    };
+    assert_eq!(found(renumbers, send), [ViolationKind::Duplicate]);
+}
+
+#[test]
+fn what_overtakes_what_it_should_come_after_is_found() {
+    let late_first = |forgetful: bool| {
+        move |frame: &InFlight<'_>| match frame.frame {
+            Frame::Reliable { header, destination, payload } => {
+                let causal = header.causal.as_ref().unwrap();
+                if causal.number == 1 {
+                    return Verdict::Delay(Duration::from_millis(500));
+                }
+                let mut header = header.clone();
+                if let Some(causal) = header.causal.as_mut().filter(|_| forgetful) {
+                    causal.after = Default::default();
+                }
+                let (destination, payload) = (destination.clone(), payload.clone());
+                rewrite(Frame::Reliable { header, destination, payload })
+            }
+            _ => Verdict::Pass,
+        }
+    };
+    let send = |world: &mut World| parcels(world, Some(0));
+    assert_eq!(found(late_first(false), send), []);
+    assert_eq!(found(late_first(true), send), [ViolationKind::Causality]);
+}
+
+#[test]
+fn subscribers_that_are_told_twice_or_too_late_are_found() {
+    let (world, truth) = cluster();
+    let process = world.processes(0)[0].serial;
+    let peer = world.hosts()[1].node().unwrap();
+    let (instance, spec) = (peer.instance(), peer.spec().clone());
+    let unknown =
+        Instance { node: world.hosts()[2].name().id(), incarnation: instance.incarnation };
+    let told = |signal: Signal| Action::Signal { process, signal };
+    let up = told(Signal::NodeUp { instance, spec });
+    let down = told(Signal::NodeDown { instance, reason: CloseReason::Broken });
+    let other = told(Signal::NodeDown { instance: unknown, reason: CloseReason::Broken });
+    let target = world.processes(1)[0].into();
+    let reason = ExitReason::NoConnection;
+    let late = told(Signal::Down { number: 1, target, reason });
+    let found = |actions: &[Action]| {
+        let (mut checker, mut found) = (NodeNews::new(truth.clone()), Vec::new());
+        let filter = partisan_proto::process::NodeFilter { tag: None, present: true };
+        let act = ProcessAct::MonitorNodes(filter).into();
+        let event = Event::Process { process, act };
+        let (now, node, happened) = (world.now(), 0, Happened::Process(process));
+        let step = Step { now, node, happened, told: Some(&event), actions, wake_at: None };
+        checker.on_step(&step, &world, &mut found);
+        found.iter().map(|violation| violation.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&[up.clone(), down.clone(), up.clone()]), []);
+    assert_eq!(found(&[up.clone(), up.clone()]), [ViolationKind::Alternation]);
+    assert_eq!(found(&[other]), [ViolationKind::Alternation]);
+    assert_eq!(found(&[up, down, late]), [ViolationKind::Alternation]);
+}
