@@ -222,7 +222,8 @@ impl Driver {
             Action::Notify(Notification::NodeDown { instance, reason, .. }) => {
                 println!("lost {}: {reason}", self.name_of(instance.node));
             }
-            Action::Notify(_) => {}
+            // No process lives here.
+            Action::Signal { .. } | Action::Serve(_) | Action::End { .. } | Action::Notify(_) => {}
         }
     }
 

@@ -58,6 +58,8 @@
 //!             Action::Notify(notification) => println!("{index}: {notification:?}"),
 //!             Action::Deliver(_) | Action::DeliverBroadcast(_) | Action::Reply { .. } => {}
 //!             Action::Persist(_) | Action::Ask { .. } => {}
+//!             // No process lives here.
+//!             Action::Signal { .. } | Action::Serve(_) | Action::End { .. } => {}
 //!         }
 //!     }
 //! }

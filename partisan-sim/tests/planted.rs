@@ -340,9 +340,10 @@ fn a_leave_of_which_nobody_hears_is_found() {
 #[test]
 fn neighbors_who_are_never_agreed_on_are_found() {
     let agrees = |message: &HyParViewMessage| matches!(message, HyParViewMessage::Accept(_));
-    // The first thing that is wrong are their joins, which never end.
+    // Joins that never end, or a link that has one side until the other gives up: which of them
+    // comes first depends on the moment.
     let found = overlay_without(agrees).expect("it is found");
-    assert_eq!(found.kind, ViolationKind::Leak, "{found}");
+    assert!(matches!(found.kind, ViolationKind::Membership | ViolationKind::Leak), "{found}");
 }
 
 /// What a manager that pretends to be HyParView does wrong.

@@ -194,9 +194,9 @@ fn false_acknowledgements_and_second_deliveries_are_found() {
     let send = |world: &mut World| parcels(world, None);
     assert_eq!(found(clean, send), []);
     let swaps = |frame: &InFlight<'_>| match frame.frame {
-        Frame::Reliable { header, destination, .. } => {
-            let (header, destination) = (header.clone(), destination.clone());
-            rewrite(Frame::Reliable { header, destination, payload: Bytes::from_static(b"other") })
+        Frame::Reliable { header, .. } => {
+            let header = header.clone();
+            rewrite(Frame::Reliable { header, payload: Bytes::from_static(b"other") })
         }
         _ => Verdict::Pass,
     };
@@ -205,12 +205,12 @@ fn false_acknowledgements_and_second_deliveries_are_found() {
     let mut sequence = 0;
     let renumbers = move |frame: &InFlight<'_>| match frame.frame {
         Frame::Control(ControlMessage::Acknowledge(_)) => Verdict::Drop,
-        Frame::Reliable { header, destination, payload } => {
+        Frame::Reliable { header, payload } => {
             sequence += 1;
             let mut header = header.clone();
             header.sequence = sequence;
-            let (destination, payload) = (destination.clone(), payload.clone());
-            rewrite(Frame::Reliable { header, destination, payload })
+            let payload = payload.clone();
+            rewrite(Frame::Reliable { header, payload })
         }
         _ => Verdict::Pass,
     };
@@ -221,7 +221,7 @@ fn false_acknowledgements_and_second_deliveries_are_found() {
 fn what_overtakes_what_it_should_come_after_is_found() {
     let late_first = |forgetful: bool| {
         move |frame: &InFlight<'_>| match frame.frame {
-            Frame::Reliable { header, destination, payload } => {
+            Frame::Reliable { header, payload } => {
                 let causal = header.causal.as_ref().unwrap();
                 if causal.number == 1 {
                     return Verdict::Delay(Duration::from_millis(500));
@@ -230,8 +230,8 @@ fn what_overtakes_what_it_should_come_after_is_found() {
                 if let Some(causal) = header.causal.as_mut().filter(|_| forgetful) {
                     causal.after = Default::default();
                 }
-                let (destination, payload) = (destination.clone(), payload.clone());
-                rewrite(Frame::Reliable { header, destination, payload })
+                let payload = payload.clone();
+                rewrite(Frame::Reliable { header, payload })
             }
             _ => Verdict::Pass,
         }

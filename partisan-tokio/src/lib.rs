@@ -84,6 +84,6 @@ pub use partisan_proto::wire::PartitionId;
 pub use partisan_proto::{
     Address, ChannelId, ChannelName, ChannelOptions, Channels, CloseReason, ClusterName,
     CommandError, Config, ConnectionInfo, Contact, ExitReason, Incarnation, Instance, JoinError,
-    Member, NodeId, NodeName, NodeSpec, Notification, PeerInfo, ProcessId, ProcessName, Reference,
-    Signal, Tag, Target, Views,
+    LabelId, LabelName, Member, NodeId, NodeName, NodeSpec, Notification, PeerInfo, ProcessId,
+    ProcessName, Reference, SendReliable, Signal, Tag, Target, Views,
 };

@@ -221,10 +221,10 @@ impl MailboxQueue {
         fits
     }
 
-    /// Takes a message that was relayed, room or not: whoever brings it has waited for room.
-    pub(crate) fn push_relayed(&self, lane: Lane, payload: Bytes) {
+    /// Takes a message, room or not: whoever brings it has waited for room.
+    pub(crate) fn push_waited(&self, lane: Lane, relayed: bool, payload: Bytes) {
         let mut state = lock(&self.state);
-        state.push_message(lane, true, payload);
+        state.push_message(lane, relayed, payload);
         self.wake(state);
     }
 

@@ -188,11 +188,12 @@ impl Mailboxes {
         self.deliver(lane, &mut VecDeque::from([arrived]))
     }
 
-    /// Delivers a relayed message, room or not; `false` when nobody has registered its name.
-    pub(crate) fn deliver_relayed(&self, lane: Lane, arrived: Arrived) -> bool {
+    /// Delivers a message that has waited for room, whether there is still some or not; `false` when
+    /// nobody has registered its name.
+    pub(crate) fn deliver_waited(&self, lane: Lane, relayed: bool, arrived: Arrived) -> bool {
         let mailbox = self.find(&arrived.destination);
         if let Some(mailbox) = &mailbox {
-            mailbox.push_relayed(lane, arrived.payload);
+            mailbox.push_waited(lane, relayed, arrived.payload);
         } else {
             self.undeliverable.fetch_add(1, Ordering::Relaxed);
         }

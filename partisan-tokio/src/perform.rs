@@ -92,20 +92,13 @@ impl EventLoop {
         }
     }
 
-    /// The core delivers what did not come by the straight path; it cannot wait for room. For what
-    /// was relayed its connection has waited.
+    /// The core delivers what did not come by the straight path; it cannot wait for room, which the
+    /// connection that brought it has done.
     fn deliver(&self, delivery: Delivery) {
         let Delivery { from, channel, relayed, destination, payload } = delivery;
         let lane = Lane { peer: from, channel };
         let arrived = Arrived { destination, payload };
-        let mailboxes = &self.shared.mailboxes;
-        if relayed {
-            mailboxes.deliver_relayed(lane, arrived);
-            return;
-        }
-        if mailboxes.deliver_one(lane, arrived).is_err() {
-            mailboxes.undeliverable.fetch_add(1, Ordering::Relaxed);
-        }
+        self.shared.mailboxes.deliver_waited(lane, relayed, arrived);
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use partisan_proto::wire::{AppHeader, Destination, FRAME_PREFIX};
-use partisan_proto::{ChannelId, Command, CommandError, ConnectionId, NodeId, NodeName, Target};
+use partisan_proto::{
+    ChannelId, Command, CommandError, ConnectionId, NodeId, NodeName, SendReliable, Target,
+};
 use serde::Serialize;
 
 use crate::connection::{Connection, Lane, Outgoing, Payload, Pressure, PutError};
@@ -112,6 +114,8 @@ enum Obstacle {
     LaneDown,
     /// It must go by way of others, and the loop knows by whom.
     NotConnected(CommandError),
+    /// Of a monotonic channel: the loop knows what is newest.
+    Monotonic,
     Failed(SendError),
 }
 
@@ -155,6 +159,21 @@ impl Node {
         match attempted?? {
             None => Ok(()),
             Some(payload) => self.send_patiently(to, payload, options).await,
+        }
+    }
+
+    /// Sends a message until it is acknowledged; returns when its receiver has it. Where a label is
+    /// given it is delivered in causal order: see [`delivery`](partisan_proto::delivery).
+    ///
+    /// Giving up waiting does not take it back.
+    ///
+    /// # Errors
+    /// [`SendError::Command`] with the reason why it is not known to have arrived.
+    pub async fn send_reliable(&self, send: SendReliable) -> Result<(), SendError> {
+        match self.command(Command::SendReliable(Box::new(send))).await {
+            Ok(_) => Ok(()),
+            Err(NodeError::Command(error)) => Err(error.into()),
+            Err(_) => Err(SendError::Stopped),
         }
     }
 
@@ -242,6 +261,7 @@ impl Node {
                 Err(Obstacle::LaneDown) if !options.relay => {
                     version.changed().await.map_err(|_| SendError::Stopped)?;
                 }
+                Err(Obstacle::Monotonic) => return self.relay(to, payload, options).await,
                 // Others may have the connection that is missing here.
                 Err(Obstacle::NotConnected(_) | Obstacle::LaneDown) => {
                     match self.relay(to, payload.clone(), options).await {
@@ -285,7 +305,7 @@ impl Node {
             .map_err(|obstacle| refused(to, obstacle))
     }
 
-    /// Has the loop send it by way of others.
+    /// Has the loop send it: by way of others, or since it is the newest.
     async fn relay(
         &self,
         to: NodeId,
@@ -331,6 +351,9 @@ impl Node {
         }
         if to == self.id {
             return self.deliver_here(payload, options);
+        }
+        if self.config().channels.is_monotonic(options.channel) {
+            return Err(Obstacle::Monotonic);
         }
         let published = self.shared.published.load();
         let bytes = frame_bytes(options, payload.len());
@@ -404,7 +427,7 @@ impl Obstacle {
         match self {
             Self::Failed(_) => true,
             Self::NotConnected(_) => !options.relay,
-            Self::Full(_) | Self::MailboxFull(_) | Self::LaneDown => false,
+            Self::Full(_) | Self::MailboxFull(_) | Self::LaneDown | Self::Monotonic => false,
         }
     }
 }
@@ -418,6 +441,9 @@ fn refused(to: NodeId, obstacle: Obstacle) -> SendError {
         Obstacle::Full(_) | Obstacle::MailboxFull(_) => CommandError::QueueFull(to).into(),
         Obstacle::LaneDown => CommandError::LaneDown(to).into(),
         Obstacle::NotConnected(error) => error.into(),
+        Obstacle::Monotonic => {
+            CommandError::NotSupported("sending on monotonic channels without waiting").into()
+        }
         Obstacle::Failed(error) => error,
     }
 }

@@ -449,6 +449,14 @@ async fn perform(node: &Node, command: Command) -> Answered {
             node.shutdown().await;
             Ok(())
         }
+        Command::SendReliable(send) => {
+            return match node.send_reliable(*send).await {
+                Ok(()) => Ok(Answer::Acknowledged),
+                Err(SendError::Command(error)) => Err(error),
+                Err(error) => panic!("{error}"),
+            };
+        }
+        of_processes => panic!("no scenario asks {of_processes:?} of a node over TCP"),
     };
     done.map(|()| Answer::Done).map_err(command_error)
 }

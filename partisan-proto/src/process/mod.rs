@@ -35,6 +35,7 @@ mod links;
 mod monitoring;
 mod reason;
 mod reference;
+mod sessions;
 mod subscriptions;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -50,7 +51,6 @@ pub use reference::{ParseReferenceError, Reference, ReferenceError};
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::hash::Hash;
 
 use self::links::Links;
@@ -448,99 +448,6 @@ impl Processes {
     ) {
         send(cx, from.node, ProcessMessage::DownSeen { monitor });
         self.down(cx, from.node, monitor, reason);
-    }
-
-    pub(crate) fn change(
-        &mut self,
-        cx: &mut Context<'_>,
-        signals: &mut impl Signals,
-        change: &Change,
-    ) {
-        match change {
-            Change::PeerUp { instance, spec, .. } => self.node_up(cx, *instance, spec),
-            Change::PeerDown { instance, spec, reason, .. } => {
-                self.node_down(cx, signals, *instance, spec, *reason);
-            }
-            Change::LaneClosed { node, connection } => {
-                for (watcher, news) in self.watchers.take_sent(*node, *connection) {
-                    // In its place no more; but the messages before it are lost with the lane.
-                    let message = ProcessMessage::Down { monitor: watcher.1, reason: news.reason };
-                    send(cx, *node, message);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// There is room again on some lane to a node.
-    pub(crate) fn drained(
-        &mut self,
-        cx: &mut Context<'_>,
-        signals: &mut impl Signals,
-        node: NodeId,
-    ) {
-        for (watcher, news) in self.watchers.take_waiting(node) {
-            self.tell_down(cx, signals, watcher, news.lane, news.reason);
-        }
-    }
-
-    fn node_up(&mut self, cx: &mut Context<'_>, instance: Instance, spec: &Arc<NodeSpec>) {
-        for process in self.subscriptions.up(instance, spec) {
-            let signal = Signal::NodeUp { instance, spec: spec.clone() };
-            cx.act(Action::Signal { process, signal });
-        }
-    }
-
-    /// A session ended: all that hung on it ends, monitors of processes first, then those of the
-    /// node, then subscriptions.
-    fn node_down(
-        &mut self,
-        cx: &mut Context<'_>,
-        signals: &mut impl Signals,
-        instance: Instance,
-        spec: &NodeSpec,
-        reason: CloseReason,
-    ) {
-        let node = instance.node;
-        self.watchers.forget(node);
-        for (MonitorId { owner: process, number }, watched) in self.watches.take_node(node) {
-            let signal = match watched {
-                Watched::Process(target) => {
-                    Signal::Down { number, target, reason: ExitReason::NoConnection }
-                }
-                Watched::Node(node) => Signal::NodeLost { number, node, reason: Some(reason) },
-            };
-            cx.act(Action::Signal { process, signal });
-        }
-        for (local, other) in self.links.take_node(node) {
-            self.exit_signal(cx, signals, local, other, ExitReason::NoConnection, true);
-        }
-        for process in self.subscriptions.down(instance, spec) {
-            cx.act(Action::Signal { process, signal: Signal::NodeDown { instance, reason } });
-        }
-    }
-
-    fn subscribe(
-        &mut self,
-        cx: &mut Context<'_>,
-        signals: &mut impl Signals,
-        serial: Serial,
-        filter: &NodeFilter,
-    ) {
-        match self.subscriptions.add(serial, filter, cx.config.processes.max_monitors) {
-            Some(true) => {}
-            Some(false) => return,
-            None => return self.kill(cx, signals, serial, ExitReason::SystemLimit),
-        }
-        let peers: Vec<Instance> = cx.routes.peers().map(|routes| routes.instance).collect();
-        for instance in peers {
-            let Some(spec) = signals.spec(instance.node) else { continue };
-            let about = filter.tag.as_ref().is_none_or(|tag| spec.tags().contains(tag));
-            if about && self.subscriptions.know(serial, instance) && filter.present {
-                let signal = Signal::NodeUp { instance, spec };
-                cx.act(Action::Signal { process: serial, signal });
-            }
-        }
     }
 
     /// Sends the message of a timer that is due.

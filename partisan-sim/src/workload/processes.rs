@@ -63,7 +63,8 @@ impl World {
         }
         let living = self.processes(node);
         if living.len() < usize::from(FIRST) {
-            let options = SpawnOptions { trap_exit: pick % 2 == 0, ..SpawnOptions::default() };
+            let options =
+                SpawnOptions { trap_exit: pick.is_multiple_of(2), ..SpawnOptions::default() };
             self.spawn_with(node, Box::new(Worker::default()), options);
         }
         if living.is_empty() {

@@ -108,7 +108,7 @@ impl Reader {
                     }
                     frame if frame.has_payload() => {
                         // What processes ask and tell comes after what they sent before.
-                        if matches!(frame, Frame::Request { .. } | Frame::Signal(_)) {
+                        if !matches!(frame, Frame::Relayed { .. } | Frame::Broadcast(_)) {
                             self.deliver(connection, around).await?;
                         }
                         self.hand_over_payload(connection, frame, around).await?;
@@ -157,8 +157,8 @@ impl Reader {
     }
 
     /// Hands a payload to the core, which must not be given more of them than it has room for: this
-    /// connection waits. It waits besides for the mailbox of a relayed message that ends here, and
-    /// for subscribers that must miss no broadcast.
+    /// connection waits. It waits besides for the mailbox of a relayed message that ends here or one
+    /// that must arrive, and for subscribers that must miss no broadcast.
     async fn hand_over_payload(
         &mut self,
         connection: &Arc<Connection>,
@@ -169,6 +169,8 @@ impl Reader {
             Frame::Relayed { header, .. } if header.target == around.me => {
                 around.mailboxes.room(&header.destination).await;
             }
+            Frame::Reliable { header, .. } => around.mailboxes.room(&header.destination).await,
+            Frame::Newest { header, .. } => around.mailboxes.room(&header.destination).await,
             Frame::Broadcast(message) => around.subscriptions.room(message.handler).await,
             _ => {}
         }

@@ -177,12 +177,14 @@ impl HyParView {
         }
     }
 
-    /// Looks for somebody with room by a walk.
+    /// Looks for somebody with room by a walk. A node that lacks two neighbours, and has looked
+    /// before, lets itself be placed in the midst of a link instead, as a joiner is.
     pub(super) fn look_around(&mut self, cx: &mut Context<'_>) {
         let node = introduction_of_self(cx);
+        let joins = self.search.fruitless > 1 && self.lacks_two(cx);
         if let Some(hop) = self.next_hop_of_walk(&[]) {
             let hops = self.config.active_walk.saturating_mul(2);
-            let walk = Walk { node, hops, joins: false };
+            let walk = Walk { node, hops, joins };
             cx.send(hop, ControlMessage::HyParView(HyParViewMessage::Walk(Box::new(walk))));
         }
     }

@@ -201,7 +201,7 @@ impl HyParView {
     pub(super) fn decline(&mut self, cx: &mut Context<'_>, node: NodeId, why: Declined) {
         let exchange = match why {
             Declined::Crowded => self.crowd_sample(node),
-            Declined::Full | Declined::Placed => self.sample(node),
+            Declined::Full | Declined::Placed => self.sample_of_both(node),
         };
         let message = HyParViewMessage::Decline(NeighborDecline { why, exchange }.into());
         cx.send(node, ControlMessage::HyParView(message));

@@ -3,10 +3,11 @@
 //! A loss is answered at once: whoever was named by the one that parted is asked first, then the
 //! passive view in random order, a few at a time. A node that has half of its neighbours or more
 //! asks few, since in a healthy overlay hardly anybody has room; it sends a walk that looks for
-//! those who do, now and then and ever less often. One that lacks two, and has looked in vain, asks
-//! with high priority: whoever makes room for it names it to the one that goes, so the two of them
-//! have it in the midst of their link, and nobody else loses a neighbour. So does a node without
-//! any neighbour, which goes on to its address book and to the contacts of its joins.
+//! those who do, now and then and ever less often. One that lacks two, and has looked in vain, lets
+//! itself be placed in the midst of a link, as a joiner: nobody else loses a neighbour by that. When
+//! no walk leads to any, it asks with high priority, and whoever makes room for it names it to the
+//! one that goes, which comes to the same. So does a node without any neighbour, which goes on to
+//! its address book and to the contacts of its joins.
 
 use alloc::vec::Vec;
 use core::hash::Hash;
@@ -51,11 +52,15 @@ impl HyParView {
         self.peers.active().next().is_none()
     }
 
-    /// Whether this node has looked in vain, and has a place for somebody and another for whoever
-    /// makes room because of that. A few of those who joined at once may have each other alone for
-    /// neighbours: all others are full, and no walk leads to them.
+    /// Whether there is a place for somebody, and another for whom that one parts with.
+    pub(super) fn lacks_two(&self, cx: &Context<'_>) -> bool {
+        self.fits(&cx.me.spec, self.pledged() + 1)
+    }
+
+    /// Whether somebody may be asked to make room: walks have been sent in vain. A few of those who
+    /// joined at once may have each other alone for neighbours, when no walk leads to the others.
     pub(super) fn may_split(&self, cx: &Context<'_>) -> bool {
-        self.search.fruitless > 1 && self.fits(&cx.me.spec, self.pledged() + 1)
+        self.search.fruitless > 2 && self.lacks_two(cx)
     }
 
     /// Whether only neighbours have been heard of by shuffles for long, though others are known:

@@ -62,18 +62,18 @@ impl HyParView {
         active.into_iter().map(Peer::introduction).chain(passive).collect()
     }
 
-    /// Some others, for a peer to know: of the passive view, and neighbours only where it knows too
-    /// few. A new neighbour that took them for its own would close triangles.
+    /// Some of the passive view, for a peer to know that may become a neighbour: if it took this
+    /// node's neighbours for its own, that would close triangles.
     pub(super) fn sample(&mut self, peer: NodeId) -> Introductions {
         let count = self.config.shuffle_active + self.config.shuffle_passive;
         let passive = self.passive.sample(&mut self.random, count);
-        let mut some: Vec<Introduction> = passive.into_iter().map(Known::introduction).collect();
-        if some.len() < count {
-            let mut active: Vec<Introduction> =
-                self.peers.active().map(Peer::introduction).collect();
-            self.random.shuffle_front(&mut active, count - some.len());
-            some.extend(active.into_iter().take(count - some.len()));
-        }
+        let others = passive.into_iter().filter(|other| other.node != peer);
+        introductions(others.map(Known::introduction))
+    }
+
+    /// Some of the views, for a peer to know that becomes no neighbour.
+    pub(super) fn sample_of_both(&mut self, peer: NodeId) -> Introductions {
+        let some = self.some_of_views(peer);
         introductions(some.into_iter().filter(|other| other.spec.id() != peer))
     }
 

@@ -43,7 +43,7 @@ fn who_subscribes_is_told_of_nodes_that_come_and_go() {
         Signal::NodeUp { .. } => place % 2 == 1,
         _ => false,
     });
-    assert!(alternating && told.len() >= 2 && told.len() % 2 == 0, "{told:?}");
+    assert!(alternating && told.len() >= 2 && told.len().is_multiple_of(2), "{told:?}");
     act(&mut net, 0, 1, ProcessAct::DemonitorNodes(filter));
     net.crash(1);
     net.settle();

@@ -81,7 +81,7 @@ impl Play {
                 self.number += 1;
                 self.open.entry((index, serial)).or_default().insert(self.number);
                 let target = pid(&self.net, other, target).into();
-                let channel = if self.number % 2 == 0 { WIDE } else { ChannelId::DEFAULT };
+                let channel = if self.number.is_multiple_of(2) { WIDE } else { ChannelId::DEFAULT };
                 let lane = Lane { channel, key: Some(self.number) };
                 let number = self.number;
                 act(&mut self.net, index, serial, ProcessAct::Monitor { number, target, lane });

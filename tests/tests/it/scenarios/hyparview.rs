@@ -191,8 +191,9 @@ fn hpv_parts_that_removed_each_other_merge(cluster: &mut impl Cluster) {
 fn hpv_partition_is_known_to_all_and_resolved_everywhere(cluster: &mut impl Cluster) {
     form(cluster, 4, &sized(5), 5);
     let all = Vec::from_iter(0..4);
-    let complete = |cluster: &_| all.iter().all(|node| active(cluster, *node).len() == 3);
-    cluster.wait("a mesh", complete);
+    cluster.wait("a mesh", |cluster| {
+        is_overlay(cluster, &all, 5) && all.iter().all(|node| active(cluster, *node).len() == 3)
+    });
     let asked = cluster.ask(1, Command::InjectPartition { ttl: 1 });
     let Ok(Answer::Partition(id)) = cluster.wait_for_answer(asked) else { panic!("refused") };
     cluster.wait("it is known to all", |cluster| {

@@ -110,13 +110,14 @@ fn a_search_in_vain_is_repeated_ever_less_often() {
 }
 
 /// The time to look for neighbours comes, and whoever is asked declines: how they were asked, and
-/// whether a walk was sent.
-fn look(machine: &mut Machine<HyParView>, known: usize) -> (Vec<Wish>, bool) {
+/// whether a walk was sent, and whether that lets the node be placed.
+fn look(machine: &mut Machine<HyParView>, known: usize) -> (Vec<Wish>, Option<bool>) {
     reserve(machine, [known]);
     let output = machine.fire(Timer::Promote);
-    let walks =
-        |(_, message): &(usize, &HyParViewMessage)| matches!(message, HyParViewMessage::Walk(_));
-    let walk = messages(&output).iter().any(walks);
+    let walk = messages(&output).into_iter().find_map(|(_, message)| match message {
+        HyParViewMessage::Walk(walk) => Some(walk.joins),
+        _ => None,
+    });
     let mut wishes = Vec::new();
     for number in (1..20).filter(|number| dialled(&output).contains(&id(*number))) {
         for (_, message) in messages(&connect(machine, number)) {
@@ -131,15 +132,17 @@ fn look(machine: &mut Machine<HyParView>, known: usize) -> (Vec<Wish>, bool) {
 }
 
 #[test]
-fn who_lacks_a_neighbor_sends_walks_and_who_lacks_two_asks_with_high_priority_in_the_end() {
+fn who_lacks_two_is_placed_by_its_second_walk_and_asks_with_high_priority_at_last() {
     let looks = |neighbors: usize| {
         let mut machine = with_neighbors(config(), neighbors);
-        [10, 11, 12].map(|known| look(&mut machine, known))
+        [10, 11, 12, 13].map(|known| look(&mut machine, known))
     };
     let (low, high) = (vec![Wish::Low], vec![Wish::High]);
-    assert_eq!(looks(5), [(); 3].map(|()| (vec![], false)), "nobody is missing");
-    assert_eq!(looks(4), [(); 3].map(|()| (low.clone(), true)));
-    let expected = [(low, true), (high.clone(), true), (high, true)];
+    assert_eq!(looks(5), [(); 4].map(|()| (vec![], None)), "nobody is missing");
+    assert_eq!(looks(4), [(); 4].map(|()| (low.clone(), Some(false))));
+    let placed = Some(true);
+    let expected =
+        [(low.clone(), Some(false)), (low, placed), (high.clone(), placed), (high, placed)];
     assert_eq!(looks(3), expected);
     assert_eq!(looks(1), expected);
 }
@@ -147,6 +150,7 @@ fn who_lacks_a_neighbor_sends_walks_and_who_lacks_two_asks_with_high_priority_in
 #[test]
 fn only_one_is_asked_with_high_priority_by_who_lacks_two() {
     let mut machine = with_neighbors(config(), 3);
+    look(&mut machine, 9);
     look(&mut machine, 10);
     reserve(&mut machine, [11, 12]);
     machine.fire(Timer::Promote);

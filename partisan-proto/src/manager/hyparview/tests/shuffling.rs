@@ -145,17 +145,25 @@ fn what_was_sent_makes_room_for_what_it_was_exchanged_for() {
 }
 
 #[test]
-fn samples_for_neighbors_are_of_the_passive_view_where_it_knows_enough() {
-    let mut machine = with_neighbors(config(), 4);
-    let names_neighbors = |machine: &mut Machine<HyParView>| {
-        let mut named = vec![];
-        machine.run(|manager, _| named = ids(&manager.sample(id(9))));
-        assert_eq!(named.len(), named.len().min(7));
-        named.iter().any(|node| machine.manager.peers.is_active(*node))
+fn who_becomes_a_neighbor_is_told_of_no_others_and_who_does_not_is() {
+    let mut machine = with_neighbors(sized(4), 4);
+    reserve(&mut machine, [10]);
+    let named = |machine: &mut Machine<HyParView>, number, wish| {
+        connect(machine, number);
+        let output = hear(machine, number, request(wish, 0));
+        match told(&output, number)[0] {
+            HyParViewMessage::Accept(accept) => ids(&accept.exchange),
+            HyParViewMessage::Decline(decline) => ids(&decline.exchange),
+            other => panic!("{other:?}"),
+        }
     };
-    assert!(names_neighbors(&mut machine), "else nobody would be named");
-    reserve(&mut machine, 10..30);
-    assert!(!names_neighbors(&mut machine), "links to them would close triangles");
+    let declined = named(&mut machine, 8, Wish::Low);
+    let neighbors = declined.iter().filter(|node| machine.manager.peers.is_active(**node));
+    assert_eq!((declined.len(), neighbors.count()), (4, 3));
+    let accepted = named(&mut machine, 9, Wish::High);
+    let neighbors = accepted.iter().filter(|node| machine.manager.peers.is_active(**node));
+    assert_eq!(neighbors.count(), 0, "links to them would close triangles");
+    assert!(accepted.contains(&id(10)));
 }
 
 #[test]
