@@ -283,15 +283,16 @@ fn delivery_vectors() -> Vec<(&'static str, &'static str, Frame)> {
         elsewhere: Bounded::from_first([Elsewhere { to, message, age: 300 }]),
     };
     let reliable = |causal, destination| {
-        let header = ReliableHeader { sequence: 300, floor: 299, causal }.into();
-        Frame::Reliable { header, destination, payload: b"hello"[..].into() }
+        let header = ReliableHeader { sequence: 300, floor: 299, causal, destination }.into();
+        Frame::Reliable { header, payload: b"hello"[..].into() }
     };
-    let header = NewestHeader { place: 0x0123_4567_89ab_cdef, number: 300 };
-    let (destination, payload) = (Destination::Inbox, b"hello"[..].into());
+    let (place, number) = (0x0123_4567_89ab_cdef, 300);
+    let header = NewestHeader { place, number, destination: Destination::Inbox };
+    let payload = b"hello"[..].into();
     let acknowledgement = Acknowledgement {
         upto: 300,
         also: Bounded::from_first([(302, 305), (400, 400)]),
-        newest: Bounded::from_first([(header.place, header.number)]),
+        newest: Bounded::from_first([(place, number)]),
     };
     vec![
         ("reliable", "a message that must arrive", reliable(None, Destination::Inbox)),
@@ -303,7 +304,7 @@ fn delivery_vectors() -> Vec<(&'static str, &'static str, Frame)> {
         (
             "newest",
             "the newest message of a monotonic channel",
-            Frame::Newest { header, destination, payload },
+            Frame::Newest { header: header.into(), payload },
         ),
         (
             "acknowledge",
