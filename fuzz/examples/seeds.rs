@@ -13,7 +13,7 @@ use partisan_proto::wire::{
 };
 use partisan_proto::{
     ChannelName, ChannelOptions, Channels, ClusterName, Incarnation, NodeId, NodeName, NodeSpec,
-    Refusal,
+    Reference, Refusal,
 };
 
 fn main() -> std::io::Result<()> {
@@ -40,7 +40,12 @@ fn main() -> std::io::Result<()> {
     let managed = (0..64).map(|i| [&[i as u8], &script(&mut random, i)[..]].concat());
     write(corpora.join("managers"), managed.collect::<Vec<_>>())?;
     let broadcasts = (0..40).map(|i| broadcasts(&mut random, i)).collect::<Vec<_>>();
-    write(corpora.join("broadcasts"), broadcasts)
+    write(corpora.join("broadcasts"), broadcasts)?;
+    write(corpora.join("references"), references(&mut random))?;
+    let processes = (0..40).map(|i| processes(&mut random, i)).collect::<Vec<_>>();
+    write(corpora.join("processes"), processes)?;
+    let deliveries = (0..40).map(|i| deliveries(&mut random, i)).collect::<Vec<_>>();
+    write(corpora.join("deliveries"), deliveries)
 }
 
 fn write(folder: PathBuf, seeds: impl IntoIterator<Item = Vec<u8>>) -> std::io::Result<()> {
@@ -224,6 +229,74 @@ fn broadcasts(random: &mut XorShift, number: usize) -> Vec<u8> {
 
 /// How many moves a script of the `broadcasts` target chooses from.
 const MOVES: u64 = 11;
+
+/// References as bytes and as text, sound and not, and noise that stands for some.
+fn references(random: &mut XorShift) -> Vec<Vec<u8>> {
+    let texts = [
+        "partisan:pid:#0123456789abcdef:1:2",
+        "partisan:pid:a%3ab@host:1700000000000:18446744073709551615",
+        "partisan:name:a@host:some%25name",
+        "partisan:name:#0123456789abcdef:%23x:later",
+        "partisan:ref:%23a:1:2:3",
+        "partisan:ref:#0123456789abcdef:1:2",
+        "partisan:pid:a:+1:2",
+        "partisan:pid:a:0:2",
+        "erlang:pid:a:1:2",
+        "a:b#c%d@host",
+    ];
+    let texts = texts.iter().map(|text| text.as_bytes().to_vec());
+    let parsed = texts.clone().filter_map(|text| String::from_utf8(text).ok()?.parse().ok());
+    let bytes: Vec<Vec<u8>> = parsed.map(|one: Reference| one.to_bytes()).collect();
+    let noise = (0..12).map(|i| random.bytes(8 + i * 4));
+    texts.chain(bytes).chain(noise).collect()
+}
+
+/// A script for the `processes` target: processes that come to life, do things and end, with a peer
+/// that lies in between.
+fn processes(random: &mut XorShift, number: usize) -> Vec<u8> {
+    const MOVES: u64 = 9;
+    let mut bytes = Vec::new();
+    for _ in 0..12 + number * 2 {
+        let [kind, which, argument] = random.next().to_le_bytes()[..3] else {
+            continue;
+        };
+        let noise = random.bytes(48);
+        let with_noise = |first: &[u8]| [first, &noise[..]].concat();
+        match kind % 16 {
+            0..=2 => one_of(&mut bytes, 3, MOVES, &[which & 1, argument & 1, 0]),
+            3..=8 => one_of(&mut bytes, 4, MOVES, &with_noise(&[which & 1, argument])),
+            9..=11 => one_of(&mut bytes, 1, MOVES, &[argument % 64]),
+            12 => one_of(&mut bytes, 0, MOVES, &[argument, which % 16]),
+            13 => one_of(&mut bytes, 5, MOVES, &with_noise(&[which & 1])),
+            14 => one_of(&mut bytes, 6, MOVES, &with_noise(&[which & 1, argument])),
+            _ if argument & 3 == 0 => one_of(&mut bytes, 2, MOVES, &[argument]),
+            _ => one_of(&mut bytes, 8, MOVES, &[which & 1]),
+        }
+    }
+    bytes
+}
+
+/// A script for the `deliveries` target: messages in both directions over links that break.
+fn deliveries(random: &mut XorShift, number: usize) -> Vec<u8> {
+    const MOVES: u64 = 5;
+    let mut bytes = Vec::new();
+    for _ in 0..10 + number * 3 {
+        let [kind, which, argument, key] = random.next().to_le_bytes()[..4] else {
+            continue;
+        };
+        match kind % 12 {
+            0..=5 => {
+                let arguments = [which & 1, which >> 1 & 1, 1, key % 4, argument & 1];
+                one_of(&mut bytes, 4, MOVES, &arguments);
+            }
+            6 | 7 => one_of(&mut bytes, 1, MOVES, &[argument % 32]),
+            8 | 9 => one_of(&mut bytes, 2, MOVES, &[argument]),
+            10 => one_of(&mut bytes, 0, MOVES, &[argument, which % 32]),
+            _ => one_of(&mut bytes, 3, MOVES, &[argument]),
+        }
+    }
+    bytes
+}
 
 /// One of the eight steps: go on, which, with what.
 fn step(bytes: &mut Vec<u8>, which: u64, arguments: &[u8]) {

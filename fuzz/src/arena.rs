@@ -208,7 +208,7 @@ impl Arena {
         }
     }
 
-    fn deliver(&mut self, which: u8) {
+    pub(crate) fn deliver(&mut self, which: u8) {
         if !self.lanes.is_empty() {
             self.deliver_at(usize::from(which) % self.lanes.len());
         }

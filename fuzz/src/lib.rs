@@ -9,26 +9,33 @@
 
 mod arena;
 mod broadcasts;
+mod deliveries;
 mod handshake;
+mod processes;
+mod references;
 mod watch;
 mod wire;
 
 use arbitrary::{Arbitrary, Unstructured};
 
 pub use handshake::handshake;
+pub use references::references;
 pub use wire::{wire_decode, wire_round_trip};
 
 /// One target: its name, which is that of its corpus, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 9] = [
     ("wire_decode", wire_decode),
     ("wire_round_trip", wire_round_trip),
     ("handshake", handshake),
     ("node", node),
     ("managers", managers),
     ("broadcasts", broadcasts),
+    ("references", references),
+    ("processes", processes),
+    ("deliveries", deliveries),
 ];
 
 /// Two nodes on a network that the input steers, with events forged among the real ones. The same
@@ -61,4 +68,24 @@ pub fn broadcasts(data: &[u8]) {
     };
     let first = broadcasts::run(&script);
     assert_eq!(first, broadcasts::run(&script), "one script, two outcomes");
+}
+
+/// Two connected nodes with processes, and all that these and a hostile peer may do. The same input
+/// must lead to the same actions twice.
+pub fn processes(data: &[u8]) {
+    let Ok(script) = processes::Script::arbitrary(&mut Unstructured::new(data)) else {
+        return;
+    };
+    let first = processes::run(&script);
+    assert_eq!(first, processes::run(&script), "one script, two outcomes");
+}
+
+/// Acknowledged and causal messages between two nodes whose connections break. The same input must
+/// lead to the same actions twice.
+pub fn deliveries(data: &[u8]) {
+    let Ok(script) = deliveries::Script::arbitrary(&mut Unstructured::new(data)) else {
+        return;
+    };
+    let first = deliveries::run(&script);
+    assert_eq!(first, deliveries::run(&script), "one script, two outcomes");
 }

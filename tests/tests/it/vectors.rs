@@ -10,15 +10,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use partisan_proto::call::Failure;
+use partisan_proto::process::{MonitorId, RequestId};
 use partisan_proto::wire::{
-    Accept, Bounded, Confirm, ControlMessage, Decoded, Delta, Destination, Digest, Entry, Frame,
-    GoodbyeReason, Gossip, Hello, Introduction, PartitionId, PartitionMessage, Presence, Refuse,
-    RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice, Request, Role, ScampMessage,
-    StableHasher, StarMessage, StarPiece, Summary, SummaryEntry, VersionRange, decode, encode,
+    Accept, Acknowledgement, Bounded, CausalHeader, Confirm, ControlMessage, Decoded, Delta,
+    Dependency, Destination, Digest, Elsewhere, Entry, Frame, GoodbyeReason, Gossip, Hello,
+    Introduction, NewestHeader, PartitionId, PartitionMessage, Presence, ProcessAt, ProcessMessage,
+    Refuse, RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice, ReliableHeader,
+    ReplyHeader, Request, RequestHeader, Role, ScampMessage, ServerAt, StableHasher, StarMessage,
+    StarPiece, Summary, SummaryEntry, TargetAt, VersionRange, decode, encode,
 };
 use partisan_proto::{
-    ChannelName, ChannelOptions, Channels, ClusterName, Epoch, Incarnation, NodeId, NodeName,
-    NodeSpec, Refusal, Tag,
+    ChannelName, ChannelOptions, Channels, ClusterName, Epoch, ExitReason, Incarnation, Instance,
+    LabelId, LabelName, NodeId, NodeName, NodeSpec, ProcessName, Refusal, Serial, Tag,
 };
 
 fn folder() -> PathBuf {
@@ -69,6 +73,9 @@ fn vectors() -> Vec<(&'static str, &'static str, Frame)> {
     vectors.extend(star_vectors());
     vectors.extend(relay_vectors());
     vectors.extend(partition_vectors());
+    vectors.extend(process_vectors());
+    vectors.extend(call_vectors());
+    vectors.extend(delivery_vectors());
     vectors
 }
 
@@ -182,6 +189,128 @@ fn partition_vectors() -> Vec<(&'static str, &'static str, Frame)> {
             partition(PartitionMessage::Resolve { id, ttl: 255 }),
         ),
         ("partition_active", "is this one over?", partition(active)),
+    ]
+}
+
+const AT: ProcessAt = ProcessAt { birth: Incarnation(3), serial: Serial(300) };
+
+fn process_vectors() -> Vec<(&'static str, &'static str, Frame)> {
+    let process = |message: ProcessMessage| control(ControlMessage::Process(message.into()));
+    let monitor = MonitorId { owner: Serial(5), number: 300 };
+    let named = TargetAt::Name(ProcessName::new("größe").unwrap());
+    let (from, to) = (AT, ProcessAt { birth: Incarnation(4), serial: Serial(6) });
+    let reason = || ExitReason::shutdown_with(b"later").unwrap();
+    let (bulk, target) = (ChannelName::new("bulk").ok(), TargetAt::Process(to));
+    let by_name = ProcessMessage::Monitor { monitor, target: named, channel: None, key: None };
+    let by_id = ProcessMessage::Monitor { monitor, target, channel: bulk, key: Some(7) };
+    let exit = |reason, linked| {
+        let to = TargetAt::Process(to);
+        ProcessMessage::Exit { from, to, reason, linked }
+    };
+    let down = || ProcessMessage::Down { monitor, reason: reason() };
+    let request = RequestId { owner: Serial(5), number: 300 };
+    let abandon = ProcessMessage::Abandon { birth: Incarnation(3), request };
+    let at = Frame::App { destination: Destination::Process(AT), payload: b"hello"[..].into() };
+    let mut vectors = vec![
+        ("app_process", "a message for a process", at),
+        ("process_monitor_name", "watch whoever has the name", process(by_name)),
+        ("process_monitor", "watch a process, by lane 7 of bulk", process(by_id)),
+        ("process_demonitor", "watch no more", process(ProcessMessage::Demonitor { monitor })),
+        ("process_down", "it was shut down", process(down())),
+        ("process_down_on_lane", "the same behind messages", Frame::Signal(down().into())),
+        ("process_down_seen", "the news arrived", process(ProcessMessage::DownSeen { monitor })),
+        ("process_link", "a link", process(ProcessMessage::Link { from, to })),
+        ("process_unlink", "a link no more", process(ProcessMessage::Unlink { from, to })),
+        ("process_unlinked", "the answer to that", process(ProcessMessage::Unlinked { from, to })),
+        ("process_abandon", "the caller does not wait any more", Frame::Signal(abandon.into())),
+    ];
+    let reasons = [
+        ("process_exit_normal", ExitReason::Normal),
+        ("process_exit_shutdown", ExitReason::Shutdown),
+        ("process_exit_shutdown_with", reason()),
+        ("process_exit_kill", ExitReason::Kill),
+        ("process_exit_killed", ExitReason::Killed),
+        ("process_exit_no_process", ExitReason::NoProcess),
+        ("process_exit_no_connection", ExitReason::NoConnection),
+        ("process_exit_system_limit", ExitReason::SystemLimit),
+        ("process_exit_panicked", ExitReason::panicked("oh")),
+        ("process_exit_other", ExitReason::other(b"why").unwrap()),
+    ];
+    let exits = reasons.map(|(name, reason)| {
+        let linked = reason != ExitReason::Kill;
+        (name, "an exit signal of that reason", process(exit(reason, linked)))
+    });
+    vectors.extend(exits);
+    vectors
+}
+
+fn call_vectors() -> Vec<(&'static str, &'static str, Frame)> {
+    let (birth, request) = (Incarnation(3), RequestId { owner: Serial(5), number: 300 });
+    let ask = |to| {
+        let header = RequestHeader { birth, request, to }.into();
+        Frame::Request { header, payload: b"ask"[..].into() }
+    };
+    let named = || ProcessName::new("größe").unwrap();
+    let answer = |failure: Option<Failure>| {
+        let payload = if failure.is_none() { &b"answer"[..] } else { b"" };
+        let header = ReplyHeader { birth, request, failure }.into();
+        Frame::Reply { header, payload: payload.into() }
+    };
+    let thrown = ExitReason::other(b"no").unwrap();
+    let ExitReason::Other(bytes) = thrown.clone() else { unreachable!() };
+    vec![
+        ("request_process", "a request to a process", ask(ServerAt::Process(AT))),
+        ("request_name", "a request to whoever has the name", ask(ServerAt::Name(named()))),
+        ("request_function", "a request to a function", ask(ServerAt::Function(named()))),
+        ("reply", "an answer", answer(None)),
+        ("reply_no_process", "nobody answers", answer(Some(Failure::NoProcess))),
+        ("reply_no_function", "there is no such function", answer(Some(Failure::NoFunction))),
+        ("reply_exited", "the server ended", answer(Some(Failure::Exited(thrown)))),
+        ("reply_thrown", "the function refused", answer(Some(Failure::Thrown(bytes)))),
+        ("reply_overloaded", "too much to do", answer(Some(Failure::Overloaded))),
+        ("reply_too_large", "the answer is too large", answer(Some(Failure::AnswerTooLarge))),
+    ]
+}
+
+fn delivery_vectors() -> Vec<(&'static str, &'static str, Frame)> {
+    let origin = Instance { node: spec().id(), incarnation: Incarnation(3) };
+    let to = Instance { node: NodeId::from_u64(1), incarnation: Incarnation(9) };
+    let message = Dependency { origin, number: 300 };
+    let causal = CausalHeader {
+        label: LabelId::of(&LabelName::new("red").unwrap()),
+        number: 7,
+        after: Bounded::from_first([message]),
+        elsewhere: Bounded::from_first([Elsewhere { to, message, age: 300 }]),
+    };
+    let reliable = |causal, destination| {
+        let header = ReliableHeader { sequence: 300, floor: 299, causal, destination }.into();
+        Frame::Reliable { header, payload: b"hello"[..].into() }
+    };
+    let (place, number) = (0x0123_4567_89ab_cdef, 300);
+    let header = NewestHeader { place, number, destination: Destination::Inbox };
+    let payload = b"hello"[..].into();
+    let acknowledgement = Acknowledgement {
+        upto: 300,
+        also: Bounded::from_first([(302, 305), (400, 400)]),
+        newest: Bounded::from_first([(place, number)]),
+    };
+    vec![
+        ("reliable", "a message that must arrive", reliable(None, Destination::Inbox)),
+        (
+            "reliable_causal",
+            "a causal message for a process",
+            reliable(Some(causal), Destination::Process(AT)),
+        ),
+        (
+            "newest",
+            "the newest message of a monotonic channel",
+            Frame::Newest { header: header.into(), payload },
+        ),
+        (
+            "acknowledge",
+            "up to 300 and some more, and one that is the newest",
+            control(ControlMessage::Acknowledge(acknowledgement.into())),
+        ),
     ]
 }
 
