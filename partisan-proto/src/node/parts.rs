@@ -1,0 +1,304 @@
+//! Where each event, message, command and timer goes.
+
+use super::*;
+
+/// The parts of a node, while one step runs.
+pub(super) struct Parts<'a> {
+    pub(super) connections: &'a mut Connections,
+    pub(super) manager: &'a mut dyn Manager,
+    pub(super) broadcast: &'a mut Broadcasts,
+    pub(super) relay: &'a mut Relay,
+    pub(super) partitions: &'a mut Partitions,
+    pub(super) processes: &'a mut Processes,
+    pub(super) calls: &'a mut Calls,
+    pub(super) deliveries: &'a mut Deliveries,
+}
+
+impl Parts<'_> {
+    /// Where each event goes: one line an event.
+    pub(super) fn dispatch(&mut self, cx: &mut Context<'_>, event: Event) {
+        match event {
+            Event::Accepted { connection } => self.connections.accepted(cx, connection),
+            Event::Opened { connection } => self.connections.opened(cx, connection),
+            Event::OpenFailed { connection, error } => {
+                self.connections.open_failed(cx, connection, error);
+            }
+            Event::Received { connection, frame } => {
+                if let Some(received) = self.connections.received(cx, connection, frame) {
+                    self.received(cx, received);
+                }
+            }
+            Event::Closed { connection, reason } => self.connections.closed(cx, connection, reason),
+            Event::Congested { connection } => {
+                self.connections.set_congested(connection, true);
+                self.broadcast.set_congested(connection, true);
+            }
+            Event::Drained { connection } => {
+                self.connections.set_congested(connection, false);
+                self.broadcast.set_congested(connection, false);
+                if let Some(node) = self.connections.peer_of(connection) {
+                    let Self { connections, manager, processes, calls, deliveries, .. } = self;
+                    let around = &mut Around { connections, manager: &**manager };
+                    deliveries.drained(cx, around, node);
+                    processes.drained(cx, around, node);
+                    calls.drained(cx, around, connection);
+                }
+            }
+            Event::Process { process, act } => self.act(cx, process, *act),
+            Event::Command { ticket, command } => self.command(cx, ticket, command),
+            Event::Answered { id, response } => self.answered(cx, id, response),
+            Event::Wake => {}
+        }
+    }
+
+    /// Where each kind of answer goes.
+    fn answered(&mut self, cx: &mut Context<'_>, id: QuestionId, response: Response) {
+        match response {
+            Response::Cost(_) => self.manager.answered(cx, id, &response),
+            Response::Merge(_)
+            | Response::IsStale(_)
+            | Response::Fetch(_)
+            | Response::ExchangeEnded(_) => self.broadcast.answered(cx, id, response),
+        }
+    }
+
+    /// Where each kind of message goes.
+    fn received(&mut self, cx: &mut Context<'_>, received: Received) {
+        match received {
+            Received::App(delivery) => cx.act(Action::Deliver(delivery)),
+            Received::Relayed { from, channel, header, payload } => {
+                let Self { connections, manager, relay, .. } = self;
+                let ways = &mut Around { connections, manager: &**manager };
+                relay.arrived(cx, ways, (from, channel), *header, payload);
+            }
+            Received::Request { from, connection, header, payload } => {
+                let Self { connections, manager, processes, calls, .. } = self;
+                let around = &mut Around { connections, manager: &**manager };
+                calls.requested(cx, around, processes, (from, connection), (*header, payload));
+            }
+            Received::Newest { from, channel, header, payload } => {
+                self.deliveries.receive_newest(cx, (from, channel), *header, payload);
+            }
+            Received::Reliable { from, channel, header, payload } => {
+                self.deliveries.receive(cx, (from, channel), *header, payload);
+            }
+            Received::Reply { connection, header, payload } => {
+                let Self { connections, manager, calls, .. } = self;
+                let around = &mut Around { connections, manager: &**manager };
+                calls.replied(cx, around, connection, *header, payload);
+            }
+            Received::Signal { from, connection, message } => match *message {
+                ProcessMessage::Down { monitor, reason } => {
+                    self.processes.receive_on_lane(cx, from, monitor, reason);
+                }
+                ProcessMessage::Abandon { birth, request } => {
+                    self.calls.abandoned(from, birth, request);
+                }
+                _ => self.connections.misbehaved(cx, connection, Misbehaviour::WrongChannel),
+            },
+            Received::Broadcast { from, message } => {
+                self.broadcast.receive_message(cx, from, message);
+            }
+            Received::Control { from, connection, message } => {
+                let message = match message {
+                    ControlMessage::Plumtree(message) => {
+                        return self.broadcast.receive(cx, from, message);
+                    }
+                    ControlMessage::Relay(message) => {
+                        return self.relay.receive(cx, from, message);
+                    }
+                    ControlMessage::Acknowledge(acknowledgement) => {
+                        return self.deliveries.acknowledged(cx, from, &acknowledgement);
+                    }
+                    ControlMessage::Process(message) => {
+                        let Self { connections, manager, processes, .. } = self;
+                        let around = &mut Around { connections, manager: &**manager };
+                        return processes.receive(cx, around, from, *message);
+                    }
+                    ControlMessage::Partition(message) => {
+                        return self.partitions.receive(cx, from, message);
+                    }
+                    of_manager => of_manager,
+                };
+                if self.manager.receive(cx, from, message).is_err() {
+                    self.connections.misbehaved(cx, connection, Misbehaviour::OtherManager);
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, cx: &mut Context<'_>, ticket: Ticket, command: Command) {
+        if cx.me.stopping {
+            return cx.reply(ticket, Err(CommandError::Stopping));
+        }
+        match command {
+            Command::Send(send) => {
+                let result = self.send(cx, send);
+                cx.reply(ticket, result);
+            }
+            Command::SendReliable(send) => {
+                let Self { connections, manager, deliveries, .. } = self;
+                let around = &mut Around { connections, manager: &**manager };
+                deliveries.send(cx, around, ticket, *send);
+            }
+            Command::InjectPartition { ttl } => {
+                let result = self.partitions.inject(cx, ttl).map(Answer::Partition);
+                cx.reply(ticket, result);
+            }
+            Command::ResolvePartition(id) => {
+                self.partitions.resolve(cx, id);
+                cx.reply(ticket, Ok(Answer::Done));
+            }
+            Command::Disconnect(node) => {
+                let result = self.connections.disconnect(cx, node).map(|()| Answer::Done);
+                cx.reply(ticket, result);
+            }
+            Command::Broadcast(broadcast) => {
+                let result = self.broadcast.send(cx, broadcast).map(Answer::Broadcast);
+                cx.reply(ticket, result);
+            }
+            Command::CancelExchanges(which) => {
+                let cancelled = self.broadcast.cancel_exchanges(cx, which);
+                cx.reply(ticket, Ok(Answer::Cancelled(cancelled)));
+            }
+            Command::Spawn { process, options } => {
+                let result = self.processes.spawn(cx, process, options).map(|()| Answer::Done);
+                cx.reply(ticket, result);
+            }
+            Command::Register { name, process } => {
+                let result = self.processes.register(cx, process, name).map(|()| Answer::Done);
+                cx.reply(ticket, result);
+            }
+            Command::Unregister(name) => {
+                let result = self.processes.unregister(&name).map(|()| Answer::Done);
+                cx.reply(ticket, result);
+            }
+            Command::CancelTimer(timer) => {
+                let left = self.processes.cancel_timer(cx, timer);
+                cx.reply(ticket, Ok(Answer::TimeLeft(left)));
+            }
+            Command::ReadTimer(timer) => {
+                let due = cx.timers.due(Timer::Process(timer));
+                let left = due.map(|due| due.since(cx.now));
+                cx.reply(ticket, Ok(Answer::TimeLeft(left)));
+            }
+            Command::Stop => {
+                cx.me.stopping = true;
+                cx.change(Change::Stopping);
+                cx.notify(Notification::Stopped);
+                cx.reply(ticket, Ok(Answer::Done));
+            }
+            membership => self.manager.command(cx, ticket, membership),
+        }
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>, send: Send) -> Result<Answer, CommandError> {
+        let (to, channel) = (send.to, send.channel);
+        if cx.config.channels.name(channel).is_none() {
+            return Err(CommandError::UnknownChannel(channel.0));
+        }
+        if channel == ChannelId::MEMBERSHIP {
+            return Err(CommandError::ReservedChannel);
+        }
+        if to == cx.me.instance.node {
+            let Send { destination, payload, .. } = send;
+            let relayed = false;
+            let delivery = Delivery { from: to, channel, relayed, destination, payload };
+            cx.act(Action::Deliver(delivery));
+            return Ok(Answer::Done);
+        }
+        if cx.config.channels.is_monotonic(channel) {
+            let Self { connections, manager, deliveries, .. } = self;
+            let around = &mut Around { connections, manager: &**manager };
+            return deliveries.send_newest(cx, around, send);
+        }
+        let connected = match send.relay {
+            // There may be no lane, as with a peer that is only probed.
+            true => cx.routes.lane(to, channel, send.key, 0, |_| 0).map(|_| ()),
+            false => cx.routes.check(to).map(|_| ()),
+        };
+        let Self { connections, manager, relay, .. } = self;
+        let ways = &mut Around { connections, manager: &**manager };
+        match connected {
+            Err(error) if !send.relay || error == CommandError::Partitioned(to) => Err(error),
+            Err(_) => relay.send(cx, ways, send).map(Answer::Relayed),
+            Ok(()) => {
+                let Send { key, destination, payload, .. } = send;
+                let frame = Frame::App { destination, payload };
+                ways.transmit(cx, to, (channel, key), frame)?;
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    pub(super) fn fire(&mut self, cx: &mut Context<'_>, timer: Timer) {
+        match timer {
+            Timer::EndHandshake(_)
+            | Timer::KeepAlive(_)
+            | Timer::Dial(..)
+            | Timer::DialContact(_)
+            | Timer::EndGoodbye(_) => {
+                self.connections.fire(cx, timer);
+            }
+            Timer::Gossip
+            | Timer::News
+            | Timer::EndJoin(_)
+            | Timer::Custom(_)
+            | Timer::Strategy
+            | Timer::Shuffle
+            | Timer::Promote
+            | Timer::Reconcile
+            | Timer::Store
+            | Timer::Peer(_)
+            | Timer::Optimize
+            | Timer::EndRound => {
+                self.manager.fire(cx, timer);
+            }
+            Timer::Broadcast(timer) => self.broadcast.fire(cx, timer),
+            Timer::Process(timer) => {
+                if let Some(late) = self.processes.fire(cx, timer) {
+                    self.send_late(cx, late);
+                }
+            }
+            Timer::Retransmit(_) | Timer::Acknowledge(_) | Timer::Causal => {
+                let Self { connections, manager, deliveries, .. } = self;
+                let around = &mut Around { connections, manager: &**manager };
+                deliveries.fire(cx, around, timer);
+            }
+            Timer::Request(request) => {
+                let Self { connections, manager, calls, .. } = self;
+                let around = &mut Around { connections, manager: &**manager };
+                calls.fire(cx, around, request);
+            }
+        }
+    }
+
+    /// A process did something.
+    fn act(&mut self, cx: &mut Context<'_>, process: Serial, act: ProcessAct) {
+        let Self { connections, manager, processes, calls, .. } = self;
+        let around = &mut Around { connections, manager: &**manager };
+        match act {
+            ProcessAct::Reply { reply_to, result } => calls.reply(cx, around, reply_to, result),
+            ProcessAct::Abandon { number } => {
+                calls.abandon(cx, around, RequestId { owner: process, number });
+            }
+            ProcessAct::Call { number, server, payload, timeout, lane } => {
+                if processes.lives(process) {
+                    let request = RequestId { owner: process, number };
+                    let call = Call { request, server, payload, timeout, lane };
+                    calls.ask(cx, around, processes, call);
+                }
+            }
+            act => processes.act(cx, around, process, act),
+        }
+    }
+
+    /// Sends what a process asked to be sent later, as if it sent it now.
+    fn send_late(&mut self, cx: &mut Context<'_>, Late { target, payload }: Late) {
+        let destination = Destination::of(&target);
+        let (to, channel) = (target.node(), ChannelId::DEFAULT);
+        let send = Send { to, channel, key: None, destination, relay: false, payload };
+        // Best effort, as every plain message.
+        _ = self.send(cx, send);
+    }
+}
