@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use partisan_proto::{Action, Answer, Command, Event, Instance, NodeId, Ticket};
+use partisan_proto::{Action, Answer, Command, Event, Instance, Instant, NodeId, Ticket};
 
 use super::id;
 use crate::check::{Checker, Violation, ViolationKind};
@@ -35,9 +35,19 @@ struct Sent {
     clock: Clock,
     /// Whether its sender does not try any more.
     given_up: bool,
+    /// Which node that is, and when it gives up at the latest.
+    sender: usize,
+    expires: Instant,
 }
 
 impl Sent {
+    /// Whether nobody need wait for it: its sender has given it up, or would have if its time did not
+    /// stand still.
+    fn is_over(&self, world: &World) -> bool {
+        let asleep = world.hosts()[self.sender].is_paused();
+        self.given_up || asleep && world.now() >= self.expires
+    }
+
     /// Whether it came before another.
     fn is_before(&self, other: &Self) -> bool {
         let number = self.clock.get(&self.by).copied().unwrap_or_default();
@@ -63,17 +73,19 @@ impl Causality {
         let clock = self.clocks.entry((label, by)).or_default();
         *clock.entry(by).or_default() += 1;
         let clock = clock.clone();
-        self.pending.insert(parcel.number, Sent { label, by, to, clock, given_up: false });
+        let expires = world.now() + sender.config().delivery.expire_after;
+        let sent = Sent { label, by, to, clock, given_up: false, sender: node, expires };
+        self.pending.insert(parcel.number, sent);
         self.tickets.insert((node, ticket), parcel.number);
     }
 
     /// Takes in a delivery; says what should have come before, and how many were missing.
-    fn delivered(&mut self, me: Instance, number: u64) -> Option<(Vec<u64>, usize)> {
+    fn delivered(&mut self, world: &World, me: Instance, number: u64) -> Option<(Vec<u64>, usize)> {
         let sent = self.pending.remove(&number)?;
         let missing = self.pending.iter().filter(|(_, other)| {
             other.label == sent.label && other.to == me && other.is_before(&sent)
         });
-        let (gone, owed): (Vec<_>, Vec<_>) = missing.partition(|(_, other)| other.given_up);
+        let (gone, owed): (Vec<_>, Vec<_>) = missing.partition(|(_, other)| other.is_over(world));
         let owed = owed.into_iter().map(|(number, _)| *number).collect();
         let gone = gone.len();
         let clock = self.clocks.entry((sent.label, me)).or_default();
@@ -134,7 +146,7 @@ impl Checker for Causality {
                     let Some(Said::Parcel(parcel)) = Said::read(&delivery.payload) else {
                         continue;
                     };
-                    let Some((owed, gone)) = self.delivered(me, parcel.number) else {
+                    let Some((owed, gone)) = self.delivered(world, me, parcel.number) else {
                         continue;
                     };
                     looked = true;
