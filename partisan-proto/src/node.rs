@@ -11,38 +11,33 @@ use core::hash::{Hash, Hasher};
 
 use self::around::Around;
 use self::parts::Parts;
-use crate::action::{Action, Answer, Delivery, Outbox};
+use crate::action::Outbox;
 use crate::broadcast::{BroadcastTree, Broadcasts};
-use crate::call::{Call, Calls, Wires};
+use crate::call::Calls;
 use crate::change::Change;
-use crate::command::{Command, Send};
 use crate::config::{Config, ManagerConfig};
-use crate::connections::{ConnectionInfo, Connections, Counters, PeerInfo, Received, Routes};
+use crate::connections::{ConnectionInfo, Connections, Counters, PeerInfo, Routes};
 use crate::context::{Context, Me};
 use crate::delivery::Deliveries;
-use crate::error::{CommandError, ConfigError, Misbehaviour};
+use crate::error::ConfigError;
 use crate::event::Event;
-use crate::id::{ChannelId, ConnectionId, Incarnation, Instance, NodeId, ProcessName, Ticket};
+use crate::id::{Incarnation, Instance, NodeId, ProcessName};
 use crate::manager::client_server::Star;
 use crate::manager::fixed::Fixed;
 use crate::manager::hyparview::HyParView;
 use crate::manager::pluggable::Pluggable;
 use crate::manager::{Manager, Member, Views};
 use crate::neighbors::Neighbors;
-use crate::notification::Notification;
 use crate::partitions::Partitions;
-use crate::process::{
-    Lane, Late, ProcessAct, ProcessCounts, ProcessId, ProcessInfo, Processes, RequestId, Serial,
-    Signals,
-};
-use crate::question::{ExchangeInfo, QuestionId, Response};
+use crate::process::{ProcessCounts, ProcessId, ProcessInfo, Processes, Serial};
+use crate::question::{ExchangeInfo, QuestionId};
 use crate::random::Seed;
-use crate::relay::{Relay, Ways};
+use crate::relay::Relay;
 use crate::snapshot::Snapshot;
 use crate::spec::NodeSpec;
 use crate::time::Instant;
 use crate::timers::{Timer, Timers};
-use crate::wire::{ControlMessage, Destination, Frame, PartitionId, ProcessMessage, StableHasher};
+use crate::wire::{PartitionId, StableHasher};
 
 /// Who a node is at its start.
 #[derive(Debug)]
@@ -153,7 +148,7 @@ impl Node {
         };
         node.run(out, |parts, cx| {
             parts.broadcast.start(cx);
-            parts.manager.start(cx);
+            parts.around.manager.start(cx);
         });
         out.wake_at = node.timers.next();
         Ok(node)
@@ -180,46 +175,20 @@ impl Node {
     /// Runs one step and everything that follows from it.
     fn run(&mut self, out: &mut Outbox, step: impl FnOnce(&mut Parts<'_>, &mut Context<'_>)) {
         let Self { now, config, me, timers, routes, neighbors, questions, .. } = self;
-        let Self {
-            connections,
-            manager,
-            broadcast,
-            relay,
-            partitions,
-            processes,
-            calls,
-            deliveries,
-            ..
-        } = self;
+        let Self { connections, manager, broadcast, relay, partitions, .. } = self;
+        let Self { processes, calls, deliveries, .. } = self;
         // Most steps change nothing, and then it allocates nothing; kept, it would be a good part
         // of a quiet node.
         let changes = &mut VecDeque::<Change>::new();
-        let manager = manager.as_mut();
-        let mut parts = Parts {
-            connections,
-            manager,
-            broadcast,
-            relay,
-            partitions,
-            processes,
-            calls,
-            deliveries,
-        };
+        let around = Around { connections, manager: manager.as_mut() };
+        let mut parts =
+            Parts { around, broadcast, relay, partitions, processes, calls, deliveries };
         let (now, actions) = (*now, &mut out.actions);
         let mut cx =
             Context { now, config, me, timers, routes, neighbors, questions, actions, changes };
         step(&mut parts, &mut cx);
         while let Some(change) = cx.changes.pop_front() {
-            parts.connections.change(&mut cx, &change);
-            parts.manager.change(&mut cx, &change);
-            parts.broadcast.change(&mut cx, &change);
-            parts.relay.change(&mut cx, &change);
-            parts.partitions.change(&mut cx, &change);
-            let Parts { connections, manager, processes, calls, deliveries, .. } = &mut parts;
-            let around = &mut Around { connections, manager: &**manager };
-            processes.change(&mut cx, around, &change);
-            calls.change(&mut cx, around, &change);
-            deliveries.change(&mut cx, around, &change);
+            parts.change(&mut cx, &change);
         }
     }
 

@@ -1,11 +1,23 @@
 //! What parts that send payloads are given of the others.
 
-use super::*;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 
-/// What parts that send payloads are given of the others.
+use crate::call::Wires;
+use crate::connections::Connections;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::id::{ChannelId, ConnectionId, NodeId};
+use crate::manager::Manager;
+use crate::process::{Lane, Signals};
+use crate::relay::Ways;
+use crate::spec::NodeSpec;
+use crate::wire::{Frame, ProcessMessage};
+
+/// Who is connected, and who is a member: what parts that send payloads need of the others.
 pub(super) struct Around<'a> {
     pub(super) connections: &'a mut Connections,
-    pub(super) manager: &'a dyn Manager,
+    pub(super) manager: &'a mut dyn Manager,
 }
 
 impl Signals for Around<'_> {

@@ -1,11 +1,28 @@
 //! Where each event, message, command and timer goes.
 
-use super::*;
+use super::around::Around;
+use crate::action::{Action, Answer, Delivery};
+use crate::broadcast::Broadcasts;
+use crate::call::{Call, Calls};
+use crate::change::Change;
+use crate::command::{Command, Send};
+use crate::connections::Received;
+use crate::context::Context;
+use crate::delivery::Deliveries;
+use crate::error::{CommandError, Misbehaviour};
+use crate::event::Event;
+use crate::id::{ChannelId, Ticket};
+use crate::notification::Notification;
+use crate::partitions::Partitions;
+use crate::process::{Late, ProcessAct, Processes, RequestId, Serial};
+use crate::question::{QuestionId, Response};
+use crate::relay::{Relay, Ways};
+use crate::timers::Timer;
+use crate::wire::{ControlMessage, Destination, Frame, ProcessMessage};
 
 /// The parts of a node, while one step runs.
 pub(super) struct Parts<'a> {
-    pub(super) connections: &'a mut Connections,
-    pub(super) manager: &'a mut dyn Manager,
+    pub(super) around: Around<'a>,
     pub(super) broadcast: &'a mut Broadcasts,
     pub(super) relay: &'a mut Relay,
     pub(super) partitions: &'a mut Partitions,
@@ -15,33 +32,45 @@ pub(super) struct Parts<'a> {
 }
 
 impl Parts<'_> {
+    /// Hands a change to every part: one line a part.
+    pub(super) fn change(&mut self, cx: &mut Context<'_>, change: &Change) {
+        self.around.connections.change(cx, change);
+        self.around.manager.change(cx, change);
+        self.broadcast.change(cx, change);
+        self.relay.change(cx, change);
+        self.partitions.change(cx, change);
+        self.processes.change(cx, &mut self.around, change);
+        self.calls.change(cx, &mut self.around, change);
+        self.deliveries.change(cx, &mut self.around, change);
+    }
+
     /// Where each event goes: one line an event.
     pub(super) fn dispatch(&mut self, cx: &mut Context<'_>, event: Event) {
         match event {
-            Event::Accepted { connection } => self.connections.accepted(cx, connection),
-            Event::Opened { connection } => self.connections.opened(cx, connection),
+            Event::Accepted { connection } => self.around.connections.accepted(cx, connection),
+            Event::Opened { connection } => self.around.connections.opened(cx, connection),
             Event::OpenFailed { connection, error } => {
-                self.connections.open_failed(cx, connection, error);
+                self.around.connections.open_failed(cx, connection, error);
             }
             Event::Received { connection, frame } => {
-                if let Some(received) = self.connections.received(cx, connection, frame) {
+                if let Some(received) = self.around.connections.received(cx, connection, frame) {
                     self.received(cx, received);
                 }
             }
-            Event::Closed { connection, reason } => self.connections.closed(cx, connection, reason),
+            Event::Closed { connection, reason } => {
+                self.around.connections.closed(cx, connection, reason)
+            }
             Event::Congested { connection } => {
-                self.connections.set_congested(connection, true);
+                self.around.connections.set_congested(connection, true);
                 self.broadcast.set_congested(connection, true);
             }
             Event::Drained { connection } => {
-                self.connections.set_congested(connection, false);
+                self.around.connections.set_congested(connection, false);
                 self.broadcast.set_congested(connection, false);
-                if let Some(node) = self.connections.peer_of(connection) {
-                    let Self { connections, manager, processes, calls, deliveries, .. } = self;
-                    let around = &mut Around { connections, manager: &**manager };
-                    deliveries.drained(cx, around, node);
-                    processes.drained(cx, around, node);
-                    calls.drained(cx, around, connection);
+                if let Some(node) = self.around.connections.peer_of(connection) {
+                    self.deliveries.drained(cx, &mut self.around, node);
+                    self.processes.drained(cx, &mut self.around, node);
+                    self.calls.drained(cx, &mut self.around, connection);
                 }
             }
             Event::Process { process, act } => self.act(cx, process, *act),
@@ -54,7 +83,7 @@ impl Parts<'_> {
     /// Where each kind of answer goes.
     fn answered(&mut self, cx: &mut Context<'_>, id: QuestionId, response: Response) {
         match response {
-            Response::Cost(_) => self.manager.answered(cx, id, &response),
+            Response::Cost(_) => self.around.manager.answered(cx, id, &response),
             Response::Merge(_)
             | Response::IsStale(_)
             | Response::Fetch(_)
@@ -67,14 +96,16 @@ impl Parts<'_> {
         match received {
             Received::App(delivery) => cx.act(Action::Deliver(delivery)),
             Received::Relayed { from, channel, header, payload } => {
-                let Self { connections, manager, relay, .. } = self;
-                let ways = &mut Around { connections, manager: &**manager };
-                relay.arrived(cx, ways, (from, channel), *header, payload);
+                self.relay.arrived(cx, &mut self.around, (from, channel), *header, payload);
             }
             Received::Request { from, connection, header, payload } => {
-                let Self { connections, manager, processes, calls, .. } = self;
-                let around = &mut Around { connections, manager: &**manager };
-                calls.requested(cx, around, processes, (from, connection), (*header, payload));
+                self.calls.requested(
+                    cx,
+                    &mut self.around,
+                    self.processes,
+                    (from, connection),
+                    (*header, payload),
+                );
             }
             Received::Newest { from, channel, header, payload } => {
                 self.deliveries.receive_newest(cx, (from, channel), *header, payload);
@@ -83,9 +114,7 @@ impl Parts<'_> {
                 self.deliveries.receive(cx, (from, channel), *header, payload);
             }
             Received::Reply { connection, header, payload } => {
-                let Self { connections, manager, calls, .. } = self;
-                let around = &mut Around { connections, manager: &**manager };
-                calls.replied(cx, around, connection, *header, payload);
+                self.calls.replied(cx, &mut self.around, connection, *header, payload);
             }
             Received::Signal { from, connection, message } => match *message {
                 ProcessMessage::Down { monitor, reason } => {
@@ -94,7 +123,7 @@ impl Parts<'_> {
                 ProcessMessage::Abandon { birth, request } => {
                     self.calls.abandoned(from, birth, request);
                 }
-                _ => self.connections.misbehaved(cx, connection, Misbehaviour::WrongChannel),
+                _ => self.around.connections.misbehaved(cx, connection, Misbehaviour::WrongChannel),
             },
             Received::Broadcast { from, message } => {
                 self.broadcast.receive_message(cx, from, message);
@@ -108,20 +137,23 @@ impl Parts<'_> {
                         return self.relay.receive(cx, from, message);
                     }
                     ControlMessage::Acknowledge(acknowledgement) => {
-                        return self.deliveries.acknowledged(cx, from, &acknowledgement);
+                        return self.deliveries.acknowledged(
+                            cx,
+                            &mut self.around,
+                            from,
+                            &acknowledgement,
+                        );
                     }
                     ControlMessage::Process(message) => {
-                        let Self { connections, manager, processes, .. } = self;
-                        let around = &mut Around { connections, manager: &**manager };
-                        return processes.receive(cx, around, from, *message);
+                        return self.processes.receive(cx, &mut self.around, from, *message);
                     }
                     ControlMessage::Partition(message) => {
                         return self.partitions.receive(cx, from, message);
                     }
                     of_manager => of_manager,
                 };
-                if self.manager.receive(cx, from, message).is_err() {
-                    self.connections.misbehaved(cx, connection, Misbehaviour::OtherManager);
+                if self.around.manager.receive(cx, from, message).is_err() {
+                    self.around.connections.misbehaved(cx, connection, Misbehaviour::OtherManager);
                 }
             }
         }
@@ -137,9 +169,7 @@ impl Parts<'_> {
                 cx.reply(ticket, result);
             }
             Command::SendReliable(send) => {
-                let Self { connections, manager, deliveries, .. } = self;
-                let around = &mut Around { connections, manager: &**manager };
-                deliveries.send(cx, around, ticket, *send);
+                self.deliveries.send(cx, &mut self.around, ticket, *send);
             }
             Command::InjectPartition { ttl } => {
                 let result = self.partitions.inject(cx, ttl).map(Answer::Partition);
@@ -150,7 +180,7 @@ impl Parts<'_> {
                 cx.reply(ticket, Ok(Answer::Done));
             }
             Command::Disconnect(node) => {
-                let result = self.connections.disconnect(cx, node).map(|()| Answer::Done);
+                let result = self.around.connections.disconnect(cx, node).map(|()| Answer::Done);
                 cx.reply(ticket, result);
             }
             Command::Broadcast(broadcast) => {
@@ -188,7 +218,7 @@ impl Parts<'_> {
                 cx.notify(Notification::Stopped);
                 cx.reply(ticket, Ok(Answer::Done));
             }
-            membership => self.manager.command(cx, ticket, membership),
+            membership => self.around.manager.command(cx, ticket, membership),
         }
     }
 
@@ -208,24 +238,20 @@ impl Parts<'_> {
             return Ok(Answer::Done);
         }
         if cx.config.channels.is_monotonic(channel) {
-            let Self { connections, manager, deliveries, .. } = self;
-            let around = &mut Around { connections, manager: &**manager };
-            return deliveries.send_newest(cx, around, send);
+            return self.deliveries.send_newest(cx, &mut self.around, send);
         }
         let connected = match send.relay {
             // There may be no lane, as with a peer that is only probed.
             true => cx.routes.lane(to, channel, send.key, 0, |_| 0).map(|_| ()),
             false => cx.routes.check(to).map(|_| ()),
         };
-        let Self { connections, manager, relay, .. } = self;
-        let ways = &mut Around { connections, manager: &**manager };
         match connected {
             Err(error) if !send.relay || error == CommandError::Partitioned(to) => Err(error),
-            Err(_) => relay.send(cx, ways, send).map(Answer::Relayed),
+            Err(_) => self.relay.send(cx, &mut self.around, send).map(Answer::Relayed),
             Ok(()) => {
                 let Send { key, destination, payload, .. } = send;
                 let frame = Frame::App { destination, payload };
-                ways.transmit(cx, to, (channel, key), frame)?;
+                self.around.transmit(cx, to, (channel, key), frame)?;
                 Ok(Answer::Done)
             }
         }
@@ -238,7 +264,7 @@ impl Parts<'_> {
             | Timer::Dial(..)
             | Timer::DialContact(_)
             | Timer::EndGoodbye(_) => {
-                self.connections.fire(cx, timer);
+                self.around.connections.fire(cx, timer);
             }
             Timer::Gossip
             | Timer::News
@@ -252,7 +278,7 @@ impl Parts<'_> {
             | Timer::Peer(_)
             | Timer::Optimize
             | Timer::EndRound => {
-                self.manager.fire(cx, timer);
+                self.around.manager.fire(cx, timer);
             }
             Timer::Broadcast(timer) => self.broadcast.fire(cx, timer),
             Timer::Process(timer) => {
@@ -261,35 +287,31 @@ impl Parts<'_> {
                 }
             }
             Timer::Retransmit(_) | Timer::Acknowledge(_) | Timer::Causal => {
-                let Self { connections, manager, deliveries, .. } = self;
-                let around = &mut Around { connections, manager: &**manager };
-                deliveries.fire(cx, around, timer);
+                self.deliveries.fire(cx, &mut self.around, timer);
             }
             Timer::Request(request) => {
-                let Self { connections, manager, calls, .. } = self;
-                let around = &mut Around { connections, manager: &**manager };
-                calls.fire(cx, around, request);
+                self.calls.fire(cx, &mut self.around, request);
             }
         }
     }
 
     /// A process did something.
     fn act(&mut self, cx: &mut Context<'_>, process: Serial, act: ProcessAct) {
-        let Self { connections, manager, processes, calls, .. } = self;
-        let around = &mut Around { connections, manager: &**manager };
         match act {
-            ProcessAct::Reply { reply_to, result } => calls.reply(cx, around, reply_to, result),
+            ProcessAct::Reply { reply_to, result } => {
+                self.calls.reply(cx, &mut self.around, reply_to, result)
+            }
             ProcessAct::Abandon { number } => {
-                calls.abandon(cx, around, RequestId { owner: process, number });
+                self.calls.abandon(cx, &mut self.around, RequestId { owner: process, number });
             }
             ProcessAct::Call { number, server, payload, timeout, lane } => {
-                if processes.lives(process) {
+                if self.processes.lives(process) {
                     let request = RequestId { owner: process, number };
                     let call = Call { request, server, payload, timeout, lane };
-                    calls.ask(cx, around, processes, call);
+                    self.calls.ask(cx, &mut self.around, self.processes, call);
                 }
             }
-            act => processes.act(cx, around, process, act),
+            act => self.processes.act(cx, &mut self.around, process, act),
         }
     }
 
