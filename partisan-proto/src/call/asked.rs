@@ -3,7 +3,6 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::collect;
 use crate::id::{ConnectionId, NodeId};
 use crate::process::{RequestId, Serial};
 
@@ -44,7 +43,7 @@ impl Asked {
     /// The calls of a process.
     pub(super) fn of(&self, owner: Serial) -> Vec<RequestId> {
         let range = RequestId { owner, number: 0 }..=RequestId { owner, number: u64::MAX };
-        collect(self.calls.range(range).map(|(request, _)| *request))
+        self.calls.range(range).map(|(request, _)| *request).collect()
     }
 
     /// The calls to a node: those by one connection, or all.
@@ -52,7 +51,7 @@ impl Asked {
         let to_node = self.by_node.range((node, FIRST)..=(node, LAST));
         let requests = to_node.map(|(_, request)| *request);
         let of = |request: &RequestId| self.calls.get(request).and_then(|of| of.by);
-        collect(requests.filter(|request| by.is_none() || of(request) == by))
+        requests.filter(|request| by.is_none() || of(request) == by).collect()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -561,8 +561,3 @@ fn locate(server: Server) -> (NodeId, ServerAt) {
         Server::Function(node, name) => (node, ServerAt::Function(name)),
     }
 }
-
-/// All that are in `found`, in their order.
-fn collect<T>(found: impl Iterator<Item = T>) -> Vec<T> {
-    found.collect()
-}

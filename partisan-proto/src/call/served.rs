@@ -3,7 +3,6 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::collect;
 use crate::id::{ConnectionId, Incarnation, NodeId};
 use crate::process::{ReplyTo, RequestId, Serial};
 
@@ -65,7 +64,7 @@ impl Served {
     pub(super) fn of(&self, process: Serial) -> Vec<ReplyTo> {
         let range = (process, first(NodeId::from_u64(0)))..;
         let of_process = self.by_process.range(range);
-        collect(of_process.take_while(|(serial, _)| *serial == process).map(|(_, to)| *to))
+        of_process.take_while(|(serial, _)| *serial == process).map(|(_, to)| *to).collect()
     }
 
     fn from(&self, node: NodeId) -> impl Iterator<Item = (&ReplyTo, &ServedBy)> {
@@ -75,13 +74,14 @@ impl Served {
     /// Forgets the requests that came by a connection that is lost.
     pub(super) fn forget_connection(&mut self, node: NodeId, connection: ConnectionId) {
         let came_by = |(_, served): &(&ReplyTo, &ServedBy)| served.by == Some(connection);
-        let gone = collect(self.from(node).filter(came_by).map(|(reply_to, _)| *reply_to));
+        let gone: Vec<ReplyTo> =
+            self.from(node).filter(came_by).map(|(reply_to, _)| *reply_to).collect();
         gone.into_iter().for_each(|reply_to| _ = self.take(reply_to));
     }
 
     /// Forgets the requests of a node.
     pub(super) fn forget_node(&mut self, node: NodeId) {
-        let gone = collect(self.from(node).map(|(reply_to, _)| *reply_to));
+        let gone: Vec<ReplyTo> = self.from(node).map(|(reply_to, _)| *reply_to).collect();
         gone.into_iter().for_each(|reply_to| _ = self.take(reply_to));
     }
 

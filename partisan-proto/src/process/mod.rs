@@ -452,7 +452,7 @@ impl Processes {
 
     /// Sends the message of a timer that is due.
     pub(crate) fn fire(&mut self, cx: &mut Context<'_>, timer: TimerId) -> Option<Late> {
-        let late = self.timers.take(cx, timer)?;
+        let late = self.timers.take(timer)?;
         let Late { target, payload } = late;
         let to_itself = matches!(&target, Target::Process(process)
             if *process == self.id(cx, timer.owner));

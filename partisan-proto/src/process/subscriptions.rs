@@ -1,6 +1,6 @@
 //! Which processes want to be told of all nodes that come and go.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::{NodeFilter, Serial};
@@ -10,7 +10,7 @@ use crate::spec::NodeSpec;
 /// The subscriptions, by process and tag.
 #[derive(Debug, Default, Hash)]
 pub(super) struct Subscriptions {
-    by_owner: BTreeMap<(Serial, Option<Tag>), ()>,
+    by_owner: BTreeSet<(Serial, Option<Tag>)>,
     /// The sessions that each subscriber knows of: it is told of the end of those alone, and of the
     /// beginning of none of those.
     known: BTreeSet<(Serial, Instance)>,
@@ -20,13 +20,13 @@ impl Subscriptions {
     /// Adds one. `None` when there are `limit` already, `Some(false)` when it is there already.
     pub(super) fn add(&mut self, owner: Serial, filter: &NodeFilter, limit: usize) -> Option<bool> {
         let key = (owner, filter.tag.clone());
-        if self.by_owner.contains_key(&key) {
+        if self.by_owner.contains(&key) {
             return Some(false);
         }
         if self.by_owner.len() >= limit {
             return None;
         }
-        self.by_owner.insert(key, ());
+        self.by_owner.insert(key);
         Some(true)
     }
 
@@ -47,8 +47,7 @@ impl Subscriptions {
     }
 
     fn of(&self, owner: Serial) -> impl Iterator<Item = &(Serial, Option<Tag>)> {
-        let from = self.by_owner.range((owner, None)..);
-        from.take_while(move |((other, _), ())| *other == owner).map(|(key, ())| key)
+        self.by_owner.range((owner, None)..).take_while(move |(other, _)| *other == owner)
     }
 
     /// A subscriber knows of a session from now on; says whether it did not.
@@ -75,8 +74,8 @@ impl Subscriptions {
     /// Whose subscriptions are about a node.
     fn about(&self, spec: &NodeSpec) -> Vec<Serial> {
         let about = |tag: &Option<Tag>| tag.as_ref().is_none_or(|tag| spec.tags().contains(tag));
-        let keys = self.by_owner.keys();
-        keys.filter(|(_, tag)| about(tag)).map(|(owner, _)| *owner).collect()
+        let theirs = self.by_owner.iter().filter(|(_, tag)| about(tag));
+        theirs.map(|(owner, _)| *owner).collect()
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,7 +1,6 @@
 //! Messages that processes have sent later.
 
 use alloc::collections::BTreeMap;
-use core::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 
@@ -20,15 +19,9 @@ pub(crate) struct Late {
 }
 
 /// The timers of all processes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Hash)]
 pub(super) struct SendLater {
     waiting: BTreeMap<TimerId, Late>,
-}
-
-impl Hash for SendLater {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.waiting.hash(state);
-    }
 }
 
 impl SendLater {
@@ -53,7 +46,7 @@ impl SendLater {
     }
 
     /// Takes what is due.
-    pub(super) fn take(&mut self, _cx: &mut Context<'_>, timer: TimerId) -> Option<Late> {
+    pub(super) fn take(&mut self, timer: TimerId) -> Option<Late> {
         self.waiting.remove(&timer)
     }
 
