@@ -1,11 +1,12 @@
 //! One label: what was sent before what, and what waits for what.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use crate::action::Delivery;
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::id::{Instance, LabelId};
+use crate::id::{Incarnation, Instance, LabelId, NodeId};
 use crate::time::{Duration, Instant};
 use crate::wire::{Bounded, CausalHeader, Dependency, Elsewhere};
 
@@ -75,18 +76,37 @@ impl Causal {
     pub(super) fn sent(&mut self, now: Instant, me: Instance, to: Instance) {
         self.sent += 1;
         let earlier = self.barrier.range((to, LEAST)..).map(|(key, _)| *key);
-        let earlier: VecDeque<_> = earlier.take_while(|(receiver, _)| *receiver == to).collect();
+        let earlier: Vec<_> = earlier.take_while(|(receiver, _)| *receiver == to).collect();
         for key in earlier {
             self.barrier.remove(&key);
         }
         self.barrier.insert((to, me), Dated { number: self.sent, at: now });
     }
 
-    /// A message of this node was delivered, or never will be: nobody need wait for it.
-    pub(super) fn settled(&mut self, to: Instance, me: Instance, number: u64) {
+    /// A message of this node was delivered: nobody need wait for it.
+    pub(super) fn delivered_to(&mut self, to: Instance, me: Instance, number: u64) {
         let known = self.barrier.get(&(to, me));
         if known.is_some_and(|dated| dated.number <= number) {
             self.barrier.remove(&(to, me));
+        }
+    }
+
+    /// A message of this node failed: what it stood for comes first again.
+    pub(super) fn failed(&mut self, now: Instant, to: Instance, me: Instance, of: &CausalHeader) {
+        let known = self.barrier.get(&(to, me));
+        if known.is_some_and(|dated| dated.number == of.number) {
+            self.barrier.remove(&(to, me));
+            for before in of.after.iter() {
+                self.learn(to, before.origin, Dated { number: before.number, at: now });
+            }
+        }
+    }
+
+    /// A message comes before whatever this node sends from now on.
+    fn learn(&mut self, to: Instance, origin: Instance, dated: Dated) {
+        let known = self.barrier.entry((to, origin)).or_insert(dated);
+        if known.number < dated.number {
+            *known = dated;
         }
     }
 
@@ -148,11 +168,7 @@ impl Causal {
                 continue;
             }
             let at = back(now, Duration::from_millis(age.into()));
-            let dated = Dated { number: message.number, at };
-            let known = self.barrier.entry((to, message.origin)).or_insert(dated);
-            if known.number < dated.number {
-                *known = dated;
-            }
+            self.learn(to, message.origin, Dated { number: message.number, at });
         }
     }
 
@@ -183,8 +199,7 @@ impl Causal {
     }
 }
 
-const LEAST: Instance =
-    Instance { node: crate::id::NodeId::from_u64(0), incarnation: crate::id::Incarnation::NONE };
+const LEAST: Instance = Instance { node: NodeId::from_u64(0), incarnation: Incarnation::NONE };
 
 /// The time so long ago.
 fn back(now: Instant, span: Duration) -> Instant {

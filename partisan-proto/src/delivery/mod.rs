@@ -28,8 +28,8 @@
 //! A node that leaves its cluster ends this life: what it has not got acknowledged fails.
 //!
 //! After Partisan's `partisan_acknowledgement_backend` and `partisan_causality_backend`; unlike
-//! there, duplicates are dropped, causality holds over third parties, for any number of labels, and
-//! tables are bounded.
+//! there, duplicates are dropped, causality holds over third parties and for many labels, and tables
+//! are bounded.
 
 mod causal;
 mod incoming;
@@ -126,13 +126,13 @@ impl Deliveries {
         send: SendReliable,
     ) {
         match self.take_on(cx, ticket, send) {
-            Ok(to) => self.flush(cx, wires, to),
+            Ok(Some(to)) => self.flush(cx, wires, to),
+            Ok(None) => {}
             Err(error) => cx.reply(ticket, Err(error)),
         }
-        self.set_causal_timer(cx);
     }
 
-    /// Keeps a message for transmission; says to whom.
+    /// Keeps a message for transmission; says to whom, unless it is delivered already.
     fn take_on(
         &mut self,
         cx: &mut Context<'_>,
@@ -176,6 +176,7 @@ impl Deliveries {
                 let barrier = self.labels.entry(label).or_default();
                 let header = barrier.stamp(cx.now, (label, peer), patience, most)?;
                 barrier.sent(cx.now, cx.me.instance, peer);
+                self.set_causal_timer(cx);
                 Some((peer, Box::new(header)))
             }
         };
@@ -214,40 +215,63 @@ impl Deliveries {
         let before = outgoing.newest.len();
         let put = outgoing.newest.put(lane, destination, payload, room);
         self.places += outgoing.newest.len() - before;
-        let (_, superseded) = put.ok_or(CommandError::TooManyPlaces { limit })?;
+        let superseded = put.ok_or(CommandError::TooManyPlaces { limit })?;
         self.counters.superseded += u64::from(superseded);
-        self.flush(cx, wires, Some(to));
+        self.flush(cx, wires, to);
         Ok(Answer::Done)
     }
 
     /// Transmits what waits for it, as far as there is room, and sets the timer.
-    fn flush(&mut self, cx: &mut Context<'_>, wires: &mut impl Wires, to: Option<NodeId>) {
-        let Some(to) = to else { return };
+    fn flush(&mut self, cx: &mut Context<'_>, wires: &mut impl Wires, to: NodeId) {
+        let mut full = BTreeSet::new();
+        self.flush_messages(cx, wires, to, &mut full);
+        self.flush_newest(cx, wires, to, &mut full);
+        self.set_timer(cx, to);
+    }
+
+    /// Leaves the lanes without room in `full`.
+    fn flush_messages(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        to: NodeId,
+        full: &mut BTreeSet<Lane>,
+    ) {
         let Some(outgoing) = self.outgoing.get_mut(&to) else { return };
-        let mut full: BTreeSet<Lane> = BTreeSet::new();
         let mut impossible = Vec::new();
         let mut next = outgoing.unsent_after(0);
         while let Some(sequence) = next {
             next = outgoing.unsent_after(sequence);
-            let Some((lane, frame)) = outgoing.frame(sequence) else { continue };
-            if full.contains(&lane) {
+            let Some(lane) = outgoing.lane(sequence).filter(|lane| !full.contains(lane)) else {
                 continue;
-            }
+            };
+            let Some(frame) = outgoing.frame(sequence) else { continue };
             match wires.transmit_by(cx, to, lane, frame) {
                 Ok(connection) => {
-                    self.counters.retransmitted +=
-                        u64::from(outgoing.sent(sequence, connection, cx.now));
+                    let again = outgoing.sent(sequence, connection, cx.now);
+                    self.counters.retransmitted += u64::from(again);
                 }
                 Err(CommandError::QueueFull(_) | CommandError::LaneDown(_)) => {
                     full.insert(lane);
                 }
-                Err(
-                    error @ (CommandError::PayloadTooLarge { .. } | CommandError::NoSuchChannel(_)),
-                ) => impossible.push((sequence, error)),
+                Err(error) if is_for_ever(&error) => impossible.push((sequence, error)),
                 // Not connected; or an injected partition.
                 Err(_) => break,
             }
         }
+        for (sequence, error) in impossible {
+            self.settle(cx, to, sequence, Err(error));
+        }
+    }
+
+    fn flush_newest(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        to: NodeId,
+        full: &mut BTreeSet<Lane>,
+    ) {
+        let Some(outgoing) = self.outgoing.get_mut(&to) else { return };
         let window = cx.config.delivery.monotonic_window;
         for place in outgoing.newest.unsent() {
             let Some((lane, frame)) = outgoing.newest.frame(place, window) else { continue };
@@ -256,7 +280,7 @@ impl Deliveries {
             }
             match wires.transmit_by(cx, to, lane, frame) {
                 Ok(connection) => outgoing.newest.sent(place, connection, cx.now),
-                Err(CommandError::PayloadTooLarge { .. } | CommandError::NoSuchChannel(_)) => {
+                Err(error) if is_for_ever(&error) => {
                     outgoing.newest.remove(place);
                     self.places -= 1;
                     self.counters.expired += 1;
@@ -264,10 +288,6 @@ impl Deliveries {
                 Err(_) => _ = full.insert(lane),
             }
         }
-        for (sequence, error) in impossible {
-            self.settle(cx, to, sequence, Err(error));
-        }
-        self.set_timer(cx, to);
     }
 
     fn set_timer(&self, cx: &mut Context<'_>, to: NodeId) {
@@ -293,8 +313,11 @@ impl Deliveries {
         if let Some((peer, header)) = message.causal
             && let Some(causal) = self.labels.get_mut(&header.label)
         {
-            // Delivered or lost for good: nobody need wait for it.
-            causal.settled(peer, cx.me.instance, header.number);
+            let me = cx.me.instance;
+            match result {
+                Ok(_) => causal.delivered_to(peer, me, header.number),
+                Err(_) => causal.failed(cx.now, peer, me, &header),
+            }
         }
         cx.reply(message.ticket, result);
     }
@@ -303,6 +326,7 @@ impl Deliveries {
     pub(crate) fn acknowledged(
         &mut self,
         cx: &mut Context<'_>,
+        wires: &mut impl Wires,
         from: Instance,
         acknowledgement: &Acknowledgement,
     ) {
@@ -314,6 +338,8 @@ impl Deliveries {
             self.counters.acknowledged += 1;
             self.settle(cx, from.node, sequence, Ok(Answer::Acknowledged));
         }
+        // What waited for the window of its place may go now.
+        self.flush_newest(cx, wires, from.node, &mut BTreeSet::new());
         self.set_timer(cx, from.node);
     }
 
@@ -484,7 +510,7 @@ impl Deliveries {
         if let Some(outgoing) = self.outgoing.get_mut(&to) {
             outgoing.retransmit(cx.now, &cx.config.delivery);
         }
-        self.flush(cx, wires, Some(to));
+        self.flush(cx, wires, to);
         self.forget_idle(cx, to);
     }
 
@@ -503,11 +529,11 @@ impl Deliveries {
     pub(crate) fn change(&mut self, cx: &mut Context<'_>, wires: &mut impl Wires, change: &Change) {
         match change {
             Change::PeerUp { instance, .. } => self.peer_up(cx, *instance),
-            Change::LaneOpened { node } => self.flush(cx, wires, Some(*node)),
+            Change::LaneOpened { node } => self.flush(cx, wires, *node),
             Change::LaneClosed { node, connection } => {
                 if let Some(outgoing) = self.outgoing.get_mut(node) {
                     outgoing.lost(|by| by == *connection);
-                    self.flush(cx, wires, Some(*node));
+                    self.flush(cx, wires, *node);
                 }
             }
             Change::PeerDown { instance, .. } => {
@@ -543,7 +569,7 @@ impl Deliveries {
     /// There is room again on some lane to a node.
     pub(crate) fn drained(&mut self, cx: &mut Context<'_>, wires: &mut impl Wires, node: NodeId) {
         if self.outgoing.get(&node).is_some_and(Outgoing::has_unsent) {
-            self.flush(cx, wires, Some(node));
+            self.flush(cx, wires, node);
         }
     }
 
@@ -567,7 +593,8 @@ impl Deliveries {
         self.labels.values_mut().for_each(|causal| *causal = Causal::default());
     }
 
-    /// How many messages wait for their acknowledgement, those of monotonic channels included, and how many causal ones for others.
+    /// How many messages wait for their acknowledgement, those of monotonic channels included, and
+    /// how many causal ones for others.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.outstanding + self.places, self.labels.values().map(Causal::waiting).sum())
     }
@@ -581,4 +608,9 @@ impl Deliveries {
         self.incoming.hash(hasher);
         self.labels.hash(hasher);
     }
+}
+
+/// Whether a message that met this error can never be sent.
+const fn is_for_ever(error: &CommandError) -> bool {
+    matches!(error, CommandError::PayloadTooLarge { .. } | CommandError::NoSuchChannel(_))
 }

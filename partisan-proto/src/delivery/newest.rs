@@ -24,6 +24,8 @@ pub(super) struct Newest {
     /// Numbers all of them, so that a place that is forgotten and used again goes on.
     last: u64,
     places: BTreeMap<u64, Place>,
+    /// The places whose newest message is not on its way.
+    unsent: BTreeSet<u64>,
     /// Since when the last transmission for each place is on its way.
     on_the_way: BTreeSet<(Instant, u64)>,
 }
@@ -57,15 +59,15 @@ impl Newest {
         self.last
     }
 
-    /// Takes a message; says whether another has been superseded that was never sent. `None` when
-    /// there is no room for one more place.
+    /// Takes a message; says whether it superseded one that was never sent. `None` when there is no
+    /// room for one more place.
     pub(super) fn put(
         &mut self,
         lane: Lane,
         destination: Destination,
         payload: Bytes,
         room: bool,
-    ) -> Option<(u64, bool)> {
+    ) -> Option<bool> {
         let number = place_of(lane, &destination);
         let known = self.places.get_mut(&number);
         if known.is_none() && !room {
@@ -73,20 +75,16 @@ impl Newest {
         }
         self.last += 1;
         let newest = (self.last, payload);
-        let superseded = match known {
-            Some(place) => {
-                let unsent = !place.flying.contains_key(&place.newest.0);
-                place.newest = newest;
-                unsent
-            }
+        let superseded = !self.unsent.insert(number);
+        match known {
+            Some(place) => place.newest = newest,
             None => {
                 let flying = BTreeMap::new();
                 let place = Place { lane, destination, newest, flying, sent: None };
                 self.places.insert(number, place);
-                false
             }
-        };
-        Some((number, superseded))
+        }
+        Some(superseded)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -95,14 +93,17 @@ impl Newest {
 
     /// The places with something to send.
     pub(super) fn unsent(&self) -> Vec<u64> {
-        let unsent = self.places.iter().filter(|(_, place)| !place.is_flying());
-        unsent.map(|(number, _)| *number).collect()
+        self.unsent.iter().copied().collect()
+    }
+
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
     }
 
     /// The newest message for a place, if it may be sent now, and by which lane.
     pub(super) fn frame(&self, place: u64, window: usize) -> Option<(Lane, Frame)> {
         let Place { lane, destination, newest, flying, .. } = self.places.get(&place)?;
-        if flying.contains_key(&newest.0) || flying.len() >= window {
+        if flying.len() >= window {
             return None;
         }
         let destination = destination.clone();
@@ -115,6 +116,7 @@ impl Newest {
     pub(super) fn sent(&mut self, number: u64, by: ConnectionId, now: Instant) {
         if let Some(place) = self.places.get_mut(&number) {
             place.flying.insert(place.newest.0, by);
+            self.unsent.remove(&number);
             if let Some(before) = place.sent.replace(now) {
                 self.on_the_way.remove(&(before, number));
             }
@@ -124,6 +126,7 @@ impl Newest {
 
     /// What can never be sent.
     pub(super) fn remove(&mut self, number: u64) {
+        self.unsent.remove(&number);
         if let Some(place) = self.places.remove(&number)
             && let Some(sent) = place.sent
         {
@@ -145,6 +148,9 @@ impl Newest {
     pub(super) fn lost(&mut self, which: impl Fn(ConnectionId) -> bool) {
         for (number, place) in &mut self.places {
             place.flying.retain(|_, by| !which(*by));
+            if !place.is_flying() {
+                self.unsent.insert(*number);
+            }
             if place.flying.is_empty()
                 && let Some(sent) = place.sent.take()
             {
@@ -167,6 +173,7 @@ impl Newest {
             self.on_the_way.pop_first();
             if let Some(place) = self.places.get_mut(&number) {
                 place.flying.clear();
+                self.unsent.insert(number);
                 place.sent = None;
             }
         }

@@ -81,7 +81,7 @@ impl Outgoing {
     }
 
     pub(super) fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty() || !self.newest.unsent().is_empty()
+        !self.unsent.is_empty() || self.newest.has_unsent()
     }
 
     pub(super) fn all(&self) -> Vec<u64> {
@@ -97,15 +97,19 @@ impl Outgoing {
         others.map(|(sequence, _)| *sequence).collect()
     }
 
-    /// A message as it is transmitted now, and by which lane.
-    pub(super) fn frame(&self, sequence: u64) -> Option<(Lane, Frame)> {
+    /// Which lane a message takes.
+    pub(super) fn lane(&self, sequence: u64) -> Option<Lane> {
+        self.messages.get(&sequence).map(|message| message.lane)
+    }
+
+    /// A message as it is transmitted now.
+    pub(super) fn frame(&self, sequence: u64) -> Option<Frame> {
         let message = self.messages.get(&sequence)?;
         let floor = self.messages.keys().next().copied().unwrap_or(sequence);
         let causal = message.causal.as_ref().map(|(_, header)| (**header).clone());
         let destination = message.destination.clone();
         let header = Box::new(ReliableHeader { sequence, floor, causal, destination });
-        let frame = Frame::Reliable { header, payload: message.payload.clone() };
-        Some((message.lane, frame))
+        Some(Frame::Reliable { header, payload: message.payload.clone() })
     }
 
     /// It is on its way; says whether it was before.

@@ -250,3 +250,25 @@ fn a_late_delivery_acknowledges_nothing_of_a_later_life() {
         (vec![9], vec![Ok(Answer::Acknowledged)])
     );
 }
+
+#[test]
+fn what_a_failed_message_stood_for_still_comes_first() {
+    // A tells B, then C; C tells B something that fails, and then something else.
+    let mut net = cluster(3);
+    say(&mut net, 0, 1, 1);
+    settle_but(&mut net, 1);
+    let held = net.take_held();
+    say(&mut net, 0, 2, 2);
+    net.settle();
+    let large = SendReliable { payload: vec![3; 32 << 20].into(), ..causal(&net, 1, 3) };
+    send(&mut net, 2, large);
+    assert!(matches!(answers(&mut net).pop(), Some(Err(CommandError::PayloadTooLarge { .. }))));
+    say(&mut net, 2, 1, 4);
+    net.settle();
+    assert_eq!(delivered(&mut net, 1), [0; 0], "it waits for the first");
+    net.release(held);
+    net.settle();
+    assert_eq!(delivered(&mut net, 1), [1, 4]);
+    net.run_for(SECOND);
+    assert_clean(&net);
+}
