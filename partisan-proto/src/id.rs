@@ -27,48 +27,6 @@ pub struct NodeName {
     id: NodeId,
 }
 
-/// The name of a channel: a class of traffic with connections of its own.
-///
-/// The same rules as for a [`NodeName`].
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
-pub struct ChannelName(Arc<str>);
-
-/// The name of a handler of broadcasts: what one part of an application tells all nodes.
-///
-/// The same rules as for a [`NodeName`].
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
-pub struct HandlerName(Arc<str>);
-
-/// The name that a process is registered under at its node.
-///
-/// The same rules as for a [`NodeName`].
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
-pub struct ProcessName(Arc<str>);
-
-/// The name of a label: messages with one label are delivered in causal order among each other.
-///
-/// The same rules as for a [`NodeName`].
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
-pub struct LabelName(Arc<str>);
-
-/// The name of a cluster: nodes of different clusters refuse each other at the handshake.
-///
-/// The same rules as for a [`NodeName`].
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
-pub struct ClusterName(Arc<str>);
-
-/// A label of a node (a role such as `server`), told to peers with its spec.
-///
-/// The same rules as for a [`NodeName`].
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
-pub struct Tag(Arc<str>);
-
 fn check_name(text: &str) -> Result<(), NameError> {
     if text.is_empty() {
         Err(NameError::Empty)
@@ -148,15 +106,15 @@ macro_rules! name_type {
 }
 
 name_type!(NodeName);
-name_type!(ChannelName);
-name_type!(HandlerName);
-name_type!(ProcessName);
-name_type!(LabelName);
-name_type!(ClusterName);
-name_type!(Tag);
 
+/// A name that is its text and nothing else.
 macro_rules! plain_name {
-    ($type:ident) => {
+    ($(#[$docs:meta])* $type:ident) => {
+        $(#[$docs])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "alloc::string::String", into = "alloc::string::String")]
+        pub struct $type(Arc<str>);
+
         impl $type {
             const fn of(text: Arc<str>) -> Self {
                 Self(text)
@@ -168,15 +126,52 @@ macro_rules! plain_name {
                 &self.0
             }
         }
+
+        name_type!($type);
     };
 }
 
-plain_name!(ChannelName);
-plain_name!(HandlerName);
-plain_name!(ProcessName);
-plain_name!(LabelName);
-plain_name!(ClusterName);
-plain_name!(Tag);
+plain_name! {
+    /// The name of a channel: a class of traffic with connections of its own.
+    ///
+    /// The same rules as for a [`NodeName`].
+    ChannelName
+}
+
+plain_name! {
+    /// The name of a handler of broadcasts: what one part of an application tells all nodes.
+    ///
+    /// The same rules as for a [`NodeName`].
+    HandlerName
+}
+
+plain_name! {
+    /// The name that a process is registered under at its node.
+    ///
+    /// The same rules as for a [`NodeName`].
+    ProcessName
+}
+
+plain_name! {
+    /// The name of a label: messages with one label are delivered in causal order among each other.
+    ///
+    /// The same rules as for a [`NodeName`].
+    LabelName
+}
+
+plain_name! {
+    /// The name of a cluster: nodes of different clusters refuse each other at the handshake.
+    ///
+    /// The same rules as for a [`NodeName`].
+    ClusterName
+}
+
+plain_name! {
+    /// A label of a node (a role such as `server`), told to peers with its spec.
+    ///
+    /// The same rules as for a [`NodeName`].
+    Tag
+}
 
 // Of a name the text counts alone: its identifier follows from it.
 

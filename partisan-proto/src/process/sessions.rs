@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::subscriptions::is_about;
 use super::{
     Action, Change, CloseReason, Context, ExitReason, Instance, MonitorId, NodeFilter, NodeId,
     NodeSpec, ProcessMessage, Processes, Serial, Signal, Signals, Watched, send,
@@ -94,7 +95,7 @@ impl Processes {
         let peers: Vec<Instance> = cx.routes.peers().map(|routes| routes.instance).collect();
         for instance in peers {
             let Some(spec) = signals.spec(instance.node) else { continue };
-            let about = filter.tag.as_ref().is_none_or(|tag| spec.tags().contains(tag));
+            let about = is_about(filter.tag.as_ref(), &spec);
             if about && self.subscriptions.know(serial, instance) && filter.present {
                 let signal = Signal::NodeUp { instance, spec };
                 cx.act(Action::Signal { process: serial, signal });

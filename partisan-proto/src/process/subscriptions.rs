@@ -73,12 +73,16 @@ impl Subscriptions {
 
     /// Whose subscriptions are about a node.
     fn about(&self, spec: &NodeSpec) -> Vec<Serial> {
-        let about = |tag: &Option<Tag>| tag.as_ref().is_none_or(|tag| spec.tags().contains(tag));
-        let theirs = self.by_owner.iter().filter(|(_, tag)| about(tag));
+        let theirs = self.by_owner.iter().filter(|(_, tag)| is_about(tag.as_ref(), spec));
         theirs.map(|(owner, _)| *owner).collect()
     }
 
     pub(super) fn len(&self) -> usize {
         self.by_owner.len()
     }
+}
+
+/// Whether a subscription for this tag, or for all nodes, is about a node.
+pub(super) fn is_about(tag: Option<&Tag>, spec: &NodeSpec) -> bool {
+    tag.is_none_or(|tag| spec.tags().contains(tag))
 }

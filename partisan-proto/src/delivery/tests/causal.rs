@@ -83,10 +83,9 @@ fn what_is_known_to_be_delivered_is_not_carried_on() {
     assert!(!net.node(0).timers().any(|(_, timer)| timer == Timer::Causal), "all is forgotten");
 }
 
-#[test]
-fn nothing_waits_for_ever_for_what_is_lost() {
+/// Node 0 dies before it has told node 1; node 2 knows of the message, and tells node 1 another.
+fn with_a_lost_message() -> Net {
     let mut net = cluster(3);
-    // Node 0 dies before it has told node 1; node 2 knows of the message.
     net.mute = vec![1];
     say(&mut net, 0, 1, 1);
     net.mute.clear();
@@ -95,6 +94,12 @@ fn nothing_waits_for_ever_for_what_is_lost() {
     net.crash(0);
     net.settle();
     say(&mut net, 2, 1, 3);
+    net
+}
+
+#[test]
+fn nothing_waits_for_ever_for_what_is_lost() {
+    let mut net = with_a_lost_message();
     net.run_for(119 * SECOND);
     assert_eq!(delivered(&mut net, 1), [0; 0]);
     net.run_for(2 * SECOND);
@@ -104,15 +109,7 @@ fn nothing_waits_for_ever_for_what_is_lost() {
 
 #[test]
 fn a_later_life_of_the_sender_ends_the_wait_for_the_earlier() {
-    let mut net = cluster(3);
-    net.mute = vec![1];
-    say(&mut net, 0, 1, 1);
-    net.mute.clear();
-    say(&mut net, 0, 2, 2);
-    net.settle();
-    net.crash(0);
-    net.settle();
-    say(&mut net, 2, 1, 3);
+    let mut net = with_a_lost_message();
     net.run_for(SECOND);
     net.start(0, &config(), 2, keeper(3, 0, &config()));
     net.run_for(55 * SECOND);
