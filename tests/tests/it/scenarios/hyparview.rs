@@ -20,6 +20,7 @@ on_both! {
     hpv_a_restarted_node_has_its_place_again: 12;
     hpv_a_whole_cluster_starts_again_without_contacts: 12;
     hpv_members_come_and_go_with_the_active_view: 12;
+    hpv_a_young_overlay_outlives_the_death_of_two_nodes_in_five: 6;
     xbot_high_active_connected_symmetric_evict: 12;
     xbot_low_active_connected_symmetric_evict: 12;
     xbot_twelve_nodes_connected_symmetric_evict: 12;
@@ -278,6 +279,32 @@ fn hpv_members_come_and_go_with_the_active_view(cluster: &mut impl Cluster) {
                 present == Some(usize::from(cluster.knows(*node, *peer)))
             })
         })
+    });
+}
+
+/// Everybody joined a moment ago, through the one before: who has few neighbours as yet must know
+/// somebody else already when those die together.
+fn hpv_a_young_overlay_outlives_the_death_of_two_nodes_in_five(cluster: &mut impl Cluster) {
+    cluster.start(50, &with(HyParViewConfig::default()));
+    for node in 1..50 {
+        let asked = cluster.sync_join(node, node - 1, Duration::from_secs(60));
+        assert!(matches!(cluster.wait_for_answer(asked), Ok(Answer::Joined(_))));
+    }
+    let all = Vec::from_iter(0..50);
+    cluster.wait("an overlay", |cluster| is_overlay(cluster, &all, 5));
+    // Neighbours of a few among them; the newest node knows fewest of all.
+    let mut dead = active(cluster, 49);
+    for node in all.iter().filter(|node| **node != 49) {
+        if dead.len() < 20 && active(cluster, *node).len() < 4 {
+            dead.extend(active(cluster, *node).into_iter().filter(|peer| *peer != 49));
+        }
+    }
+    let rest: Vec<usize> = all.into_iter().filter(|node| !dead.contains(node)).collect();
+    dead.iter().for_each(|node| cluster.crash(*node));
+    cluster.broadcast(49, "default", "who is there?");
+    cluster.wait("one overlay of the others", |cluster| is_overlay(cluster, &rest, 5));
+    cluster.wait("it at all", |cluster| {
+        rest.iter().all(|node| cluster.heard(*node, 49) == ["who is there?"])
     });
 }
 
