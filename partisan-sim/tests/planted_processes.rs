@@ -42,7 +42,7 @@ fn cluster() -> (World, Truth) {
 
 /// Process `process` of node 0 does something, and then node 1's ends or does something else.
 fn deed(world: &mut World, node: usize, process: usize, deed: Deed<Aim>) {
-    Work::Deed { node, process, deed }.perform(world);
+    Work::Deed { node, process, deed: Box::new(deed) }.perform(world);
     world.run_for(Duration::from_secs(1));
 }
 

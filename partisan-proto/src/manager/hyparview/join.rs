@@ -218,7 +218,7 @@ impl HyParView {
         match next.filter(|_| walk.hops > 0 && !wants) {
             Some(next) => {
                 if walk.joins && walk.hops == self.config.passive_walk {
-                    self.reserve(known, &[]);
+                    self.reserve(known);
                 }
                 walk.hops -= 1;
                 let message = HyParViewMessage::Walk(Box::new(walk));
