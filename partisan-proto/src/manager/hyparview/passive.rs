@@ -167,8 +167,8 @@ impl Passive {
 
     /// A uniform sample of those that are not in doubt, in random order.
     pub(super) fn sample(&self, random: &mut Random, count: usize) -> Vec<&Known> {
-        let sound = self.known.iter().filter(|known| !self.suspects.contains(&known.node));
-        let mut sound: Vec<&Known> = sound.collect();
+        let mut sound = Vec::with_capacity(self.known.len());
+        sound.extend(self.known.iter().filter(|known| !self.suspects.contains(&known.node)));
         random.shuffle_front(&mut sound, count);
         sound.truncate(count);
         sound
