@@ -1,6 +1,6 @@
 //! One node with what surrounds it: its disk, its wake-up, what it was seen to do.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use partisan_proto::wire::BroadcastMessage;
 use partisan_proto::{
-    Address, Answer, CommandError, Config, Delivery, Event, ExchangeId, Incarnation, Instant,
+    Address, Answer, CommandError, Config, Contact, Delivery, Event, ExchangeId, Incarnation, Instant,
     Manager, Node, NodeName, Notification, QuestionId, Tag, Ticket,
 };
 
@@ -71,7 +71,7 @@ pub(crate) struct Rest {
     /// What runs on it, if anything ever did since its start.
     pub(crate) processes: Option<Box<Processes>>,
     /// Whom it was told to join.
-    pub(crate) contacts: BTreeSet<Address>,
+    pub(crate) contacts: Vec<Address>,
 }
 
 /// How many exchanges an application remembers, most of which may be long over for the node.
@@ -82,6 +82,15 @@ impl Rest {
         self.exchanges.insert(exchange, question);
         if self.exchanges.len() > EXCHANGES {
             self.exchanges.pop_first();
+        }
+    }
+
+    pub(crate) fn remember_contact(&mut self, contact: &Contact) {
+        for address in contact.addresses.iter() {
+            if !self.contacts.contains(address) {
+                self.contacts.reserve_exact(1);
+                self.contacts.push(address.clone());
+            }
         }
     }
 }
@@ -104,7 +113,7 @@ impl NodeHost {
             observed: Observed::default(),
             birth: Incarnation::NONE,
             processes: None,
-            contacts: BTreeSet::new(),
+            contacts: Vec::new(),
         };
         Self {
             node: None,

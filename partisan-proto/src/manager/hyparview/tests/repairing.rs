@@ -5,7 +5,7 @@ use alloc::vec;
 
 fn reserve(machine: &mut Machine<HyParView>, numbers: impl IntoIterator<Item = usize>) {
     for number in numbers {
-        machine.run(|manager, _| manager.reserve(intro(number, LIFE).into(), &[]));
+        machine.run(|manager, _| manager.reserve(intro(number, LIFE).into()));
     }
 }
 
@@ -172,7 +172,7 @@ fn a_few_that_have_each_other_alone_break_out() {
     assert_eq!((component(&mesh, 0), component(&mesh, 4)), (vec![0, 1, 2, 3], vec![4, 5, 6, 7]));
     mesh.pass(Duration::from_secs(200));
     assert_eq!(component(&mesh, 0).len(), 4, "they know nobody else");
-    mesh.run(0, |manager, _| manager.reserve(intro(6, LIFE).into(), &[]));
+    mesh.run(0, |manager, _| manager.reserve(intro(6, LIFE).into()));
     mesh.pass(Duration::from_secs(100));
     assert_eq!(component(&mesh, 0).len(), 8);
     assert_at_rest(&mesh);

@@ -27,7 +27,7 @@ fn replies(output: &Output) -> Vec<(usize, ShuffleReply)> {
 
 fn reserve(machine: &mut Machine<HyParView>, numbers: impl IntoIterator<Item = usize>) {
     for number in numbers {
-        machine.run(|manager, _| manager.reserve(intro(number, LIFE).into(), &[]));
+        machine.run(|manager, _| manager.reserve(intro(number, LIFE).into()));
     }
 }
 
