@@ -95,6 +95,7 @@ pub mod delivery;
 pub mod error;
 pub mod event;
 pub mod id;
+pub mod interposition;
 pub mod manager;
 pub mod neighbors;
 pub mod notification;

@@ -120,8 +120,15 @@ const fn is_told(event: &Event) -> bool {
 }
 
 impl World {
-    /// Gives an event to a node, now or, if its time stands still, when it goes on.
+    /// Gives an event to a node, if its interposers let it pass.
     pub(super) fn deliver(&mut self, number: usize, event: Event) {
+        if let Some(event) = self.shown(number, event) {
+            self.hand_over(number, event);
+        }
+    }
+
+    /// Gives an event to a node, now or, if its time stands still, when it goes on.
+    pub(super) fn hand_over(&mut self, number: usize, event: Event) {
         let host = &mut self.hosts[number];
         if host.paused {
             host.rest.backlog.push_back(event);
@@ -192,7 +199,7 @@ impl World {
             Action::Open { connection, addresses, timeout } => {
                 self.network.dial(now, number, connection, addresses, timeout, &mut self.queue);
             }
-            Action::Send { connection, frame } => self.transmit(number, connection, frame),
+            Action::Send { connection, frame } => self.send_out(number, connection, frame),
             Action::Close { connection, flush, .. } => {
                 self.network.close(now, number, connection, flush, &mut self.queue);
             }
@@ -227,7 +234,7 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, number: usize, connection: ConnectionId, frame: Frame) {
+    pub(super) fn transmit(&mut self, number: usize, connection: ConnectionId, frame: Frame) {
         self.frames += 1;
         let (frame, size) = match self.options.wire {
             Wire::Typed => {

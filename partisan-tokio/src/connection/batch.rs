@@ -23,9 +23,13 @@ pub(crate) enum Payload<'a> {
 
 impl Payload<'_> {
     pub(crate) fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Borrowed(bytes) => bytes.len(),
-            Self::Shared(bytes) => bytes.len(),
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
         }
     }
 

@@ -18,6 +18,15 @@ pub(crate) enum Outgoing<'a> {
     Core(&'a Frame),
 }
 
+impl Outgoing<'_> {
+    /// It is not put, or not as it is: what it reserved is given back.
+    pub(crate) fn release(self, queue: &Queue) {
+        if let Self::App { reserved, .. } = self {
+            queue.written(0, reserved.0);
+        }
+    }
+}
+
 /// Room reserved for one application frame; given back when it is written.
 #[derive(Debug)]
 pub(crate) struct Reserved(usize);
