@@ -4,16 +4,21 @@ mod causal;
 mod newest;
 mod random;
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::*;
-use crate::command::Command;
+use crate::action::{Answer, Delivery};
+use crate::command::{Command, SendReliable};
 use crate::connections::tests::net::{Keeper, Net, channels, spec};
 use crate::error::CloseReason;
 use crate::event::Event;
-use crate::id::LabelName;
-use crate::wire::Destination;
+use crate::id::{ChannelId, LabelName, Ticket};
+use crate::time::Duration;
+use crate::wire::{Acknowledgement, ControlMessage, Destination};
 
 const SECOND: Duration = Duration::from_secs(1);
 
