@@ -66,7 +66,7 @@ pub enum Kind<'a> {
     Reliable(&'a Destination),
     /// One of a monotonic channel.
     Newest(&'a Destination),
-    /// One that goes by way of other nodes.
+    /// One that goes by way of other nodes, whether it must arrive or not.
     Relayed(&'a Destination),
     /// A request.
     Request(&'a ServerAt),
@@ -86,6 +86,9 @@ impl<'a> Kind<'a> {
             Frame::App { destination, payload } => (Self::Message(destination), payload),
             Frame::Reliable { header, payload } => (Self::Reliable(&header.destination), payload),
             Frame::Newest { header, payload } => (Self::Newest(&header.destination), payload),
+            Frame::Relayed { header, .. } if header.cargo.acknowledges() => {
+                (Self::Acknowledgement, &[])
+            }
             Frame::Relayed { header, payload } => (Self::Relayed(&header.destination), payload),
             Frame::Request { header, payload } => (Self::Request(&header.to), payload),
             Frame::Reply { payload, .. } => (Self::Reply, payload),
@@ -211,7 +214,9 @@ pub fn rewrite(frame: Frame, payload: Bytes) -> Frame {
         Frame::App { destination, .. } => Frame::App { destination, payload },
         Frame::Reliable { header, .. } => Frame::Reliable { header, payload },
         Frame::Newest { header, .. } => Frame::Newest { header, payload },
-        Frame::Relayed { header, .. } => Frame::Relayed { header, payload },
+        Frame::Relayed { header, .. } if !header.cargo.acknowledges() => {
+            Frame::Relayed { header, payload }
+        }
         Frame::Request { header, .. } => Frame::Request { header, payload },
         Frame::Reply { header, .. } => Frame::Reply { header, payload },
         Frame::Broadcast(message) => {

@@ -385,9 +385,12 @@ impl EventLoop {
         if self.handshaking.is_empty() {
             return;
         }
+        let channels = &self.shared.config.channels;
         for peer in self.core.routes().peers() {
-            let (node, terms) = (peer.instance.node, Terms { max_frame: peer.max_frame });
+            let (node, max_frame) = (peer.instance.node, peer.max_frame);
             for (channel, lanes) in (0..).map(ChannelId).zip(peer.channels.iter()) {
+                let compressed = peer.compresses(channels, channel);
+                let terms = Terms { max_frame, compressed };
                 let mine = lanes.iter().flatten().filter(|id| self.handshaking.contains(id));
                 for connection in mine.filter_map(|id| self.connections.get(id)) {
                     connection.assign(Lane { peer: node, channel }, terms);

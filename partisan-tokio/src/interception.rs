@@ -87,23 +87,25 @@ impl Interception {
         events: &mpsc::Sender<LoopEvent>,
     ) -> Result<Pressure, PutError> {
         if !self.active.load(Ordering::Acquire) {
-            return connection.queue.put(&outgoing);
+            return connection.put(outgoing);
         }
         let shown = match &outgoing {
             Outgoing::App { header, payload, .. } => {
                 Some((Kind::Message(&header.destination), payload.bytes()))
             }
             Outgoing::Core(frame) => Kind::of(frame),
+            Outgoing::Encoded(..) => None,
         };
         let fate = self.fate(connection, Side::Sending, shown);
         let Fate::Passes { rewritten, delay, copies } = fate else {
             outgoing.release(&connection.queue);
             return Ok(Pressure::Unchanged);
         };
-        if rewritten.is_none() && delay.is_zero() && copies == 0 {
-            return connection.queue.put(&outgoing);
-        }
-        let frame = self.rewritten(connection, outgoing.to_frame(), rewritten);
+        let touched = rewritten.is_some() || !delay.is_zero() || copies > 0;
+        let Some(frame) = outgoing.to_frame().filter(|_| touched) else {
+            return connection.put(outgoing);
+        };
+        let frame = self.rewritten(connection, frame, rewritten);
         outgoing.release(&connection.queue);
         match self.place(delay) {
             Some(delay) => {
@@ -190,9 +192,9 @@ impl Delay {
 }
 
 fn put(connection: &Connection, frame: &Frame, copies: u8) -> Result<Pressure, PutError> {
-    let mut pressure = connection.queue.put(&Outgoing::Core(frame))?;
+    let mut pressure = connection.put(Outgoing::Core(frame))?;
     for _ in 0..copies {
-        if connection.queue.put(&Outgoing::Core(frame))? == Pressure::Congested {
+        if connection.put(Outgoing::Core(frame))? == Pressure::Congested {
             pressure = Pressure::Congested;
         }
     }
@@ -217,13 +219,15 @@ async fn send_later(
 }
 
 impl Outgoing<'_> {
-    /// As the core has it.
-    fn to_frame(&self) -> Frame {
+    /// As the core has it, unless it is encoded already.
+    fn to_frame(&self) -> Option<Frame> {
         match self {
             Self::App { header: AppHeader { destination }, payload, .. } => {
-                Frame::App { destination: destination.clone(), payload: payload.to_bytes() }
+                let (destination, payload) = (destination.clone(), payload.to_bytes());
+                Some(Frame::App { destination, payload })
             }
-            Self::Core(frame) => (*frame).clone(),
+            Self::Core(frame) => Some((*frame).clone()),
+            Self::Encoded(..) => None,
         }
     }
 }

@@ -191,6 +191,7 @@ pub trait Cluster: Sized {
             key: None,
             destination: Destination::Inbox,
             payload: text.to_owned().into_bytes().into(),
+            relay: false,
             expires: None,
             label,
         };

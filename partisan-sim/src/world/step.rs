@@ -1,9 +1,11 @@
 //! One step: an event handled by a node, and everything it asks for performed.
 
 use bytes::BytesMut;
-use partisan_proto::wire::{self, Decoded, Frame};
+use partisan_proto::config::Compression;
+use partisan_proto::wire::{self, COMPRESS_FROM, Decoded, Frame};
 use partisan_proto::{
-    Action, ConnectionId, Event, Instant, Outbox, QuestionId, Serial, Signal, Ticket, Timer,
+    Action, ChannelOptions, ConnectionId, ConnectionInfo, Event, Instant, Outbox, QuestionId,
+    Serial, Signal, Ticket, Timer,
 };
 
 use super::{Happening, Wire, World};
@@ -241,7 +243,7 @@ impl World {
                 let size = estimated_size(&frame);
                 (frame, size)
             }
-            Wire::Encoded => match self.through_the_codec(frame) {
+            Wire::Encoded => match self.through_the_codec(number, connection, frame) {
                 Ok(passed) => passed,
                 Err(text) => {
                     let kind = ViolationKind::Codec;
@@ -257,17 +259,48 @@ impl World {
         }
     }
 
-    fn through_the_codec(&mut self, frame: Frame) -> Result<(Frame, u32), String> {
+    fn through_the_codec(
+        &mut self,
+        number: usize,
+        by: ConnectionId,
+        frame: Frame,
+    ) -> Result<(Frame, u32), String> {
         self.buffer.clear();
         wire::encode(&frame, &mut self.buffer);
-        let size = self.buffer.len() as u32;
         let mut bytes = BytesMut::from(&self.buffer[..]);
+        if frame.payload_frame_len() >= COMPRESS_FROM && self.compresses(number, by) {
+            let mut shorter = Vec::new();
+            if wire::compress_frame(&self.buffer, &mut shorter) {
+                bytes = BytesMut::from(&shorter[..]);
+            }
+        }
+        let size = bytes.len() as u32;
         match wire::decode(&mut bytes, u32::MAX) {
             Ok(Decoded::Frame(decoded)) if bytes.is_empty() && decoded == frame => {
                 Ok((decoded, size))
             }
             other => Err(format!("{frame:?} came back from the codec as {other:?}")),
         }
+    }
+
+    /// Whether a node compresses what it sends by a connection.
+    fn compresses(&self, number: usize, by: ConnectionId) -> bool {
+        let host = &self.hosts[number];
+        let channels = &host.rest.config.channels;
+        let plain = |options: ChannelOptions| options.compression == Compression::None;
+        let Some(node) = host.node.as_ref() else {
+            return false;
+        };
+        if channels.iter().all(|(_, _, options)| plain(options)) {
+            return false;
+        }
+        let lanes = node.connections();
+        let lane = lanes.iter().find(|one| one.connection == by);
+        let agreed = |one: &ConnectionInfo| {
+            let peer = node.routes().peer(one.peer);
+            peer.is_some_and(|peer| peer.compresses(channels, one.channel))
+        };
+        lane.is_some_and(agreed)
     }
 
     fn reschedule(&mut self, number: usize, wake_at: Option<(Instant, Timer)>) {

@@ -83,6 +83,11 @@ impl Batch {
         self.put_payload(before, payload);
     }
 
+    /// A whole frame, encoded already.
+    pub(crate) fn put_encoded(&mut self, encoded: &Bytes) {
+        self.put_payload(self.copied.len(), Payload::Shared(encoded));
+    }
+
     /// Appends the payload of a frame whose header begins at `before`.
     fn put_payload(&mut self, before: usize, payload: Payload<'_>) {
         self.bytes += self.copied.len() - before + payload.len();

@@ -1,6 +1,7 @@
 //! One connection: what its task, the loop and the senders share.
 
 mod batch;
+mod compress;
 mod queue;
 mod reader;
 mod serve;
@@ -54,6 +55,8 @@ pub(crate) struct Lane {
 pub(crate) struct Terms {
     /// The longest frame that it takes, without the length.
     pub(crate) max_frame: u32,
+    /// Whether what is sent to it is compressed.
+    pub(crate) compressed: bool,
 }
 
 impl Lane {

@@ -158,7 +158,7 @@ mod tests {
     }
 
     fn establish(connection: &Connection) {
-        connection.assign(lane(), Terms { max_frame: 1 << 20 });
+        connection.assign(lane(), Terms { max_frame: 1 << 20, compressed: false });
         connection.open();
     }
 
