@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use partisan_proto::wire::{
-    Bounded, Confirm, ControlMessage, Destination, Digest, Frame, GoodbyeReason, Gossip, Hello,
-    PartitionId, PartitionMessage, RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice,
-    encode,
+    Bounded, Cargo, Confirm, ControlMessage, Destination, Digest, Frame, GoodbyeReason, Gossip,
+    Hello, PartitionId, PartitionMessage, RelayFailure, RelayHeader, RelayId, RelayMessage,
+    RelayNotice, encode,
 };
 use partisan_proto::{
     ChannelName, ChannelOptions, Channels, ClusterName, Incarnation, NodeId, NodeName, NodeSpec,
@@ -95,7 +95,16 @@ fn overlay_streams() -> Vec<Vec<u8>> {
     let parted = parted.map(|message| Frame::Control(ControlMessage::Partition(message)));
     let relayed = |target, ttl, hops, flooded: bool| {
         let (key, destination) = (flooded.then_some(u64::MAX), Destination::Inbox);
-        let header = RelayHeader { id: id(1), target, ttl, hops, flooded, key, destination };
+        let header = RelayHeader {
+            id: id(1),
+            target,
+            ttl,
+            hops,
+            flooded,
+            key,
+            cargo: Cargo::Message,
+            destination,
+        };
         Frame::Relayed { header: Box::new(header), payload: b"payload"[..].into() }
     };
     let messages = [

@@ -95,6 +95,7 @@ pub mod delivery;
 pub mod error;
 pub mod event;
 pub mod id;
+pub mod interposition;
 pub mod manager;
 pub mod neighbors;
 pub mod notification;
@@ -113,7 +114,7 @@ mod node;
 
 pub use action::{Action, Answer, Delivery, Outbox};
 pub use broadcast::{BroadcastCounters, BroadcastTree};
-pub use change::{Change, ContactId};
+pub use change::{Change, ContactId, Parcel};
 pub use command::{Broadcast, Command, Contact, ExchangeSelector, Send, SendReliable};
 pub use config::{ChannelOptions, Channels, Config};
 pub use connections::{ConnectionInfo, Counters, Lanes, PeerInfo, PeerRoutes, Routes};

@@ -23,6 +23,12 @@
 //! message waits for may be lost for ever, since its sender ended; so none waits longer than
 //! `delivery.causal_patience`, and dependencies are forgotten after that time.
 //!
+//! **Relayed**: while the receiver is not connected, what may go by way of other nodes does, a few
+//! at a time, and so do the acknowledgements of it (`relay`); it is numbered, kept, sent again and
+//! delivered once as any other. How its first attempt ended nobody tells; the next one may go
+//! another way. A causal message is not relayed, since it is for a life of its receiver that must be
+//! known, nor is one of a monotonic channel: both are refused.
+//!
 //! On a **monotonic** channel only the newest message matters (`newest`).
 //!
 //! A node that leaves its cluster ends this life: what it has not got acknowledged fails.
@@ -74,7 +80,8 @@ pub struct DeliveryCounters {
     pub delivered: u64,
     /// Messages that had been delivered here already.
     pub duplicates: u64,
-    /// Messages that were too far ahead, or for which no room was left to wait in; they come again.
+    /// Messages that were too far ahead, or for which no room was left to wait in, and which come
+    /// again; and relayed ones of a life of their sender that is over.
     pub refused: u64,
     /// Causal messages with a label that is not configured here.
     pub unknown_label: u64,
@@ -134,10 +141,11 @@ impl Deliveries {
             Change::PeerDown { instance, .. } => {
                 if let Some(outgoing) = self.outgoing.get_mut(&instance.node) {
                     outgoing.lost(|_| true);
-                    self.set_timer(cx, instance.node);
+                    self.flush(cx, wires, instance.node);
                     self.forget_idle(cx, instance.node);
                 }
             }
+            Change::Relayed { from, parcel } => self.receive_relayed(cx, wires, *from, parcel),
             Change::Stopping => self.end(cx, &CommandError::Stopping),
             Change::Reborn { .. } => self.end(cx, &CommandError::Left),
             _ => {}
@@ -152,6 +160,9 @@ impl Deliveries {
                 let error = CommandError::PeerRestarted(instance.node);
                 self.settle(cx, instance.node, sequence, Err(error));
             }
+        }
+        if let Some(outgoing) = self.outgoing.get_mut(&instance.node) {
+            outgoing.connected();
         }
         self.deliver_all_causal(cx);
     }

@@ -3,6 +3,7 @@
 mod causal;
 mod newest;
 mod random;
+mod relayed;
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -58,6 +59,7 @@ fn message(net: &Net, to: usize, number: u8) -> SendReliable {
         key: Some(number.into()),
         destination: Destination::Inbox,
         payload: Bytes::copy_from_slice(&[number]),
+        relay: false,
         expires: None,
         label: None,
     }
