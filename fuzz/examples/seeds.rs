@@ -45,7 +45,9 @@ fn main() -> std::io::Result<()> {
     let processes = (0..40).map(|i| processes(&mut random, i)).collect::<Vec<_>>();
     write(corpora.join("processes"), processes)?;
     let deliveries = (0..40).map(|i| deliveries(&mut random, i)).collect::<Vec<_>>();
-    write(corpora.join("deliveries"), deliveries)
+    write(corpora.join("deliveries"), deliveries)?;
+    let statem = (0..60).map(|i| random.bytes(64 + i * 24)).collect::<Vec<_>>();
+    write(corpora.join("statem"), statem)
 }
 
 fn write(folder: PathBuf, seeds: impl IntoIterator<Item = Vec<u8>>) -> std::io::Result<()> {

@@ -3,6 +3,7 @@
 //! | OTP | here |
 //! |---|---|
 //! | `gen_server` | [`GenServer`], run by [`ServerProcess`] |
+//! | `gen_statem` | [`GenStatem`], run by [`StatemProcess`] |
 //! | `sys` | [`SystemRequest`], answered by all of them |
 //!
 //! A [`Protocol`] says what a server is told and what it answers; a [`ServerRef`] names a server that
@@ -14,11 +15,13 @@
 
 mod envelope;
 pub mod gen_server;
+pub mod gen_statem;
 mod process;
 mod protocol;
 mod system;
 
 pub use gen_server::{CallResult, GenServer, Init, Next, ServerProcess};
+pub use gen_statem::{Entered, Event, GenStatem, Initial, StatemProcess, Timeout, Transition};
 pub use process::{Behaviour, Engine, Flow, Info, MAX_HELD};
 pub use protocol::{AnswerError, Caller, Pending, Protocol, ServerRef, Term};
 pub use system::{MAX_STATE, Started, StateBytes, Statistics, Status, SystemRequest, TraceEvent};
