@@ -41,7 +41,8 @@ fn main() -> std::io::Result<()> {
     write_scripts(&corpora, "broadcasts", 40, broadcasts)?;
     write(corpora.join("references"), references(&mut XorShift::of("references")))?;
     write_scripts(&corpora, "processes", 40, processes)?;
-    write_scripts(&corpora, "deliveries", 40, deliveries)
+    write_scripts(&corpora, "deliveries", 40, deliveries)?;
+    write_scripts(&corpora, "statem", 60, |random, i| random.bytes(64 + i * 24))
 }
 
 /// Writes so many scripts for a target.
