@@ -9,8 +9,8 @@ use bytes::Bytes;
 use partisan_proto::interposition::Interposers;
 use partisan_proto::wire::BroadcastMessage;
 use partisan_proto::{
-    Address, Answer, CommandError, Config, Contact, Delivery, Event, ExchangeId, Incarnation, Instant,
-    Manager, Node, NodeName, Notification, QuestionId, Tag, Ticket,
+    Address, Answer, CommandError, Config, Contact, Delivery, Event, ExchangeId, Incarnation,
+    Instant, Manager, Node, NodeName, Notification, QuestionId, Tag, Ticket,
 };
 
 use crate::processes::Processes;

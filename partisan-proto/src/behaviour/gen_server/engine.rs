@@ -97,8 +97,8 @@ impl<S: GenServer> Engine for ServerEngine<S> {
         reply_to: ReplyTo,
         call: &[u8],
     ) -> Result<Flow, postcard::Error> {
-        self.wake(cx);
         let (call, from) = (envelope::read(call)?, Caller::new(reply_to));
+        self.wake(cx);
         let next = match self.server.handle_call(call, from, cx) {
             CallResult::Reply(reply, next @ Next::Stop(_)) => {
                 self.last = Some((from, reply));
@@ -114,8 +114,9 @@ impl<S: GenServer> Engine for ServerEngine<S> {
     }
 
     fn cast(&mut self, cx: &mut ActorContext<'_>, cast: &[u8]) -> Result<Flow, postcard::Error> {
+        let cast = envelope::read(cast)?;
         self.wake(cx);
-        let next = self.server.handle_cast(envelope::read(cast)?, cx);
+        let next = self.server.handle_cast(cast, cx);
         Ok(self.go_on(cx, next))
     }
 

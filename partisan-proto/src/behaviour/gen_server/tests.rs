@@ -452,6 +452,15 @@ fn what_is_of_another_type_is_refused_or_an_info() {
 }
 
 #[test]
+fn a_call_that_is_not_understood_leaves_the_timeout_alone() {
+    let mut lone = running();
+    cast(&mut lone, "a", Do::Timeout(20));
+    lone.request(&b"\x00\xFF"[..]);
+    lone.advance(ms(100));
+    assert_eq!(log(&lone), ["cast a", "timeout"]);
+}
+
+#[test]
 fn a_cast_to_oneself_comes_when_it_is_due() {
     let mut lone = running();
     let payload = ServerRef::<Script>::write_cast(&("later".to_string(), Do::Nothing)).unwrap();

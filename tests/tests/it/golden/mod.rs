@@ -63,8 +63,9 @@ struct DoesNotCompile(&'static str);
 
 impl Golden for DoesNotCompile {
     fn meets(self, recorded: &str) {
-        let reason = &part(recorded, "terminate").parts()[0];
-        assert_eq!(reason.parts()[0].word(), self.0);
+        let ended = part(recorded, "terminate");
+        let reason = ended.parts()[0].parts()[0].word();
+        assert_eq!(reason, self.0);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The two views, the address book, and what is told of them.
 
+use alloc::vec;
+
 use super::*;
 use crate::wire::Shuffle;
 use book::Book;
