@@ -9,6 +9,7 @@
 //! manager is less work: [`pluggable::strategy`].
 
 pub mod client_server;
+mod commands;
 pub mod fixed;
 pub mod hyparview;
 pub mod joining;

@@ -74,7 +74,7 @@ pub enum HyParViewMessage {
 pub struct NeighborRequest {
     /// How much it matters.
     pub wish: Wish,
-    /// How many times the receiver has disconnected the sender in this session, as far as the
+    /// How many times the receiver has disconnected the sender within the session, as far as the
     /// sender knows: one that the sender does not know of yet makes the request void.
     pub seen: u32,
     /// Whom the sender would part with in exchange: for whoever must make room.

@@ -16,7 +16,6 @@ use partisan_proto::{
 
 use super::{Checker, Violation, ViolationKind};
 use crate::measure::Overlay;
-use crate::node_host::NodeHost;
 use crate::store::{self, Entry};
 use crate::workload::Notice;
 use crate::world::{Step, World};
@@ -289,21 +288,23 @@ fn left_over(world: &World, node: &Node) -> Option<String> {
     own.map(|root| format!("still has a tree of {root}"))
 }
 
+/// Whether neighbours are exchanged for cheaper ones now and then. Those who come take the parts in
+/// trees of those who go; a tree may be crooked by that until the next heartbeat, and announcements
+/// reach whom it misses.
+#[must_use]
+pub fn exchanges_neighbors(world: &World) -> bool {
+    world.hosts().iter().any(|host| match &host.rest.config.manager {
+        ManagerConfig::HyParView(config) => config.xbot.is_some(),
+        _ => false,
+    })
+}
+
 /// What is wrong with the tree that messages of `root` take through its component, at rest and
 /// after several of them: eager links are eager at both ends, and form a tree that reaches
 /// everybody (S1 and S2). Where no heartbeats shape the tree, a link may be eager towards the
-/// sender and not from it, since nothing goes that way: then its cost alone tells (S4). With X-BOT
-/// neighbours may be exchanged after the last heartbeat, and hand on their parts in the tree: it is
-/// whole again after the next one, and until then announcements reach whom it misses.
+/// sender and not from it, since nothing goes that way: then its cost alone tells (S4).
 #[must_use]
 pub fn crooked(world: &World, root: usize) -> Option<Violation> {
-    let exchanges = |host: &NodeHost| match &host.rest.config.manager {
-        ManagerConfig::HyParView(config) => config.xbot.is_some(),
-        _ => false,
-    };
-    if world.hosts().iter().any(exchanges) {
-        return None;
-    }
     let part = components(world).into_iter().find(|part| part.contains(&root))?;
     let id = world.hosts()[root].name().id();
     world.hosts()[root].node()?.broadcast_tree(id).root?;

@@ -73,6 +73,8 @@ pub(super) fn experiments(options: &Options) -> Vec<Experiment> {
         plan(format!("{nodes} nodes, many senders"), Box::new(move |f| many(seed, nodes, f)));
         plan("100 nodes, all send".into(), Box::new(move |f| all_send(seed, 100, f)));
         plan(format!("{nodes} nodes, no heartbeats"), Box::new(move |f| plain(seed, nodes, f)));
+        let run = move |findings: &mut Findings| exchanging(seed, nodes, findings);
+        plan(format!("{nodes} nodes, neighbours exchanged"), Box::new(run));
         let nodes = options.scale(10_000, 500);
         for (percent, ..) in FAILURES {
             let run = move |findings: &mut Findings| failure(seed, nodes, percent, findings);
@@ -283,6 +285,29 @@ pub fn plain(seed: u64, nodes: usize, findings: &mut Findings) {
     findings.add(name, "deliveries missed", "0", most(0.0), missed(&many));
     bed.judge_violations(name, findings);
     redundancies(&one, "one, no heartbeats", findings);
+}
+
+/// One node broadcasts while neighbours are exchanged for cheaper ones (X-BOT): who comes takes the
+/// part in the tree of who goes, and the next heartbeat makes it straight.
+pub fn exchanging(seed: u64, nodes: usize, findings: &mut Findings) {
+    let mut bed = Bed::new(seed, nodes, config::xbot(), 5 * MANY as u32, findings);
+    let before = Overlay::of(&bed.lab.world);
+    let rounds: Vec<Round> = (0..MANY).map(|_| bed.round(&[nodes / 2])).collect();
+    let after = Overlay::of(&bed.lab.world);
+    let kept = after.links().filter(|(from, to)| before.has_link(*from, *to)).count();
+    let exchanged = 1.0 - kept as f64 / after.link_count().max(1) as f64;
+    let name = &format!("{nodes} nodes, neighbours exchanged");
+    let gate = Some(Gate::AtLeast(0.1));
+    findings.add(name, "links exchanged meanwhile, share", "–", gate, exchanged);
+    let settled = &rounds[SETTLED..];
+    let rmr = mean(settled, |round| round.cost.redundancy);
+    findings.add(name, "redundancy from the third on, mean", "–", most(0.05), rmr);
+    let rmr = worst(settled, |round| round.cost.redundancy);
+    findings.add(name, "redundancy from the third on, worst", "–", None, rmr);
+    findings.add(name, "last arrival, worst, ms", "–", None, worst(settled, milliseconds));
+    findings.add(name, "deliveries missed", "0", most(0.0), missed(&rounds));
+    bed.judge_violations(name, findings);
+    redundancies(&rounds, "neighbours exchanged", findings);
 }
 
 /// Broadcasts after this percentage of the nodes died at once, on the trees of before; one of

@@ -132,6 +132,13 @@ fn plumtree_without_heartbeats_is_that_of_the_paper() {
 }
 
 #[test]
+fn plumtree_keeps_its_tree_while_neighbours_are_exchanged() {
+    let mut findings = Findings::default();
+    plumtree::exchanging(1, 150, &mut findings);
+    judge(&findings);
+}
+
+#[test]
 fn plumtree_reaches_all_survivors_of_a_failure() {
     let mut findings = Findings::default();
     for percent in [50, 80] {

@@ -5,50 +5,67 @@ use alloc::vec::Vec;
 
 use super::HyParView;
 use super::passive::Known;
-use crate::action::Answer;
-use crate::command::{Command, Contact};
+use crate::command::Contact;
 use crate::context::Context;
-use crate::error::CommandError;
+use crate::error::{CloseReason, CommandError, JoinError};
 use crate::id::{Incarnation, NodeId, Ticket};
+use crate::manager::commands::Obey;
 use crate::spec::NodeSpec;
+use crate::time::Duration;
+use crate::wire::{ControlMessage, HyParViewMessage, NeighborEnd, Parting};
 
 /// Through how many listed nodes a node that is alone joins.
 const LISTED_JOINS: usize = 3;
 
-impl HyParView {
-    pub(super) fn obey(&mut self, cx: &mut Context<'_>, ticket: Ticket, command: Command) {
-        let result = match command {
-            Command::Join(contact) => self.join(cx, contact),
-            Command::SyncJoin { contact, deadline } => {
-                let peers = &self.peers;
-                let is_member = |node| peers.is_active(node);
-                let target = contact.clone();
-                self.joining.sync_join(cx, ticket, (contact, deadline), is_member);
-                if !self.joining.is_empty() {
-                    self.remember_contact(target);
-                }
-                return;
-            }
-            Command::Leave => {
-                self.leave(cx);
-                Ok(())
-            }
-            Command::Remove(node) => {
-                self.remove(cx, node);
-                Ok(())
-            }
-            Command::UpdateMembers(specs) => self.update_members(cx, specs),
-            // Not given to managers.
-            _ => Err(CommandError::NotSupported("this command")),
-        };
-        cx.reply(ticket, result.map(|()| Answer::Done));
-    }
-
+impl Obey for HyParView {
     fn join(&mut self, cx: &mut Context<'_>, contact: Contact) -> Result<(), CommandError> {
         let peers = &self.peers;
         self.joining.join(cx, contact.clone(), |node| peers.is_active(node))?;
         self.remember_contact(contact);
         Ok(())
+    }
+
+    fn sync_join(
+        &mut self,
+        cx: &mut Context<'_>,
+        ticket: Ticket,
+        (contact, deadline): (Contact, Duration),
+    ) {
+        let peers = &self.peers;
+        let is_member = |node| peers.is_active(node);
+        let target = contact.clone();
+        self.joining.sync_join(cx, ticket, (contact, deadline), is_member);
+        if !self.joining.is_empty() {
+            self.remember_contact(target);
+        }
+    }
+
+    fn leave(&mut self, cx: &mut Context<'_>) {
+        self.joining.cancel_all(cx, &CommandError::Join(JoinError::Cancelled));
+        if self.is_alone(cx) {
+            return;
+        }
+        let own = cx.me.instance;
+        let neighbors: Vec<NodeId> = self.peers.active().map(|peer| peer.node).collect();
+        for neighbor in neighbors {
+            // They lose a neighbour, and may have each other.
+            let hints = self.hints(neighbor, Vec::new());
+            let end = NeighborEnd { why: Parting::Leaving, hints };
+            let message = HyParViewMessage::Disconnect(end.into());
+            cx.send(neighbor, ControlMessage::HyParView(message));
+        }
+        self.begin_anew(cx, own.incarnation, CloseReason::Left);
+    }
+
+    fn remove(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        if node == self.me {
+            return self.leave(cx);
+        }
+        self.joining.cancel(cx, node, &CommandError::Join(JoinError::Cancelled));
+        self.contacts.retain(|contact| contact.name.as_ref().is_none_or(|name| name.id() != node));
+        if !self.is_alone(cx) {
+            self.end_stay(cx, node, Incarnation::NONE, None);
+        }
     }
 
     /// Removes those of the views who are not listed; takes the others of the list into the passive

@@ -4,7 +4,7 @@
 //! order, and ends with it. One asks, the other accepts or declines; two that ask each other both
 //! accept. Either may disconnect at any time, and that always takes effect. What crossed a
 //! disconnection on its way is void: each request and each acceptance tells how many disconnections
-//! its sender has seen in this session, and the receiver knows how many it has sent (the
+//! its sender has seen within the session, and the receiver knows how many it has sent (the
 //! original's disconnect ids, without their memory across sessions and lives).
 
 use alloc::vec;

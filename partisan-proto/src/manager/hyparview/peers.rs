@@ -49,9 +49,9 @@ pub(super) struct Peer {
     pub(super) spec: Arc<NodeSpec>,
     /// The session; zero while there is none.
     pub(super) epoch: Epoch,
-    /// How many times this node has disconnected it in this session.
+    /// How many times this node has disconnected it within the session.
     pub(super) sent: u32,
-    /// How many times it has disconnected this node in this session.
+    /// How many times it has disconnected this node within the session.
     pub(super) seen: u32,
     pub(super) state: State,
 }

@@ -20,7 +20,7 @@ use crate::id::{Incarnation, Instance, NodeId};
 use crate::notification::Notification;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
-use crate::wire::{ControlMessage, HyParViewMessage, NeighborEnd, Parting};
+use crate::wire::{ControlMessage, HyParViewMessage};
 
 /// How long a new neighbour is told of a removal.
 const NEWS: Duration = Duration::from_secs(300);
@@ -219,39 +219,9 @@ impl HyParView {
         self.drop_removed(cx, node, upto, Some(node));
     }
 
-    fn is_alone(&self, cx: &Context<'_>) -> bool {
+    pub(super) fn is_alone(&self, cx: &Context<'_>) -> bool {
         let nobody = self.peers.iter().next().is_none() && cx.routes.peers().next().is_none();
         nobody && self.passive.is_empty() && self.book.len() == 0 && self.contacts.is_empty()
-    }
-
-    /// The application wants to leave.
-    pub(super) fn leave(&mut self, cx: &mut Context<'_>) {
-        self.joining.cancel_all(cx, &CommandError::Join(JoinError::Cancelled));
-        if self.is_alone(cx) {
-            return;
-        }
-        let own = cx.me.instance;
-        let neighbors: Vec<NodeId> = self.peers.active().map(|peer| peer.node).collect();
-        for neighbor in neighbors {
-            // They lose a neighbour, and may have each other.
-            let hints = self.hints(neighbor, Vec::new());
-            let end = NeighborEnd { why: Parting::Leaving, hints };
-            let message = HyParViewMessage::Disconnect(end.into());
-            cx.send(neighbor, ControlMessage::HyParView(message));
-        }
-        self.begin_anew(cx, own.incarnation, CloseReason::Left);
-    }
-
-    /// The application removes another node.
-    pub(super) fn remove(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        if node == self.me {
-            return self.leave(cx);
-        }
-        self.joining.cancel(cx, node, &CommandError::Join(JoinError::Cancelled));
-        self.contacts.retain(|contact| contact.name.as_ref().is_none_or(|name| name.id() != node));
-        if !self.is_alone(cx) {
-            self.end_stay(cx, node, Incarnation::NONE, None);
-        }
     }
 
     /// This node was removed.
@@ -263,7 +233,12 @@ impl HyParView {
     }
 
     /// Becomes a later incarnation that is alone.
-    fn begin_anew(&mut self, cx: &mut Context<'_>, upto: Incarnation, reason: CloseReason) {
+    pub(super) fn begin_anew(
+        &mut self,
+        cx: &mut Context<'_>,
+        upto: Incarnation,
+        reason: CloseReason,
+    ) {
         // The stay is over with all its lives, whichever of them was known to who ended it.
         cx.reincarnate(upto.max(cx.me.instance.incarnation));
         self.joined = cx.me.instance.incarnation;

@@ -4,70 +4,24 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::Pluggable;
-use crate::action::Answer;
 use crate::change::ContactId;
-use crate::command::{Command, Contact};
+use crate::command::Contact;
 use crate::context::Context;
 use crate::error::{CloseReason, CommandError, JoinError};
 use crate::id::{NodeId, Ticket};
+use crate::manager::commands::Obey;
 use crate::spec::NodeSpec;
+use crate::time::Duration;
 
-impl Pluggable {
-    pub(super) fn obey(&mut self, cx: &mut Context<'_>, ticket: Ticket, command: Command) {
-        let result = match command {
-            Command::Join(contact) => {
-                let strategy = &self.strategy;
-                self.joining.join(cx, contact, |node| strategy.is_joined(node))
-            }
-            Command::SyncJoin { contact, deadline } => {
-                let strategy = &self.strategy;
-                let is_member = |node| strategy.is_joined(node);
-                return self.joining.sync_join(cx, ticket, (contact, deadline), is_member);
-            }
-            Command::Leave => {
-                self.leave(cx);
-                Ok(())
-            }
-            Command::Remove(node) => {
-                self.remove(cx, node);
-                Ok(())
-            }
-            Command::UpdateMembers(specs) => self.update_members(cx, specs),
-            // The others are not given to managers.
-            _ => Err(CommandError::NotSupported("this command")),
-        };
-        cx.reply(ticket, result.map(|()| Answer::Done));
+impl Obey for Pluggable {
+    fn join(&mut self, cx: &mut Context<'_>, contact: Contact) -> Result<(), CommandError> {
+        let strategy = &self.strategy;
+        self.joining.join(cx, contact, |node| strategy.is_joined(node))
     }
 
-    pub(super) fn contact_reached(
-        &mut self,
-        cx: &mut Context<'_>,
-        contact: ContactId,
-        node: NodeId,
-    ) {
-        self.joining.reached(contact, node);
-        if self.strategy.is_synced(node) {
-            self.join_through(cx, node);
-        } else if !cx.is_connected(node) {
-            self.joining.lost(cx, node);
-        } else {
-            self.step(cx, |strategy, cx, out| strategy.join(cx, out, node));
-        }
-    }
-
-    /// All that `node` knew is known here: joins through it have succeeded.
-    pub(super) fn join_through(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        if self.joining.is_through(node) {
-            // At once: a node that was told that it joined finds its cluster after a crash.
-            self.save(cx);
-            self.joining.through(cx, node);
-        }
-        let me = cx.me.instance.node;
-        if self.joining.is_through(me) {
-            // A referral has led here.
-            self.save(cx);
-            self.joining.through_other(cx, me, node);
-        }
+    fn sync_join(&mut self, cx: &mut Context<'_>, ticket: Ticket, contact: (Contact, Duration)) {
+        let strategy = &self.strategy;
+        self.joining.sync_join(cx, ticket, contact, |node| strategy.is_joined(node));
     }
 
     fn leave(&mut self, cx: &mut Context<'_>) {
@@ -119,5 +73,38 @@ impl Pluggable {
             }
         }
         first_error
+    }
+}
+
+impl Pluggable {
+    pub(super) fn contact_reached(
+        &mut self,
+        cx: &mut Context<'_>,
+        contact: ContactId,
+        node: NodeId,
+    ) {
+        self.joining.reached(contact, node);
+        if self.strategy.is_synced(node) {
+            self.join_through(cx, node);
+        } else if !cx.is_connected(node) {
+            self.joining.lost(cx, node);
+        } else {
+            self.step(cx, |strategy, cx, out| strategy.join(cx, out, node));
+        }
+    }
+
+    /// All that `node` knew is known here: joins through it have succeeded.
+    pub(super) fn join_through(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        if self.joining.is_through(node) {
+            // At once: a node that was told that it joined finds its cluster after a crash.
+            self.save(cx);
+            self.joining.through(cx, node);
+        }
+        let me = cx.me.instance.node;
+        if self.joining.is_through(me) {
+            // A referral has led here.
+            self.save(cx);
+            self.joining.through_other(cx, me, node);
+        }
     }
 }

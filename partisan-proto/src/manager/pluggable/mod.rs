@@ -19,6 +19,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
+use super::commands::Obey;
 use super::joining::Joining;
 use super::{Manager, Member, MembershipCounters, Views};
 use crate::action::Action;

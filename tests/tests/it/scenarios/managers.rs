@@ -24,7 +24,8 @@ on_both! {
     static_refuses_whom_it_does_not_list: 12;
     scamp1_connectivity: 12;
     scamp2_connectivity: 12;
-    scamp2_nobody_keeps_the_leaver: 12;
+    scamp1_unsubscribe: 12;
+    scamp2_unsubscribe: 12;
     every_manager_conforms: 4;
 }
 
@@ -192,12 +193,24 @@ fn scamp2_connectivity(cluster: &mut impl Cluster) {
     }
 }
 
-fn scamp2_nobody_keeps_the_leaver(cluster: &mut impl Cluster) {
-    form_scamp(cluster, &scamp(StrategyConfig::ScampV2));
+/// Nobody keeps the leaver, and the others keep each other.
+fn scamp_unsubscribe(cluster: &mut impl Cluster, strategy: fn(ScampConfig) -> StrategyConfig) {
+    form_scamp(cluster, &scamp(strategy));
     cluster.ask(2, Command::Leave);
     cluster.wait("nobody knows it", |cluster| {
         cluster.members(2).len() == 1 && [0, 1, 3].iter().all(|node| !cluster.knows(*node, 2))
     });
+    cluster.rest();
+    assert!([0, 1, 3].iter().all(|node| !cluster.knows(*node, 2)), "nothing brings it back");
+    cluster.exchange(&[0, 1, 3], (ChannelId::DEFAULT, None));
+}
+
+fn scamp1_unsubscribe(cluster: &mut impl Cluster) {
+    scamp_unsubscribe(cluster, StrategyConfig::ScampV1);
+}
+
+fn scamp2_unsubscribe(cluster: &mut impl Cluster) {
+    scamp_unsubscribe(cluster, StrategyConfig::ScampV2);
 }
 
 /// The facade does the same with each manager.

@@ -1,5 +1,7 @@
 //! X-BOT: exchanges of four, between nodes whose links cost what a table says.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use super::*;
 use crate::config::{Criterion, Oracle, XBotConfig};
 use crate::question::{Question, Response};
@@ -329,18 +331,22 @@ fn the_application_is_asked_where_it_is_the_oracle() {
     assert!(output.actions.is_empty());
 }
 
-/// Nodes on a line; the further apart, the dearer.
-fn line(criterion: Criterion) -> Mesh<HyParView> {
-    let xbot = XBotConfig {
-        interval: Duration::from_secs(10),
-        least_gain: 1,
-        least_saving: 1,
-        criterion,
-        ..XBotConfig::default()
-    };
-    let config = exchanging(4, xbot);
-    let mut mesh = strangers(24, &config);
-    mesh.round_trip = |one, other| Duration::from_millis(5 * one.abs_diff(other) as u64);
+/// How long a ping between two nodes on a line takes: the longer the further they are apart.
+fn apart(one: usize, other: usize) -> Duration {
+    Duration::from_millis(5 * one.abs_diff(other) as u64)
+}
+
+/// As [`apart`], a fifth more or less, each time anew.
+fn about_apart(one: usize, other: usize) -> Duration {
+    static PINGS: AtomicU32 = AtomicU32::new(0);
+    let percent = 80 + PINGS.fetch_add(1, Ordering::Relaxed).wrapping_mul(2_654_435_761) % 41;
+    apart(one, other) * percent / 100
+}
+
+/// Nodes on a line, some time after they have joined.
+fn line(xbot: XBotConfig, round_trip: fn(usize, usize) -> Duration) -> Mesh<HyParView> {
+    let mut mesh = strangers(24, &exchanging(4, xbot));
+    mesh.round_trip = round_trip;
     for node in 1..24 {
         mesh.join(node, 0);
         mesh.pass(Duration::from_millis(50));
@@ -352,7 +358,8 @@ fn line(criterion: Criterion) -> Mesh<HyParView> {
 #[test]
 fn cost_never_rises_and_nobody_loses_a_neighbor() {
     for criterion in [Criterion::Each, Criterion::Sum] {
-        let mut mesh = line(criterion);
+        let least = XBotConfig { least_gain: 1, least_saving: 1, ..XBotConfig::default() };
+        let mut mesh = line(XBotConfig { criterion, ..least }, apart);
         let full = |mesh: &Mesh<HyParView>| (0..24).all(|node| neighbors_of(mesh, node).len() == 4);
         let complete = (0..600).any(|_| {
             mesh.pass(Duration::from_secs(1));
@@ -372,4 +379,22 @@ fn cost_never_rises_and_nobody_loses_a_neighbor() {
         assert!(mean <= 5, "{criterion:?}: a link is {mean} long");
         assert_eq!(component(&mesh, 0).len(), 24, "{criterion:?}");
     }
+}
+
+/// Checklist X7: less than one exchange for each hundred nodes in a minute, once that is done which
+/// is worth it.
+#[test]
+fn noise_in_what_is_measured_exchanges_hardly_anybody() {
+    let mut mesh = line(XBotConfig::default(), about_apart);
+    mesh.pass(Duration::from_secs(600));
+    let (minutes, mut exchanged, mut last) = (10, 0, links(&mesh));
+    for _ in 0..minutes * 60 {
+        mesh.pass(Duration::from_secs(1));
+        let now = links(&mesh);
+        exchanged += now.iter().filter(|link| !last.contains(link)).count();
+        last = now;
+    }
+    // Two links each time.
+    let most = 2 * 24 * minutes / 100;
+    assert!(exchanged <= most, "{exchanged} new links in {minutes} minutes; {most} would do");
 }

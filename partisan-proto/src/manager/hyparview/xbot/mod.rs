@@ -23,6 +23,11 @@
 //! of the others are earlier the later they were asked. The agreement of two nodes is void when
 //! one of them has withdrawn: that is said in the way of [`super::neighbor`].
 //!
+//! There is no mode in which neighbours are exchanged at random, to mix an overlay that came out
+//! badly: none does here, since crowds of joiners are told of a sample of each other (`join`). An
+//! application that wants one answers [`Question::Cost`] with random numbers
+//! ([`Oracle::Application`]).
+//!
 //! The dearest neighbours of a node, `protected` of them, are not exchanged by it: they keep the
 //! overlay a random graph. A cost that is unknown, or was found out too long ago, never wins.
 

@@ -324,19 +324,32 @@ impl HyParView {
             }
             _ => return,
         };
-        let valid = |peer: &Peer| {
-            peer.sent == verdict.seen && peer.state == State::Asked(Purpose::Exchange)
-        };
+        if self.is_agreed(cx, node, verdict, Purpose::Exchange) {
+            self.say_exchanged(cx, candidate, verdict.round);
+            self.swap(cx, candidate, node, self.config.draining);
+        }
+    }
+
+    /// Whether a node that was asked for this says yes, which concludes this node's part. A no ends
+    /// the exchange; an answer that crossed a disconnection is none.
+    fn is_agreed(
+        &mut self,
+        cx: &mut Context<'_>,
+        node: NodeId,
+        verdict: Verdict,
+        purpose: Purpose,
+    ) -> bool {
+        let valid = |peer: &Peer| peer.sent == verdict.seen && peer.state == State::Asked(purpose);
         if !self.peers.get(node).is_some_and(valid) {
-            return;
+            return false;
         }
-        if !verdict.accepted {
+        if verdict.accepted {
+            self.conclude(cx);
+        } else {
             self.drain(cx, node);
-            return self.give_up(cx);
+            self.give_up(cx);
         }
-        self.conclude(cx);
-        self.say_exchanged(cx, candidate, verdict.round);
-        self.swap(cx, candidate, node, self.config.draining);
+        verdict.accepted
     }
 
     /// The fourth says no to the candidate.
@@ -390,17 +403,9 @@ impl HyParView {
             }
             _ => return,
         };
-        let valid = |peer: &Peer| {
-            peer.sent == verdict.seen && peer.state == State::Asked(Purpose::Candidate)
-        };
-        if !self.peers.get(node).is_some_and(valid) {
+        if !self.is_agreed(cx, node, verdict, Purpose::Candidate) {
             return;
         }
-        if !verdict.accepted {
-            self.drain(cx, node);
-            return self.give_up(cx);
-        }
-        self.conclude(cx);
         if !self.peers.is_active(old) {
             return self.activate(cx, node);
         }
