@@ -310,7 +310,8 @@ fn messages_for_others_out_of_order_or_twice_are_found() {
 
 fn parcels(world: &mut World, label: Option<u8>) {
     for (channel, count) in [(ChannelId(1), 1), (ChannelId(2), 1)] {
-        Work::Parcels { from: 0, to: 1, channel, key: Some(0), label, count }.perform(world);
+        let (key, expires) = (Some(0), None);
+        Work::Parcels { from: 0, to: 1, channel, key, label, expires, count }.perform(world);
     }
 }
 
