@@ -416,7 +416,11 @@ impl Watched {
         assert!(joins.count() <= MOST_JOINS, "too many wait");
         let sent = self.unanswered.values().filter(|waits| **waits == Waits::ForAnAcknowledgement);
         let waiting = self.node.deliveries().0;
-        assert!(sent.count() <= waiting, "{waiting} wait for acknowledgement: {:?}", self.unanswered);
+        assert!(
+            sent.count() <= waiting,
+            "{waiting} wait for acknowledgement: {:?}",
+            self.unanswered
+        );
         let node = &self.node;
         self.epochs.retain(|id, _| node.peer(*id).is_some());
         let incarnation = self.node.instance().incarnation;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use partisan_proto::wire::BroadcastMessage;
 use partisan_proto::{
-    Address, Answer, CommandError, Config, Contact, Delivery, Event, ExchangeId, Incarnation, Instant,
-    Manager, Node, NodeName, Notification, QuestionId, Tag, Ticket,
+    Address, Answer, CommandError, Config, Contact, Delivery, Event, ExchangeId, Incarnation,
+    Instant, Manager, Node, NodeName, Notification, QuestionId, Tag, Ticket,
 };
 
 use crate::processes::Processes;

@@ -291,8 +291,15 @@ impl Deliveries {
     }
 
     fn set_timer(&self, cx: &mut Context<'_>, to: NodeId) {
-        let due = self.outgoing.get(&to).and_then(|outgoing| outgoing.due(&cx.config.delivery));
-        match due {
+        let config = &cx.config.delivery;
+        let outgoing = self.outgoing.get(&to);
+        // Of messages of monotonic channels none expires; for a node that is not connected they wait
+        // as long as it is known, which is looked at now and then.
+        let kept = outgoing.filter(|outgoing| outgoing.newest.len() > 0);
+        let kept = kept.filter(|_| cx.routes.peer(to).is_none());
+        let look = kept.map(|_| cx.now + config.expire_after);
+        let due = outgoing.and_then(|outgoing| outgoing.due(config));
+        match due.into_iter().chain(look).min() {
             Some(due) => cx.timers.set(Timer::Retransmit(to), due),
             None => _ = cx.timers.cancel(Timer::Retransmit(to)),
         }
@@ -503,6 +510,12 @@ impl Deliveries {
     /// Fails what has expired, and sends again what was not acknowledged.
     fn look_after(&mut self, cx: &mut Context<'_>, wires: &mut impl Wires, to: NodeId) {
         let Some(outgoing) = self.outgoing.get_mut(&to) else { return };
+        if let Err(CommandError::UnknownNode(_)) = cx.routes.reachable(to) {
+            // It left or was removed, and is not waited for.
+            let forgotten = outgoing.newest.forget();
+            self.places -= forgotten;
+            self.counters.expired += forgotten as u64;
+        }
         for sequence in outgoing.expired(cx.now) {
             self.counters.expired += 1;
             self.settle(cx, to, sequence, Err(CommandError::NotAcknowledged(to)));
