@@ -33,6 +33,7 @@
 
 mod causal;
 mod incoming;
+mod monotonic;
 mod newest;
 mod outgoing;
 #[cfg(test)]
@@ -51,7 +52,7 @@ use self::outgoing::{Outgoing, Outstanding};
 use crate::action::{Action, Answer, Delivery};
 use crate::call::Wires;
 use crate::change::Change;
-use crate::command::{Send, SendReliable};
+use crate::command::SendReliable;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -59,7 +60,7 @@ use crate::id::{ChannelId, Instance, LabelId, NodeId, Ticket};
 use crate::process::Lane;
 use crate::time::Duration;
 use crate::timers::Timer;
-use crate::wire::{Acknowledgement, ControlMessage, NewestHeader, ReliableHeader, StableHasher};
+use crate::wire::{Acknowledgement, ControlMessage, ReliableHeader, StableHasher};
 
 /// How often what happened to messages that must arrive, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -192,35 +193,6 @@ impl Deliveries {
         Ok(Some(to))
     }
 
-    /// The application sends a message on a monotonic channel.
-    pub(crate) fn send_newest(
-        &mut self,
-        cx: &mut Context<'_>,
-        wires: &mut impl Wires,
-        send: Send,
-    ) -> Result<Answer, CommandError> {
-        let Send { to, channel, key, destination, relay, payload } = send;
-        match cx.routes.check(to) {
-            // Who is known is waited for.
-            Ok(_) | Err(CommandError::Disconnected(_) | CommandError::NotYetConnected(_)) => {}
-            Err(error) => return Err(error),
-        }
-        if relay {
-            return Err(CommandError::NotSupported("relays of messages of monotonic channels"));
-        }
-        let limit = cx.config.delivery.max_places;
-        let lane = Lane { channel, key };
-        let room = self.places < limit;
-        let outgoing = self.outgoing.entry(to).or_insert_with(|| Outgoing::after(self.used));
-        let before = outgoing.newest.len();
-        let put = outgoing.newest.put(lane, destination, payload, room);
-        self.places += outgoing.newest.len() - before;
-        let superseded = put.ok_or(CommandError::TooManyPlaces { limit })?;
-        self.counters.superseded += u64::from(superseded);
-        self.flush(cx, wires, to);
-        Ok(Answer::Done)
-    }
-
     /// Transmits what waits for it, as far as there is room, and sets the timer.
     fn flush(&mut self, cx: &mut Context<'_>, wires: &mut impl Wires, to: NodeId) {
         let mut full = BTreeSet::new();
@@ -261,32 +233,6 @@ impl Deliveries {
         }
         for (sequence, error) in impossible {
             self.settle(cx, to, sequence, Err(error));
-        }
-    }
-
-    fn flush_newest(
-        &mut self,
-        cx: &mut Context<'_>,
-        wires: &mut impl Wires,
-        to: NodeId,
-        full: &mut BTreeSet<Lane>,
-    ) {
-        let Some(outgoing) = self.outgoing.get_mut(&to) else { return };
-        let window = cx.config.delivery.monotonic_window;
-        for place in outgoing.newest.unsent() {
-            let Some((lane, frame)) = outgoing.newest.frame(place, window) else { continue };
-            if full.contains(&lane) {
-                continue;
-            }
-            match wires.transmit_by(cx, to, lane, frame) {
-                Ok(connection) => outgoing.newest.sent(place, connection, cx.now),
-                Err(error) if is_for_ever(&error) => {
-                    outgoing.newest.remove(place);
-                    self.places -= 1;
-                    self.counters.expired += 1;
-                }
-                Err(_) => _ = full.insert(lane),
-            }
         }
     }
 
@@ -348,25 +294,6 @@ impl Deliveries {
         // What waited for the window of its place may go now.
         self.flush_newest(cx, wires, from.node, &mut BTreeSet::new());
         self.set_timer(cx, from.node);
-    }
-
-    /// A message of a monotonic channel arrived.
-    pub(crate) fn receive_newest(
-        &mut self,
-        cx: &mut Context<'_>,
-        (from, channel): (Instance, ChannelId),
-        header: NewestHeader,
-        payload: Bytes,
-    ) {
-        let most = cx.config.delivery.max_places;
-        if self.incoming_of(cx, from).is_newest(&header, cx.now, most) {
-            self.counters.delivered += 1;
-            let (from, relayed, destination) = (from.node, false, header.destination);
-            cx.act(Action::Deliver(Delivery { from, channel, relayed, destination, payload }));
-        } else {
-            self.counters.duplicates += 1;
-        }
-        self.acknowledge_soon(cx, from.node);
     }
 
     /// What came from this life of a node so far.
@@ -509,13 +436,8 @@ impl Deliveries {
 
     /// Fails what has expired, and sends again what was not acknowledged.
     fn look_after(&mut self, cx: &mut Context<'_>, wires: &mut impl Wires, to: NodeId) {
+        self.forget_newest(cx, to);
         let Some(outgoing) = self.outgoing.get_mut(&to) else { return };
-        if let Err(CommandError::UnknownNode(_)) = cx.routes.reachable(to) {
-            // It left or was removed, and is not waited for.
-            let forgotten = outgoing.newest.forget();
-            self.places -= forgotten;
-            self.counters.expired += forgotten as u64;
-        }
         for sequence in outgoing.expired(cx.now) {
             self.counters.expired += 1;
             self.settle(cx, to, sequence, Err(CommandError::NotAcknowledged(to)));
