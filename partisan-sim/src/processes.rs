@@ -13,8 +13,13 @@ use partisan_proto::call::Failure;
 use partisan_proto::process::{Actor, Input, SpawnOptions};
 use partisan_proto::{Duration, ExitReason, ProcessAct, Serial, Signal, Ticket};
 
-/// How many messages a mailbox takes; one more is dropped, and a request is answered
-/// [`Failure::Overloaded`]. Signals are always taken.
+/// How many messages a mailbox takes; one more is dropped and counted
+/// ([`ProcessTraffic::overflowed`]), and a request is answered [`Failure::Overloaded`]. Signals are
+/// always taken.
+///
+/// The driver for TCP stops reading the lane instead. The simulator does not: a frame has arrived
+/// for it when the core has handled it, and what a lane that is not read does to both cores is what
+/// its clogged and slow connections do ([`FaultClass`](crate::fault::FaultClass)).
 pub const MAILBOX: usize = 1_024;
 /// How many bytes of messages and requests a mailbox takes.
 pub const MAILBOX_BYTES: usize = 16 << 20;

@@ -185,6 +185,7 @@ impl Scenario {
     pub fn config(&self) -> Arc<Config> {
         let bulk = ChannelName::new(BULK).expect("a short plain name is good");
         let several = has_bulk(self).then_some((bulk, ChannelOptions::lanes(3)));
+        let more = several.into_iter().chain(processes::channels(self));
         let mut manager = self.manager.clone();
         if let ManagerConfig::HyParView(hyparview) = &mut manager
             && self.nodes > LARGE
@@ -194,10 +195,11 @@ impl Scenario {
             hyparview.store_interval = Duration::ZERO;
         }
         Arc::new(Config {
-            channels: Channels::new(several).expect("one more channel is not too many"),
+            channels: Channels::new(more).expect("two more channels are not too many"),
             manager,
             broadcast: broadcasts::config(self),
-            delivery: processes::config(self),
+            delivery: processes::delivery(self),
+            calls: processes::calls(self),
             ..Config::default()
         })
     }

@@ -110,8 +110,10 @@ pub enum Work {
         key: Option<u64>,
         /// The number of the label, where they are causal.
         label: Option<u8>,
+        /// After how many tenths of a second they expire, where that is not as configured.
+        expires: Option<u8>,
         /// How many.
-        count: u32,
+        count: u8,
     },
 }
 
@@ -156,9 +158,10 @@ impl Work {
             }
             Self::Write { node, key } => _ = world.write(node, key),
             Self::Deed { node, process, deed } => world.do_deed(node, process, *deed),
-            Self::Parcels { from, to, channel, key, label, count } => {
+            Self::Parcels { from, to, channel, key, label, expires, count } => {
+                let expires = expires.map(|after| Duration::from_millis(100 * u64::from(after)));
                 for _ in 0..count {
-                    world.send_parcel((from, to), (channel, key), label);
+                    world.send_parcel((from, to), (channel, key), label, expires);
                 }
             }
         }

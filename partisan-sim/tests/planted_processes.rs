@@ -10,13 +10,16 @@ use partisan_proto::config::DeliveryConfig;
 use partisan_proto::process::{Input, Lane};
 use partisan_proto::wire::{ControlMessage, Destination, Frame, ProcessAt, ProcessMessage};
 use partisan_proto::{
-    Action, ChannelId, ChannelName, ChannelOptions, Channels, CloseReason, Config, Duration, Event,
-    ExitReason, Instance, ProcessAct, ProcessId, ProcessName, Serial, Signal, Target,
+    Action, ChannelId, ChannelName, ChannelOptions, Channels, CloseReason, Command, CommandError,
+    Config, Duration, Event, ExitReason, Instance, ProcessAct, ProcessId, ProcessName,
+    SendReliable, Serial, Signal, Target, Ticket,
 };
-use partisan_sim::check::processes::{self, Monitors, NodeNews, Outcomes, Truth, links};
+use partisan_sim::check::processes::{
+    self, Acknowledged, Monitors, NodeNews, Outcomes, Truth, links,
+};
 use partisan_sim::check::{Checker, ViolationKind, mesh};
 use partisan_sim::workload::Work;
-use partisan_sim::workload::deed::{Aim, Deed, Ending, Manner, Road};
+use partisan_sim::workload::deed::{Aim, Deed, Ending, Manner, Parcel, Road, Said};
 use partisan_sim::workload::processes::{labels, prepare};
 use partisan_sim::world::{Happened, Restart, Step};
 use partisan_sim::{InFlight, Verdict, World, WorldOptions};
@@ -70,20 +73,19 @@ fn found(
     kinds
 }
 
-/// What a checker finds when a process of node 0 does these things, and then its node wants these
-/// done. What no node would ever want can be shown to a checker in no other way.
+/// What a checker finds when node 0 is told these things, and then wants these done. What no node
+/// would ever want can be shown to a checker in no other way.
 fn judged(
     checker: &mut dyn Checker,
     world: &World,
-    (process, acts): (Serial, &[ProcessAct]),
+    events: &[Event],
     actions: &[Action],
 ) -> Vec<ViolationKind> {
     let mut found = Vec::new();
-    let (now, node, happened) = (world.now(), 0, Happened::Process(process));
+    let (now, node, happened) = (world.now(), 0, Happened::Wake);
     let step = Step { now, node, happened, told: None, actions: &[], wake_at: None };
-    for act in acts {
-        let event = Event::Process { process, act: act.clone().into() };
-        checker.on_step(&Step { told: Some(&event), ..step }, world, &mut found);
+    for event in events {
+        checker.on_step(&Step { told: Some(event), ..step }, world, &mut found);
     }
     checker.on_step(&Step { actions, ..step }, world, &mut found);
     found.iter().map(|violation| violation.kind).collect()
@@ -101,21 +103,21 @@ fn a_second_down_and_one_that_is_not_wanted_are_found() {
     let owner = world.processes(0)[0];
     let (number, target, reason) = (1, nobody(&world), ExitReason::NoProcess);
     let watch = ProcessAct::Monitor { number, target: target.clone(), lane: Lane::default() };
+    let does = |act: ProcessAct| Event::Process { process: owner.serial, act: act.into() };
     let signal = Signal::Down { number, target, reason };
     let down = Action::Signal { process: owner.serial, signal: signal.clone() };
-    let found = |acts: &[ProcessAct], actions: &[Action]| {
-        let acts = (owner.serial, acts);
-        judged(&mut Monitors::new(truth.clone()), &world, acts, actions)
+    let found = |events: &[Event], actions: &[Action]| {
+        judged(&mut Monitors::new(truth.clone()), &world, events, actions)
     };
-    let watched = std::slice::from_ref(&watch);
-    assert_eq!(found(watched, std::slice::from_ref(&down)), []);
-    assert_eq!(found(watched, &[down.clone(), down.clone()]), [ViolationKind::Monitor]);
-    let ended = [watch, ProcessAct::Demonitor { number }];
+    let watched = [does(watch.clone())];
+    assert_eq!(found(&watched, std::slice::from_ref(&down)), []);
+    assert_eq!(found(&watched, &[down.clone(), down.clone()]), [ViolationKind::Monitor]);
+    let ended = [does(watch), does(ProcessAct::Demonitor { number })];
     assert_eq!(found(&ended, &[]), []);
     assert_eq!(found(&ended, &[down]), [ViolationKind::Monitor]);
     // What was in the mailbox before is not to be handed over either.
     let (mut checker, mut late) = (Monitors::new(truth.clone()), Vec::new());
-    assert_eq!(judged(&mut checker, &world, (owner.serial, &ended), &[]), []);
+    assert_eq!(judged(&mut checker, &world, &ended, &[]), []);
     checker.on_input(&world, 0, (owner, &Input::Signal(signal)), &mut late);
     assert_eq!(late.len(), 1);
 }
@@ -131,7 +133,8 @@ fn news_that_is_not_true_of_a_name_is_found() {
         let watch = ProcessAct::Monitor { number: 1, target: target.clone(), lane };
         let signal = Signal::Down { number: 1, target, reason };
         let down = Action::Signal { process: owner, signal };
-        judged(&mut Monitors::new(truth.clone()), &world, (owner, &[watch]), &[down])
+        let watch = Event::Process { process: owner, act: watch.into() };
+        judged(&mut Monitors::new(truth.clone()), &world, &[watch], &[down])
     };
     assert_eq!(found("free", ExitReason::NoProcess), []);
     assert_eq!(found("p1", ExitReason::NoProcess), [ViolationKind::Monitor]);
@@ -151,7 +154,8 @@ fn a_second_outcome_and_one_that_is_not_true_are_found() {
             Action::Signal { process: owner, signal }
         };
         let answers: Vec<Action> = errors.iter().map(answer).collect();
-        judged(&mut Outcomes::new(truth.clone()), &world, (owner, &[ask]), &answers)
+        let ask = Event::Process { process: owner, act: ask.into() };
+        judged(&mut Outcomes::new(truth.clone()), &world, &[ask], &answers)
     };
     let gone = CallError::Failed(Failure::NoProcess);
     assert_eq!(found(nobody(&world), std::slice::from_ref(&gone)), []);
@@ -297,6 +301,11 @@ fn messages_for_others_out_of_order_or_twice_are_found() {
     let twice =
         move |frame: &InFlight<'_>| if is_app(frame) { Verdict::Duplicate } else { Verdict::Pass };
     assert_eq!(found(twice, tell), [ViolationKind::Duplicate]);
+    // In no order, and yet not twice.
+    let by_any_lane = Road { channel: 2, key: None };
+    let tell_so = |world: &mut World| deed(world, 0, 1, Deed::Send(there(1), by_any_lane, 4));
+    assert_eq!(found(clean, tell_so), []);
+    assert_eq!(found(twice, tell_so), [ViolationKind::Duplicate]);
     let mut count = 0;
     let late = move |frame: &InFlight<'_>| {
         count += u32::from(is_app(frame));
@@ -310,7 +319,8 @@ fn messages_for_others_out_of_order_or_twice_are_found() {
 
 fn parcels(world: &mut World, label: Option<u8>) {
     for (channel, count) in [(ChannelId(1), 1), (ChannelId(2), 1)] {
-        Work::Parcels { from: 0, to: 1, channel, key: Some(0), label, count }.perform(world);
+        let (key, expires) = (Some(0), None);
+        Work::Parcels { from: 0, to: 1, channel, key, label, expires, count }.perform(world);
     }
 }
 
@@ -340,6 +350,26 @@ fn false_acknowledgements_and_second_deliveries_are_found() {
         _ => Verdict::Pass,
     };
     assert_eq!(found(renumbers, send), [ViolationKind::Duplicate]);
+}
+
+#[test]
+fn a_message_that_is_given_up_before_its_time_is_found() {
+    let (world, _) = cluster();
+    let found = |expires: Option<Duration>| {
+        let (to, channel, destination) =
+            (world.hosts()[1].name().id(), ChannelId::DEFAULT, Destination::Inbox);
+        let parcel = Parcel { from: 0, life: 1, to: 1, label: None, number: 1 };
+        let payload = Said::Parcel(parcel).write();
+        let (key, label) = (None, None);
+        let send = SendReliable { to, channel, key, destination, payload, expires, label };
+        let (ticket, command) = (Ticket(1), Command::SendReliable(send.into()));
+        let result = Err(CommandError::NotAcknowledged(to));
+        let given_up = Action::Reply { ticket, result };
+        let sent = Event::Command { ticket, command };
+        judged(&mut Acknowledged::default(), &world, &[sent], &[given_up])
+    };
+    assert_eq!(found(Some(Duration::ZERO)), []);
+    assert_eq!(found(None), [ViolationKind::Acknowledgement]);
 }
 
 #[test]
@@ -383,8 +413,9 @@ fn subscribers_that_are_told_twice_or_too_late_are_found() {
     let late = told(Signal::Down { number: 1, target, reason });
     let found = |actions: &[Action]| {
         let filter = partisan_proto::process::NodeFilter { tag: None, present: true };
-        let act = ProcessAct::MonitorNodes(filter);
-        judged(&mut NodeNews::new(truth.clone()), &world, (process, &[act]), actions)
+        let act = ProcessAct::MonitorNodes(filter).into();
+        let event = Event::Process { process, act };
+        judged(&mut NodeNews::new(truth.clone()), &world, &[event], actions)
     };
     assert_eq!(found(&[up.clone(), down.clone(), up.clone()]), []);
     assert_eq!(found(&[up.clone(), up.clone()]), [ViolationKind::Alternation]);

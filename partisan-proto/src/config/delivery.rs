@@ -51,7 +51,8 @@ pub struct DeliveryConfig {
     pub monotonic_window: usize,
     /// For how many destinations and keys a message of a monotonic channel waits for its
     /// acknowledgement at most, and how many are told apart of each sender, 1 to 1,048,576; a message
-    /// for one beyond is refused. Default 4,096.
+    /// for one beyond is refused. What is for a node that is known no more (it left or was removed) is
+    /// dropped after [`expire_after`](Self::expire_after). Default 4,096.
     pub max_places: usize,
     /// How many senders are remembered, so that what they send twice arrives once, 1 to 1,048,576.
     /// Beyond, the one not heard of for the longest time is forgotten, connected ones last. Default

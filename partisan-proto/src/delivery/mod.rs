@@ -39,6 +39,7 @@
 
 mod causal;
 mod incoming;
+mod monotonic;
 mod newest;
 mod outgoing;
 mod receiving;

@@ -91,6 +91,12 @@ impl Newest {
         self.places.len()
     }
 
+    /// Forgets all places; says how many there were.
+    pub(super) fn forget(&mut self) -> usize {
+        let gone = core::mem::replace(self, Self::after(self.last));
+        gone.places.len()
+    }
+
     /// The places with something to send.
     pub(super) fn unsent(&self) -> Vec<u64> {
         self.unsent.iter().copied().collect()

@@ -15,32 +15,11 @@ use crate::context::Context;
 use crate::id::{ChannelId, Instance, LabelId, NodeId};
 use crate::time::Duration;
 use crate::timers::Timer;
-use crate::wire::{
-    Acknowledgement, Cargo, ControlMessage, Destination, NewestHeader, ReliableHeader,
-};
+use crate::wire::{Acknowledgement, Cargo, ControlMessage, Destination, ReliableHeader};
 
 impl Deliveries {
-    /// A message of a monotonic channel arrived.
-    pub(crate) fn receive_newest(
-        &mut self,
-        cx: &mut Context<'_>,
-        (from, channel): (Instance, ChannelId),
-        header: NewestHeader,
-        payload: Bytes,
-    ) {
-        let most = cx.config.delivery.max_places;
-        if self.incoming_of(cx, from).is_newest(&header, cx.now, most) {
-            self.counters.delivered += 1;
-            let (from, relayed, destination) = (from.node, false, header.destination);
-            cx.act(Action::Deliver(Delivery { from, channel, relayed, destination, payload }));
-        } else {
-            self.counters.duplicates += 1;
-        }
-        self.acknowledge_soon(cx, from.node);
-    }
-
     /// What came from this life of a node so far.
-    fn incoming_of(&mut self, cx: &mut Context<'_>, from: Instance) -> &mut Incoming {
+    pub(super) fn incoming_of(&mut self, cx: &mut Context<'_>, from: Instance) -> &mut Incoming {
         if !self.incoming.contains_key(&from.node) {
             self.make_room(cx);
         }
@@ -182,7 +161,7 @@ impl Deliveries {
         }
     }
 
-    fn acknowledge_soon(&mut self, cx: &mut Context<'_>, node: NodeId) {
+    pub(super) fn acknowledge_soon(&mut self, cx: &mut Context<'_>, node: NodeId) {
         if let Some(incoming) = self.incoming.get_mut(&node)
             && incoming.owe()
         {

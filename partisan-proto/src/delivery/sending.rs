@@ -9,7 +9,7 @@ use super::outgoing::{Outgoing, Outstanding};
 use crate::action::{Action, Answer, Delivery};
 use crate::call::Wires;
 use crate::change::Change;
-use crate::command::{Send, SendReliable};
+use crate::command::SendReliable;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::id::{ChannelId, Instance, NodeId, Ticket};
@@ -96,35 +96,6 @@ impl Deliveries {
         Ok(Some(to))
     }
 
-    /// The application sends a message on a monotonic channel.
-    pub(crate) fn send_newest(
-        &mut self,
-        cx: &mut Context<'_>,
-        wires: &mut impl Wires,
-        send: Send,
-    ) -> Result<Answer, CommandError> {
-        let Send { to, channel, key, destination, relay, payload } = send;
-        match cx.routes.check(to) {
-            // Who is known is waited for.
-            Ok(_) | Err(CommandError::Disconnected(_) | CommandError::NotYetConnected(_)) => {}
-            Err(error) => return Err(error),
-        }
-        if relay {
-            return Err(CommandError::NotSupported("relays of messages of monotonic channels"));
-        }
-        let limit = cx.config.delivery.max_places;
-        let lane = Lane { channel, key };
-        let room = self.places < limit;
-        let outgoing = self.outgoing.entry(to).or_insert_with(|| Outgoing::after(self.used));
-        let before = outgoing.newest.len();
-        let put = outgoing.newest.put(lane, destination, payload, room);
-        self.places += outgoing.newest.len() - before;
-        let superseded = put.ok_or(CommandError::TooManyPlaces { limit })?;
-        self.counters.superseded += u64::from(superseded);
-        self.flush(cx, wires, to);
-        Ok(Answer::Done)
-    }
-
     /// Transmits what waits for it, as far as there is room, and sets the timer.
     pub(super) fn flush(&mut self, cx: &mut Context<'_>, wires: &mut impl Wires, to: NodeId) {
         let mut full = BTreeSet::new();
@@ -180,35 +151,16 @@ impl Deliveries {
         }
     }
 
-    fn flush_newest(
-        &mut self,
-        cx: &mut Context<'_>,
-        wires: &mut impl Wires,
-        to: NodeId,
-        full: &mut BTreeSet<Lane>,
-    ) {
-        let Some(outgoing) = self.outgoing.get_mut(&to) else { return };
-        let window = cx.config.delivery.monotonic_window;
-        for place in outgoing.newest.unsent() {
-            let Some((lane, frame)) = outgoing.newest.frame(place, window) else { continue };
-            if full.contains(&lane) {
-                continue;
-            }
-            match wires.transmit_by(cx, to, lane, frame) {
-                Ok(connection) => outgoing.newest.sent(place, connection, cx.now),
-                Err(error) if is_for_ever(&error) => {
-                    outgoing.newest.remove(place);
-                    self.places -= 1;
-                    self.counters.expired += 1;
-                }
-                Err(_) => _ = full.insert(lane),
-            }
-        }
-    }
-
     pub(super) fn set_timer(&self, cx: &mut Context<'_>, to: NodeId) {
-        let due = self.outgoing.get(&to).and_then(|outgoing| outgoing.due(&cx.config.delivery));
-        match due {
+        let config = &cx.config.delivery;
+        let outgoing = self.outgoing.get(&to);
+        // Of messages of monotonic channels none expires; for a node that is not connected they wait
+        // as long as it is known, which is looked at now and then.
+        let kept = outgoing.filter(|outgoing| outgoing.newest.len() > 0);
+        let kept = kept.filter(|_| cx.routes.peer(to).is_none());
+        let look = kept.map(|_| cx.now + config.expire_after);
+        let due = outgoing.and_then(|outgoing| outgoing.due(config));
+        match due.into_iter().chain(look).min() {
             Some(due) => cx.timers.set(Timer::Retransmit(to), due),
             None => _ = cx.timers.cancel(Timer::Retransmit(to)),
         }
@@ -265,6 +217,7 @@ impl Deliveries {
 
     /// Fails what has expired, and sends again what was not acknowledged.
     pub(super) fn look_after(&mut self, cx: &mut Context<'_>, wires: &mut impl Wires, to: NodeId) {
+        self.forget_newest(cx, to);
         let Some(outgoing) = self.outgoing.get_mut(&to) else { return };
         for sequence in outgoing.expired(cx.now) {
             self.counters.expired += 1;
@@ -308,6 +261,6 @@ const fn is_in_want_of_a_way(error: &CommandError) -> bool {
 }
 
 /// Whether a message that met this error can never be sent.
-const fn is_for_ever(error: &CommandError) -> bool {
+pub(super) const fn is_for_ever(error: &CommandError) -> bool {
     matches!(error, CommandError::PayloadTooLarge { .. } | CommandError::NoSuchChannel(_))
 }

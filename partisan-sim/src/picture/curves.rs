@@ -6,7 +6,7 @@ use super::{Picture, WIDTH, brief, hint, number, short, ticks};
 
 const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 52.0;
-const RIGHT: f64 = 104.0;
+const RIGHT: f64 = 116.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 40.0;
 /// The most points of a curve that are drawn; more are thinned out.

@@ -129,7 +129,11 @@ fn brief(value: f64) -> String {
     match value.abs() {
         size if size >= 1e6 => number(value / 1e6) + " M",
         size if size >= 1e4 => number(value / 1e3) + " k",
-        _ => number(value),
+        _ => {
+            let text = number(value);
+            let whole = text.trim_end_matches('0').trim_end_matches('.');
+            if text.contains('.') { whole.to_owned() } else { text }
+        }
     }
 }
 

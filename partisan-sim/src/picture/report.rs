@@ -283,8 +283,10 @@ impl Recording {
         };
         let note = self.probe.as_ref().map(Probe::note).unwrap_or_default();
         *out += &card("", "A broadcast", &note, &picture.inline());
-        *out += &stack(&cards[..3]);
-        *out += &cards[3..].concat();
+        // Two are as high as it is; the others stand beside each other.
+        let (beside, below) = cards.split_at(if cards.len() > 3 { 2 } else { cards.len() });
+        *out += &stack(beside);
+        *out += &below.concat();
     }
 
     fn degree_bars(&self) -> Picture {

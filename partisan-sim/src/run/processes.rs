@@ -1,13 +1,32 @@
 //! How a scenario configures what processes and messages that must arrive need.
 
-use partisan_proto::Duration;
-use partisan_proto::config::DeliveryConfig;
+use partisan_proto::config::{CallConfig, DeliveryConfig};
+use partisan_proto::{ChannelName, ChannelOptions, Duration};
 
 use super::Scenario;
 use crate::workload::{Load, processes};
 
-/// The configuration of every node. Without processes, the default one.
-pub(super) fn config(scenario: &Scenario) -> DeliveryConfig {
+/// The channel on which only the newest message matters.
+const NEWEST: &str = "newest";
+
+/// The channels that there are for processes.
+pub(super) fn channels(scenario: &Scenario) -> Option<(ChannelName, ChannelOptions)> {
+    let newest = ChannelName::new(NEWEST).expect("a short plain name is good");
+    let options = ChannelOptions { monotonic: true, ..ChannelOptions::default() };
+    (scenario.load == Load::Processes).then_some((newest, options))
+}
+
+/// How many calls each node takes. With processes few, so that some are too many.
+pub(super) fn calls(scenario: &Scenario) -> CallConfig {
+    let most = CallConfig::default();
+    match scenario.load {
+        Load::Processes => CallConfig { max_served: 4, ..most },
+        _ => most,
+    }
+}
+
+/// How messages that must arrive do. Without processes, as by default.
+pub(super) fn delivery(scenario: &Scenario) -> DeliveryConfig {
     if scenario.load != Load::Processes {
         return DeliveryConfig::default();
     }

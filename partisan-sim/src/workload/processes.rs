@@ -121,13 +121,14 @@ impl World {
         (from, to): (usize, usize),
         (channel, key): (ChannelId, Option<u64>),
         label_number: Option<u8>,
+        expires: Option<Duration>,
     ) -> Ticket {
         let number = self.next_message();
         let life = self.hosts()[from].births();
         let label = label_number;
         let parcel = Parcel { from: from as u32, life, to: to as u32, label, number };
         let payload = Said::Parcel(parcel).write();
-        let (to, destination, expires) = (self.hosts()[to].name().id(), Destination::Inbox, None);
+        let (to, destination) = (self.hosts()[to].name().id(), Destination::Inbox);
         let label = label_number.and_then(self::label);
         let relay = label.is_none() && number.is_multiple_of(2);
         let send = SendReliable { to, channel, key, destination, payload, expires, relay, label };
@@ -158,7 +159,9 @@ pub(super) fn draw_processes(
         let channel = ChannelId(1 + stream.below(usize::from(channels) - 1) as u8);
         let key = (!stream.one_in(3)).then(|| stream.below(4) as u64);
         let label = (!stream.one_in(3)).then(|| stream.below(LABELS.len()) as u8);
-        let count = 1 + stream.below(3) as u32;
-        plan.push((at, Work::Parcels { from, to, channel, key, label, count }));
+        // Some before any answer can come, some while a fault lasts.
+        let expires = stream.one_in(4).then(|| stream.below(100) as u8);
+        let count = 1 + stream.below(3) as u8;
+        plan.push((at, Work::Parcels { from, to, channel, key, label, expires, count }));
     }
 }

@@ -121,6 +121,25 @@ fn a_full_lane_keeps_the_newest_alone() {
 }
 
 #[test]
+fn for_a_node_that_is_known_no_more_nothing_waits_for_ever() {
+    let mut net = cluster(2);
+    net.crash(1);
+    net.settle();
+    tell(&mut net, 0, 1, None, 1);
+    let expires = net.node(0).config().delivery.expire_after;
+    net.run_for(3 * expires);
+    assert_eq!(net.node(0).deliveries(), (1, 0), "it may come back");
+    net.command(0, Command::Remove(net.id(1)));
+    net.run_for(2 * expires);
+    assert_clean(&net);
+    assert_eq!(net.node(0).timers().filter(|(_, timer)| is_retransmit(timer)).count(), 0);
+}
+
+const fn is_retransmit(timer: &Timer) -> bool {
+    matches!(timer, Timer::Retransmit(_))
+}
+
+#[test]
 fn places_are_bounded_on_both_sides() {
     let mut config = monotonic();
     config.delivery.max_places = 2;

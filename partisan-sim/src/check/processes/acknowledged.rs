@@ -1,8 +1,9 @@
-//! Messages that must arrive: at most once, and acknowledged only if they did.
+//! Messages that must arrive: at most once, acknowledged only if they did, and not given up before
+//! their time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use partisan_proto::{Action, Answer, Command, Event, Instance, Ticket};
+use partisan_proto::{Action, Answer, Command, CommandError, Event, Instance, Instant, Ticket};
 
 use super::id;
 use crate::check::{Checker, Violation, ViolationKind};
@@ -10,10 +11,11 @@ use crate::workload::deed::{Parcel, Said};
 use crate::world::{Step, World};
 
 /// A message that must arrive is delivered at most once in a life of its receiver, where it was
-/// sent, and acknowledged only after that.
+/// sent, and acknowledged only after that; it is not said to have expired before it has.
 #[derive(Debug, Default)]
 pub struct Acknowledged {
-    sent: BTreeMap<(usize, Ticket), Parcel>,
+    /// And when each expires.
+    sent: BTreeMap<(usize, Ticket), (Parcel, Instant)>,
     delivered: BTreeSet<(u64, Instance)>,
     arrived: BTreeSet<u64>,
 }
@@ -42,7 +44,9 @@ impl Checker for Acknowledged {
         if let Some(Event::Command { ticket, command: Command::SendReliable(send) }) = step.told
             && let Some(Said::Parcel(parcel)) = Said::read(&send.payload)
         {
-            self.sent.insert((step.node, *ticket), parcel);
+            let usual = world.hosts()[step.node].rest.config.delivery.expire_after;
+            let expires = step.now + send.expires.unwrap_or(usual);
+            self.sent.insert((step.node, *ticket), (parcel, expires));
         }
         for action in step.actions {
             let problem = match action {
@@ -53,13 +57,17 @@ impl Checker for Acknowledged {
                     _ => None,
                 },
                 Action::Reply { ticket, result } => {
-                    let parcel = self.sent.remove(&(step.node, *ticket));
-                    let false_one = parcel.filter(|parcel| {
-                        *result == Ok(Answer::Acknowledged)
-                            && !self.arrived.contains(&parcel.number)
+                    let sent = self.sent.remove(&(step.node, *ticket));
+                    let text = sent.and_then(|(parcel, expires)| match result {
+                        Ok(Answer::Acknowledged) if !self.arrived.contains(&parcel.number) => {
+                            Some(format!("{parcel:?} is acknowledged and was not delivered"))
+                        }
+                        Err(CommandError::NotAcknowledged(_)) if step.now < expires => {
+                            Some(format!("{parcel:?} is given up before {expires}"))
+                        }
+                        _ => None,
                     });
-                    let text = |parcel| format!("{parcel:?} is acknowledged and was not delivered");
-                    false_one.map(|parcel| (ViolationKind::Acknowledgement, text(parcel)))
+                    text.map(|text| (ViolationKind::Acknowledgement, text))
                 }
                 _ => None,
             };

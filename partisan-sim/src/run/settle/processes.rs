@@ -69,7 +69,7 @@ fn demand_parcels(world: &mut World) {
             }
             for label in [None].into_iter().chain((0..labels().len() as u8).map(Some)) {
                 let lane = (ChannelId::DEFAULT, label.map(u64::from));
-                sent.push((*from, *to, world.send_parcel((*from, *to), lane, label)));
+                sent.push((*from, *to, world.send_parcel((*from, *to), lane, label, None)));
             }
         }
     }

@@ -1,7 +1,5 @@
 //! The two views, the address book, and what is told of them.
 
-use alloc::vec;
-
 use super::*;
 use crate::wire::Shuffle;
 use book::Book;
@@ -79,9 +77,11 @@ fn those_in_doubt_go_first_and_are_told_to_nobody() {
     (1..=4).for_each(|number| drop(passive.insert(known(number), &Sent::default(), &mut random)));
     passive.suspect(id(2));
     assert!(passive.sample(&mut random, 9).iter().all(|known| known.node != id(2)));
-    let evicted = passive.insert(known(5), &vec![id(1)].into(), &mut random).expect("it was full");
+    let evicted =
+        passive.insert(known(5), &Vec::from([id(1)]).into(), &mut random).expect("it was full");
     assert_eq!((evicted.known.node, evicted.suspect), (id(2), true));
-    let evicted = passive.insert(known(6), &vec![id(1)].into(), &mut random).expect("it was full");
+    let evicted =
+        passive.insert(known(6), &Vec::from([id(1)]).into(), &mut random).expect("it was full");
     assert_eq!(evicted.known.node, id(1), "then those that the other side has now");
 }
 
