@@ -358,6 +358,9 @@ pub enum CommandError {
     /// A label that is not configured.
     #[error("label {0} is not configured here; add it to `delivery.labels`, on every node")]
     UnknownLabel(LabelId),
+    /// No causal past of a node.
+    #[error("that is no causal past; give back what was stored, as it was")]
+    BadCausalPast,
     /// Too much is on its way to stand before one more message.
     #[error("more than {limit} messages stand before this one; wait for acknowledgements")]
     TooManyDependencies {

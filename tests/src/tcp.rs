@@ -480,6 +480,10 @@ async fn perform(node: &Node, command: Command) -> Answered {
             node.shutdown().await;
             Ok(())
         }
+        Command::CausalPast(label) => {
+            return node.causal_past(label).await.map(Answer::CausalPast).map_err(command_error);
+        }
+        Command::RecallCausalPast { label, past } => node.recall_causal_past(label, past).await,
         Command::SendReliable(send) => {
             return match node.send_reliable(*send).await {
                 Ok(()) => Ok(Answer::Acknowledged),

@@ -2,8 +2,8 @@
 
 use partisan_proto::interposition::{Kind, Passing, Side, Verdict};
 use partisan_proto::wire::Destination;
-use partisan_proto::{Answer, Config, Duration, LabelId, LabelName, NodeId};
-use partisan_tests::Cluster;
+use partisan_proto::{Answer, Command, Config, Duration, LabelId, LabelName, NodeId};
+use partisan_tests::{Cluster, Restart};
 
 on_both_and_with_faults! {
     basic: 4, nodes 3;
@@ -14,6 +14,7 @@ on_both! {
     transitive_three_nodes: 8;
     lost_then_retransmitted_in_order: 8;
     labels_do_not_wait_for_each_other: 4;
+    the_past_of_what_was_stored_survives_a_restart: 8;
 }
 
 fn label(name: &str) -> LabelName {
@@ -113,4 +114,31 @@ fn labels_do_not_wait_for_each_other(cluster: &mut impl Cluster) {
     assert_eq!(cluster.texts(1, 0), ["soon", "soon"]);
     assert_eq!(cluster.wait_for_answer(late), Ok(Answer::Acknowledged));
     assert_eq!(cluster.texts(1, 0), ["soon", "soon", "a"]);
+}
+
+/// 0 tells 2, which takes a while, and then 1; that dies with what it was told stored, and its next
+/// life tells 2 what follows from it.
+fn the_past_of_what_was_stored_survives_a_restart(cluster: &mut impl Cluster) {
+    cluster.form(3, &labelled());
+    hold_up_first(cluster, 0, 2, Verdict::Delay(Duration::from_secs(4)));
+    let late = cluster.send_reliable(0, 2, a(), "cause");
+    let asked = cluster.send_reliable(0, 1, a(), "news");
+    assert_eq!(cluster.wait_for_answer(asked), Ok(Answer::Acknowledged));
+    let label = a().expect("a label");
+    let asked = cluster.ask(1, Command::CausalPast(label));
+    let Ok(Answer::CausalPast(past)) = cluster.wait_for_answer(asked) else {
+        panic!("no past");
+    };
+    cluster.crash(1);
+    cluster.restart(1, Restart { keep_state: true, new_address: false });
+    let asked = cluster.ask(1, Command::RecallCausalPast { label, past });
+    assert_eq!(cluster.wait_for_answer(asked), Ok(Answer::Done));
+    cluster.wait("a session", |cluster| cluster.is_connected(1, 2));
+    let asked = cluster.send_reliable(1, 2, a(), "effect");
+    for asked in [late, asked] {
+        assert_eq!(cluster.wait_for_answer(asked), Ok(Answer::Acknowledged));
+    }
+    let deliveries = cluster.deliveries(2);
+    let texts = Vec::from_iter(deliveries.iter().map(|one| &one.payload[..]));
+    assert_eq!(texts, [&b"cause"[..], b"effect"]);
 }
