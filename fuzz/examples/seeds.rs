@@ -18,7 +18,6 @@ use partisan_proto::{
 
 fn main() -> std::io::Result<()> {
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    let mut random = XorShift(0x5eed);
     let streams = streams();
     let cuts = [1, 3, 7, 64, 255];
     let decode = streams.iter().zip(cuts.iter().cycle());
@@ -28,24 +27,33 @@ fn main() -> std::io::Result<()> {
     let decode = overlay.iter().zip(cuts.iter().cycle());
     let decode = decode.map(|(stream, cut)| [&[*cut], &stream[..]].concat());
     write_as("relay", corpora.join("wire_decode"), decode)?;
-    let noise = (0..24).map(|i| random.bytes(16 + i * 16)).collect::<Vec<_>>();
+    let random = &mut XorShift::of("wire_round_trip");
+    let noise = (0..24).map(|i| random.bytes(16 + i * 16));
     write(corpora.join("wire_round_trip"), noise)?;
     let flags = (0..4u8).flat_map(|flags| streams.iter().map(move |stream| (flags, stream)));
     let handshakes = flags.map(|(flags, stream)| [&[flags], &stream[..]].concat());
     write(corpora.join("handshake"), handshakes)?;
     let handshakes = overlay.iter().map(|stream| [&[0_u8], &stream[..]].concat());
     write_as("relay", corpora.join("handshake"), handshakes)?;
-    let scripts = (0..30).map(|i| script(&mut random, i)).collect::<Vec<_>>();
-    write(corpora.join("node"), scripts)?;
-    let managed = (0..64).map(|i| [&[i as u8], &script(&mut random, i)[..]].concat());
-    write(corpora.join("managers"), managed.collect::<Vec<_>>())?;
-    let broadcasts = (0..40).map(|i| broadcasts(&mut random, i)).collect::<Vec<_>>();
-    write(corpora.join("broadcasts"), broadcasts)?;
-    write(corpora.join("references"), references(&mut random))?;
-    let processes = (0..40).map(|i| processes(&mut random, i)).collect::<Vec<_>>();
-    write(corpora.join("processes"), processes)?;
-    let deliveries = (0..40).map(|i| deliveries(&mut random, i)).collect::<Vec<_>>();
-    write(corpora.join("deliveries"), deliveries)
+    write_scripts(&corpora, "node", 30, script)?;
+    let managed = |random: &mut XorShift, i| [&[i as u8], &script(random, i)[..]].concat();
+    write_scripts(&corpora, "managers", 64, managed)?;
+    write_scripts(&corpora, "broadcasts", 40, broadcasts)?;
+    write(corpora.join("references"), references(&mut XorShift::of("references")))?;
+    write_scripts(&corpora, "processes", 40, processes)?;
+    write_scripts(&corpora, "deliveries", 40, deliveries)?;
+    write_scripts(&corpora, "statem", 60, |random, i| random.bytes(64 + i * 24))
+}
+
+/// Writes so many scripts for a target.
+fn write_scripts(
+    corpora: &Path,
+    target: &str,
+    count: usize,
+    draw: impl Fn(&mut XorShift, usize) -> Vec<u8>,
+) -> std::io::Result<()> {
+    let random = &mut XorShift::of(target);
+    write(corpora.join(target), (0..count).map(|number| draw(random, number)))
 }
 
 fn write(folder: PathBuf, seeds: impl IntoIterator<Item = Vec<u8>>) -> std::io::Result<()> {
@@ -322,6 +330,12 @@ fn one_of(bytes: &mut Vec<u8>, which: u64, of: u64, arguments: &[u8]) {
 struct XorShift(u64);
 
 impl XorShift {
+    /// The numbers of a target: its own, so that one more draw for another leaves its seeds as they
+    /// are.
+    fn of(target: &str) -> Self {
+        Self(target.bytes().fold(0x5eed, |seed, byte| seed.wrapping_mul(31) + u64::from(byte)))
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

@@ -124,6 +124,12 @@ pub(crate) struct Watched {
     connections: BTreeMap<ConnectionId, State>,
     used: BTreeSet<ConnectionId>,
     up: BTreeSet<NodeId>,
+    /// All that ever were.
+    met: BTreeSet<NodeId>,
+    /// Whether the event that is handled is a frame.
+    receives: bool,
+    /// How many causal messages waited for others before it.
+    waited: usize,
     channels_up: BTreeSet<(NodeId, ChannelId)>,
     /// The last session with each node that is remembered.
     epochs: BTreeMap<NodeId, (Instance, Epoch)>,
@@ -164,6 +170,9 @@ impl Watched {
             connections: BTreeMap::new(),
             used: BTreeSet::new(),
             up: BTreeSet::new(),
+            met: BTreeSet::new(),
+            receives: false,
+            waited: 0,
             channels_up: BTreeSet::new(),
             epochs: BTreeMap::new(),
             incarnation: Incarnation(1),
@@ -211,6 +220,8 @@ impl Watched {
         }
         self.note(&event);
         let woken = event == Event::Wake;
+        self.receives = matches!(event, Event::Received { .. });
+        self.waited = self.node.deliveries().1;
         self.node.handle(now, event, &mut self.outbox);
         self.check(now, woken)
     }
@@ -287,10 +298,12 @@ impl Watched {
             }
             Action::Deliver(delivery) => {
                 let own = delivery.from == self.node.instance().node;
+                // What is relayed comes from whoever its frame says, and never waits.
+                let relayed = delivery.relayed && self.receives;
                 // A causal one may have waited for others for longer than the session lasted.
-                let late = !self.node.config().delivery.labels.is_empty() || delivery.relayed;
-                let known = own || late || self.up.contains(&delivery.from);
-                assert!(known, "a message from nobody");
+                let late = self.waited > 0 && self.met.contains(&delivery.from);
+                let known = own || relayed || late || self.up.contains(&delivery.from);
+                assert!(known, "a message from nobody: {delivery:?}");
             }
             Action::Reply { ticket, .. } => {
                 let waited = self.unanswered.remove(ticket);
@@ -325,6 +338,7 @@ impl Watched {
 
     fn check_notification(&mut self, notification: &Notification) {
         if let Notification::NodeUp { instance, epoch, .. } = notification {
+            self.met.insert(instance.node);
             let last = self.epochs.insert(instance.node, (*instance, *epoch));
             assert_ne!(last, Some((*instance, *epoch)), "two sessions of one epoch");
         }
@@ -400,6 +414,13 @@ impl Watched {
         );
         let joins = self.unanswered.values().filter(|waits| **waits == Waits::ForAJoin);
         assert!(joins.count() <= MOST_JOINS, "too many wait");
+        let sent = self.unanswered.values().filter(|waits| **waits == Waits::ForAnAcknowledgement);
+        let waiting = self.node.deliveries().0;
+        assert!(
+            sent.count() <= waiting,
+            "{waiting} wait for acknowledgement: {:?}",
+            self.unanswered
+        );
         let node = &self.node;
         self.epochs.retain(|id, _| node.peer(*id).is_some());
         let incarnation = self.node.instance().incarnation;

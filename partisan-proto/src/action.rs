@@ -1,11 +1,13 @@
 //! What comes out: everything a driver must do for a node.
 
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use crate::call::Request;
+use crate::change::Change;
 use crate::error::{CloseReason, CommandError};
 use crate::id::{ChannelId, ConnectionId, MessageId, NodeId, Ticket};
 use crate::notification::Notification;
@@ -143,4 +145,7 @@ pub struct Outbox {
     pub actions: Vec<Action>,
     /// When to call again with [`Event::Wake`](crate::Event::Wake) at the latest, and what for.
     pub wake_at: Option<(Instant, Timer)>,
+    /// What parts tell each other while an event is handled, and empty between two: here, so that
+    /// its memory is used again, since in each node it would be a good part of a quiet one.
+    pub(crate) changes: VecDeque<Change>,
 }

@@ -84,6 +84,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod action;
+pub mod behaviour;
 pub mod broadcast;
 pub mod call;
 pub mod change;

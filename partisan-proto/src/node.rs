@@ -4,7 +4,6 @@ mod around;
 mod parts;
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
@@ -14,7 +13,6 @@ use self::parts::Parts;
 use crate::action::Outbox;
 use crate::broadcast::{BroadcastTree, Broadcasts};
 use crate::call::Calls;
-use crate::change::Change;
 use crate::config::{Config, ManagerConfig};
 use crate::connections::{ConnectionInfo, Connections, Counters, PeerInfo, Routes};
 use crate::context::{Context, Me};
@@ -177,13 +175,10 @@ impl Node {
         let Self { now, config, me, timers, routes, neighbors, questions, .. } = self;
         let Self { connections, manager, broadcast, relay, partitions, .. } = self;
         let Self { processes, calls, deliveries, .. } = self;
-        // Most steps change nothing, and then it allocates nothing; kept, it would be a good part
-        // of a quiet node.
-        let changes = &mut VecDeque::<Change>::new();
         let around = Around { connections, manager: manager.as_mut() };
         let mut parts =
             Parts { around, broadcast, relay, partitions, processes, calls, deliveries };
-        let (now, actions) = (*now, &mut out.actions);
+        let (now, actions, changes) = (*now, &mut out.actions, &mut out.changes);
         let mut cx =
             Context { now, config, me, timers, routes, neighbors, questions, actions, changes };
         step(&mut parts, &mut cx);

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use core::mem;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -82,6 +83,26 @@ pub enum BroadcastTimer {
     Tidy,
 }
 
+impl Timer {
+    /// A bit for each timer of which there is one; `None` for those that are about somebody.
+    const fn bit(self) -> Option<u32> {
+        Some(match self {
+            Self::Gossip => 1,
+            Self::News => 1 << 1,
+            Self::Strategy => 1 << 2,
+            Self::Shuffle => 1 << 3,
+            Self::Promote => 1 << 4,
+            Self::Reconcile => 1 << 5,
+            Self::Store => 1 << 6,
+            Self::Optimize => 1 << 7,
+            Self::EndRound => 1 << 8,
+            Self::Causal => 1 << 9,
+            Self::Broadcast(timer) => 1 << (10 + timer as u32),
+            _ => return None,
+        })
+    }
+}
+
 impl BroadcastTimer {
     /// All of them.
     pub const ALL: [Self; 7] = [
@@ -115,6 +136,9 @@ pub struct Timers {
     index: Option<Box<HashMap<Timer, Instant, FixedState>>>,
     /// Fired last and not set since: whoever sets it again need not search for it first.
     fired: Option<Timer>,
+    /// The [bits](Timer::bit) of those that are set: parts ask after timers that are seldom set at
+    /// every event, and need not search for them.
+    bits: u32,
 }
 
 impl Timers {
@@ -136,6 +160,7 @@ impl Timers {
             self.queue.reserve_exact(ROOM);
         }
         self.queue.insert(place, (at, timer));
+        self.bits |= timer.bit().unwrap_or(0);
         if let Some(index) = &mut self.index {
             index.insert(timer, at);
         } else if self.queue.len() > FEW {
@@ -146,8 +171,17 @@ impl Timers {
 
     /// Where a timer is in the queue, if it is set.
     fn place(&self, timer: Timer) -> Option<usize> {
+        if timer.bit().is_some_and(|bit| self.bits & bit == 0) {
+            return None;
+        }
         let Some(index) = &self.index else {
-            return self.queue.iter().position(|(_, other)| *other == timer);
+            // Kinds first: most differ, and payloads take much longer to compare. And slice by slice,
+            // since a ring is not searched as quickly.
+            let kind = mem::discriminant(&timer);
+            let is_it = |(_, other): &_| mem::discriminant(other) == kind && *other == timer;
+            let (front, back) = self.queue.as_slices();
+            let behind = || back.iter().position(is_it).map(|place| front.len() + place);
+            return front.iter().position(is_it).or_else(behind);
         };
         let at = *index.get(&timer)?;
         let first = self.queue.partition_point(|(due, _)| *due < at);
@@ -157,6 +191,7 @@ impl Timers {
 
     /// Keeps the index right after a timer has left the queue, and gives memory back.
     fn unset(&mut self, timer: Timer) {
+        self.bits &= !timer.bit().unwrap_or(0);
         if let Some(index) = &mut self.index {
             index.remove(&timer);
             if self.queue.len() <= FEW / 2 {
@@ -251,6 +286,38 @@ mod tests {
 
     /// More than are few.
     const KEYS: u64 = 2 * FEW as u64;
+    /// Some of those of which there is one.
+    const SINGLE: [Timer; 4] = [
+        Timer::Promote,
+        Timer::Gossip,
+        Timer::Broadcast(BroadcastTimer::Announce),
+        Timer::Broadcast(BroadcastTimer::Tidy),
+    ];
+
+    /// The timer of this number.
+    fn key(number: u64) -> Timer {
+        SINGLE.get(number as usize).copied().unwrap_or(Timer::Custom(number))
+    }
+
+    #[test]
+    fn no_two_timers_share_a_bit() {
+        let single = [
+            Timer::Gossip,
+            Timer::News,
+            Timer::Strategy,
+            Timer::Shuffle,
+            Timer::Promote,
+            Timer::Reconcile,
+            Timer::Store,
+            Timer::Optimize,
+            Timer::EndRound,
+            Timer::Causal,
+        ];
+        let all = single.into_iter().chain(BroadcastTimer::ALL.map(Timer::Broadcast));
+        let bits: Vec<u32> = all.filter_map(Timer::bit).collect();
+        assert_eq!(bits.len(), single.len() + BroadcastTimer::ALL.len());
+        assert_eq!(bits.iter().fold(0, |all, bit| all | bit).count_ones() as usize, bits.len());
+    }
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -279,19 +346,19 @@ mod tests {
             for (order, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Set(timer, at) => {
-                        timers.set(Timer::Custom(timer), Instant::from_nanos(at));
+                        timers.set(key(timer), Instant::from_nanos(at));
                         naive.retain(|(_, _, other)| *other != timer);
                         naive.push((at, order, timer));
                     }
                     Step::Cancel(timer) => {
                         let was = naive.iter().any(|(_, _, other)| *other == timer);
-                        prop_assert_eq!(timers.cancel(Timer::Custom(timer)), was);
+                        prop_assert_eq!(timers.cancel(key(timer)), was);
                         naive.retain(|(_, _, other)| *other != timer);
                     }
                     Step::Pop(now) => {
                         let first = naive.iter().min().copied().filter(|(at, _, _)| *at <= now);
                         let popped = timers.pop_due(Instant::from_nanos(now));
-                        prop_assert_eq!(popped, first.map(|(_, _, timer)| Timer::Custom(timer)));
+                        prop_assert_eq!(popped, first.map(|(_, _, timer)| key(timer)));
                         naive.retain(|entry| Some(*entry) != first);
                     }
                     Step::PopAll => {
@@ -299,21 +366,18 @@ mod tests {
                         let keep = naive.len() / 4;
                         for (_, _, timer) in naive.drain(..naive.len() - keep) {
                             let popped = timers.pop_due(Instant::from_nanos(20));
-                            prop_assert_eq!(popped, Some(Timer::Custom(timer)));
+                            prop_assert_eq!(popped, Some(key(timer)));
                         }
                     }
                 }
                 for timer in 0..KEYS {
                     let due = naive.iter().find(|(_, _, other)| *other == timer);
                     let due = due.map(|(at, _, _)| Instant::from_nanos(*at));
-                    prop_assert_eq!(timers.due(Timer::Custom(timer)), due);
+                    prop_assert_eq!(timers.due(key(timer)), due);
                 }
-                let next = naive.iter().min().map(|(at, _, timer)| (*at, *timer));
-                let told = timers.next().map(|(at, timer)| match timer {
-                    Timer::Custom(number) => (at.as_nanos(), number),
-                    other => panic!("never set: {other:?}"),
-                });
-                prop_assert_eq!(told, next);
+                let next = naive.iter().min();
+                let next = next.map(|(at, _, timer)| (Instant::from_nanos(*at), key(*timer)));
+                prop_assert_eq!(timers.next(), next);
                 prop_assert_eq!(timers.len(), naive.len());
                 let indexed = timers.index.as_ref().map(|index| index.len());
                 prop_assert!(indexed.is_none_or(|indexed| indexed == timers.len()));

@@ -1,6 +1,6 @@
 //! One node with what surrounds it: its disk, its wake-up, what it was seen to do.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use bytes::Bytes;
 use partisan_proto::interposition::Interposers;
 use partisan_proto::wire::BroadcastMessage;
 use partisan_proto::{
-    Address, Answer, CommandError, Config, Delivery, Event, ExchangeId, Incarnation, Instant,
-    Manager, Node, NodeName, Notification, QuestionId, Tag, Ticket,
+    Address, Answer, CommandError, Config, Contact, Delivery, Event, ExchangeId, Incarnation,
+    Instant, Manager, Node, NodeName, Notification, QuestionId, Tag, Ticket,
 };
 
 use crate::processes::Processes;
@@ -74,7 +74,7 @@ pub(crate) struct Rest {
     /// Who is shown its messages, if anybody is.
     pub(crate) interposers: Option<Box<Interposers>>,
     /// Whom it was told to join.
-    pub(crate) contacts: BTreeSet<Address>,
+    pub(crate) contacts: Vec<Address>,
 }
 
 /// How many exchanges an application remembers, most of which may be long over for the node.
@@ -85,6 +85,15 @@ impl Rest {
         self.exchanges.insert(exchange, question);
         if self.exchanges.len() > EXCHANGES {
             self.exchanges.pop_first();
+        }
+    }
+
+    pub(crate) fn remember_contact(&mut self, contact: &Contact) {
+        for address in contact.addresses.iter() {
+            if !self.contacts.contains(address) {
+                self.contacts.reserve_exact(1);
+                self.contacts.push(address.clone());
+            }
         }
     }
 }
@@ -108,7 +117,7 @@ impl NodeHost {
             birth: Incarnation::NONE,
             processes: None,
             interposers: None,
-            contacts: BTreeSet::new(),
+            contacts: Vec::new(),
         };
         Self {
             node: None,

@@ -91,7 +91,21 @@ impl<T> Queue<T> {
 
     /// Adds an event; one for the past comes out next.
     pub fn push(&mut self, at: Instant, item: T) {
-        let key = self.store(at.as_nanos(), item);
+        let order = self.reserve_places(1);
+        self.push_in_place(at, order, item);
+    }
+
+    /// Keeps so many places in the order of pushing for events that are pushed later, and says the
+    /// first.
+    pub const fn reserve_places(&mut self, count: u64) -> u64 {
+        let first = self.pushed;
+        self.pushed += count;
+        first
+    }
+
+    /// Adds an event as if it had been pushed when its place was reserved.
+    pub fn push_in_place(&mut self, at: Instant, order: u64, item: T) {
+        let key = self.store(at.as_nanos(), order, item);
         self.len += 1;
         if key.at >> BUCKET_BITS <= self.open {
             self.late.push(Reverse(key));
@@ -123,9 +137,7 @@ impl<T> Queue<T> {
         slot.item.take().map(|item| (Instant::from_nanos(key.at), item))
     }
 
-    fn store(&mut self, at: u64, item: T) -> Key {
-        let order = self.pushed;
-        self.pushed += 1;
+    fn store(&mut self, at: u64, order: u64, item: T) -> Key {
         let filled = Slot { at, order, next: NIL, item: Some(item) };
         let slot = match self.free {
             NIL => {
@@ -278,6 +290,21 @@ mod tests {
         let out: Vec<_> = std::iter::from_fn(|| queue.pop_until(Instant::FAR_FUTURE)).collect();
         assert_eq!(out.len(), 100);
         assert!(out.windows(2).all(|pair| pair[0].1 < pair[1].1));
+    }
+
+    #[test]
+    fn who_has_a_place_comes_before_those_who_came_later() {
+        let mut queue = Queue::default();
+        let at = Instant::from_secs(10);
+        queue.push(at, 0);
+        let place = queue.reserve_places(2);
+        queue.push(at, 3);
+        queue.push_in_place(at, place, 1);
+        assert_eq!(queue.pop_until(at), Some((at, 0)));
+        assert_eq!(queue.pop_until(at), Some((at, 1)));
+        queue.push_in_place(at, place + 1, 2);
+        assert_eq!(queue.pop_until(at), Some((at, 2)));
+        assert_eq!(queue.pop_until(at), Some((at, 3)));
     }
 
     #[test]

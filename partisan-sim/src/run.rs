@@ -220,7 +220,9 @@ impl Scenario {
             });
             let ledger = Ledger::default();
             let truth = Truth::default();
-            let mut world = self.world_with(&ledger, &truth);
+            let plan = self.plan();
+            (report.planned_faults, report.planned_work) = (plan.faults.len(), plan.work.len());
+            let mut world = self.world_with(plan, &ledger, &truth);
             let formed = || report.formed_seconds = Some(began.elapsed().as_secs_f64());
             self.first_part(&mut world, progress, formed);
             if let Some(memory) = self.memory {
@@ -257,17 +259,14 @@ impl Scenario {
         report.simulated = world.now().since(Instant::ZERO);
         report.peak_bytes = self.memory.map_or(0, |memory| (memory.peak)());
         report.violations = world.violations().to_vec();
-        let plan = self.plan();
-        report.planned_faults = plan.faults.len();
-        report.planned_work = plan.work.len();
     }
 
     /// The world as it is before anything happened, with all that is planned.
     pub(crate) fn world(&self) -> World {
-        self.world_with(&Ledger::default(), &Truth::default())
+        self.world_with(self.plan(), &Ledger::default(), &Truth::default())
     }
 
-    fn world_with(&self, ledger: &Ledger, truth: &Truth) -> World {
+    fn world_with(&self, plan: Plan, ledger: &Ledger, truth: &Truth) -> World {
         let network = NetworkOptions { latency: self.latency.clone(), ..NetworkOptions::default() };
         let mut world = World::new(WorldOptions {
             seed: self.seed,
@@ -290,15 +289,13 @@ impl Scenario {
         for number in 0..self.nodes {
             managers::add_node(self, &mut world, &config, number);
         }
-        let plan = self.plan();
-        for (at, work) in plan.bootstrap {
-            world.plan_work(at, work);
+        world.plan_work(plan.bootstrap);
+        let mut work = plan.work;
+        if !self.without_work.is_empty() {
+            let mut numbers = 0..;
+            work.retain(|_| numbers.next().is_none_or(|n| !self.without_work.contains(&n)));
         }
-        for (number, (at, work)) in plan.work.into_iter().enumerate() {
-            if !self.without_work.contains(&number) {
-                world.plan_work(at, work);
-            }
-        }
+        world.plan_work(work);
         for (number, (at, fault)) in plan.faults.into_iter().enumerate() {
             if !self.without_faults.contains(&number) {
                 world.plan_fault(at, fault);

@@ -94,8 +94,9 @@ pub enum Work {
         node: usize,
         /// Which of those that live there.
         process: usize,
-        /// What.
-        deed: Deed<Aim>,
+        /// What: behind a pointer, since it is larger than any other, and of sends there may be
+        /// millions.
+        deed: Box<Deed<Aim>>,
     },
     /// A node sends another a few messages that must arrive.
     Parcels {
@@ -113,6 +114,8 @@ pub enum Work {
         count: u32,
     },
 }
+
+const _: () = assert!(size_of::<Work>() <= 40);
 
 impl Work {
     /// Does it, if the node concerned is alive.
@@ -152,7 +155,7 @@ impl Work {
                 }
             }
             Self::Write { node, key } => _ = world.write(node, key),
-            Self::Deed { node, process, deed } => world.do_deed(node, process, deed),
+            Self::Deed { node, process, deed } => world.do_deed(node, process, *deed),
             Self::Parcels { from, to, channel, key, label, count } => {
                 for _ in 0..count {
                     world.send_parcel((from, to), (channel, key), label);
@@ -352,7 +355,9 @@ pub fn draw_work(
     }
     let mut stream = Stream::new(seed, Label::Work, 0);
     let sends = if matches!(load, Load::Broadcast | Load::Processes) { 0 } else { nodes };
-    for _ in 0..sends * (span.as_secs() as usize).clamp(1, 100) {
+    let sends = sends * (span.as_secs() as usize).clamp(1, 100);
+    plan.reserve_exact(sends);
+    for _ in 0..sends {
         let at = Instant::ZERO + stream.span(Duration::ZERO, span);
         plan.push((at, draw_send(&mut stream, nodes, channels)));
     }

@@ -87,7 +87,7 @@ pub enum Happening {
     Net(Signal),
     /// A fault of the plan strikes.
     Fault(u32),
-    /// A piece of the planned work is due.
+    /// The next piece of work of a plan is due.
     Work(u32),
     /// The application on a node does something.
     Application {
@@ -111,6 +111,15 @@ pub enum Happening {
 
 const _: () = assert!(size_of::<Happening>() <= 32);
 
+/// Work that was planned together.
+#[derive(Debug)]
+struct Plan {
+    /// In order of time.
+    left: std::vec::IntoIter<(Instant, Work)>,
+    /// The place of the next that is to wait in the order of the queue.
+    place: u64,
+}
+
 /// A simulated cluster. See the [crate's documentation](crate) for an example.
 pub struct World {
     options: WorldOptions,
@@ -121,9 +130,9 @@ pub struct World {
     numbers: HashMap<NodeId, u32, FixedState>,
     out: Outbox,
     faults: Vec<Fault>,
-    work: Vec<Work>,
-    /// Faults and work planned before these numbers do not happen any more.
-    forgotten: (u32, u32),
+    work: Vec<Plan>,
+    /// Faults planned before this number do not happen any more.
+    forgotten: u32,
     pub(crate) checkers: Vec<Box<dyn Checker>>,
     violations: Vec<Violation>,
     pub(crate) trace: Option<Trace>,
@@ -161,7 +170,7 @@ impl World {
             out: Outbox::default(),
             faults: Vec::new(),
             work: Vec::new(),
-            forgotten: (0, 0),
+            forgotten: 0,
             checkers: Vec::new(),
             violations: Vec::new(),
             trace: None,
@@ -320,15 +329,28 @@ impl World {
         self.queue.push(at, Happening::Fault((self.faults.len() - 1) as u32));
     }
 
-    /// Plans a piece of work.
-    pub fn plan_work(&mut self, at: Instant, work: Work) {
-        self.work.push(work);
-        self.queue.push(at, Happening::Work((self.work.len() - 1) as u32));
+    /// Plans work.
+    pub fn plan_work(&mut self, mut work: Vec<(Instant, Work)>) {
+        work.sort_by_key(|(at, _)| *at);
+        let place = self.queue.reserve_places(work.len() as u64);
+        self.work.push(Plan { left: work.into_iter(), place });
+        self.await_work(self.work.len() - 1);
+    }
+
+    /// Waits for the next piece of work of a plan: of each plan only one waits, since a large
+    /// cluster has more work before it than anything else.
+    fn await_work(&mut self, number: usize) {
+        let Plan { left, place } = &mut self.work[number];
+        if let Some((at, _)) = left.as_slice().first() {
+            self.queue.push_in_place(*at, *place, Happening::Work(number as u32));
+            *place += 1;
+        }
     }
 
     /// Lets nothing happen any more that is planned so far.
     pub fn forget_plans(&mut self) {
-        self.forgotten = (self.faults.len() as u32, self.work.len() as u32);
+        self.forgotten = self.faults.len() as u32;
+        self.work.iter_mut().for_each(|plan| plan.left = Vec::new().into_iter());
     }
 
     /// Handles the next event that is due by `until`; `false` when there is none, and the clock
@@ -400,15 +422,17 @@ impl World {
             Happening::Process { node, life, serial } => {
                 self.take_turn(node as usize, life, Serial(serial));
             }
-            Happening::Fault(number) if number < self.forgotten.0 => {}
-            Happening::Work(number) if number < self.forgotten.1 => {}
+            Happening::Fault(number) if number < self.forgotten => {}
             Happening::Fault(number) => {
                 let fault = self.faults[number as usize].clone();
                 fault.strike(self);
             }
             Happening::Work(number) => {
-                let work = self.work[number as usize].clone();
-                work.perform(self);
+                let number = number as usize;
+                if let Some((_, work)) = self.work[number].left.next() {
+                    self.await_work(number);
+                    work.perform(self);
+                }
             }
         }
     }

@@ -5,18 +5,20 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use partisan_proto::call::{CallError, Failure, Server};
 use partisan_proto::config::DeliveryConfig;
+use partisan_proto::process::{Input, Lane};
 use partisan_proto::wire::{ControlMessage, Destination, Frame, ProcessAt, ProcessMessage};
 use partisan_proto::{
     Action, ChannelId, ChannelName, ChannelOptions, Channels, CloseReason, Config, Duration, Event,
-    ExitReason, Instance, ProcessAct, Serial, Signal,
+    ExitReason, Instance, ProcessAct, ProcessId, ProcessName, Serial, Signal, Target,
 };
-use partisan_sim::check::processes::{self, NodeNews, Truth, links};
+use partisan_sim::check::processes::{self, Monitors, NodeNews, Outcomes, Truth, links};
 use partisan_sim::check::{Checker, ViolationKind, mesh};
 use partisan_sim::workload::Work;
 use partisan_sim::workload::deed::{Aim, Deed, Ending, Manner, Road};
 use partisan_sim::workload::processes::{labels, prepare};
-use partisan_sim::world::{Happened, Step};
+use partisan_sim::world::{Happened, Restart, Step};
 use partisan_sim::{InFlight, Verdict, World, WorldOptions};
 
 const ROAD: Road = Road { channel: 1, key: Some(0) };
@@ -42,7 +44,7 @@ fn cluster() -> (World, Truth) {
 
 /// Process `process` of node 0 does something, and then node 1's ends or does something else.
 fn deed(world: &mut World, node: usize, process: usize, deed: Deed<Aim>) {
-    Work::Deed { node, process, deed }.perform(world);
+    Work::Deed { node, process, deed: Box::new(deed) }.perform(world);
     world.run_for(Duration::from_secs(1));
 }
 
@@ -66,6 +68,129 @@ fn found(
     let mut kinds: Vec<_> = world.violations().iter().map(|violation| violation.kind).collect();
     kinds.dedup();
     kinds
+}
+
+/// What a checker finds when a process of node 0 does these things, and then its node wants these
+/// done. What no node would ever want can be shown to a checker in no other way.
+fn judged(
+    checker: &mut dyn Checker,
+    world: &World,
+    (process, acts): (Serial, &[ProcessAct]),
+    actions: &[Action],
+) -> Vec<ViolationKind> {
+    let mut found = Vec::new();
+    let (now, node, happened) = (world.now(), 0, Happened::Process(process));
+    let step = Step { now, node, happened, told: None, actions: &[], wake_at: None };
+    for act in acts {
+        let event = Event::Process { process, act: act.clone().into() };
+        checker.on_step(&Step { told: Some(&event), ..step }, world, &mut found);
+    }
+    checker.on_step(&Step { actions, ..step }, world, &mut found);
+    found.iter().map(|violation| violation.kind).collect()
+}
+
+/// A process that never lived.
+fn nobody(world: &World) -> Target {
+    let other = world.processes(1)[0];
+    ProcessId { serial: Serial(1_000), ..other }.into()
+}
+
+#[test]
+fn a_second_down_and_one_that_is_not_wanted_are_found() {
+    let (world, truth) = cluster();
+    let owner = world.processes(0)[0];
+    let (number, target, reason) = (1, nobody(&world), ExitReason::NoProcess);
+    let watch = ProcessAct::Monitor { number, target: target.clone(), lane: Lane::default() };
+    let signal = Signal::Down { number, target, reason };
+    let down = Action::Signal { process: owner.serial, signal: signal.clone() };
+    let found = |acts: &[ProcessAct], actions: &[Action]| {
+        let acts = (owner.serial, acts);
+        judged(&mut Monitors::new(truth.clone()), &world, acts, actions)
+    };
+    let watched = std::slice::from_ref(&watch);
+    assert_eq!(found(watched, std::slice::from_ref(&down)), []);
+    assert_eq!(found(watched, &[down.clone(), down.clone()]), [ViolationKind::Monitor]);
+    let ended = [watch, ProcessAct::Demonitor { number }];
+    assert_eq!(found(&ended, &[]), []);
+    assert_eq!(found(&ended, &[down]), [ViolationKind::Monitor]);
+    // What was in the mailbox before is not to be handed over either.
+    let (mut checker, mut late) = (Monitors::new(truth.clone()), Vec::new());
+    assert_eq!(judged(&mut checker, &world, (owner.serial, &ended), &[]), []);
+    checker.on_input(&world, 0, (owner, &Input::Signal(signal)), &mut late);
+    assert_eq!(late.len(), 1);
+}
+
+#[test]
+fn news_that_is_not_true_of_a_name_is_found() {
+    let (world, truth) = cluster();
+    let owner = world.processes(0)[0].serial;
+    let node = world.hosts()[1].name().id();
+    let found = |name: &str, reason: ExitReason| {
+        let target = Target::Name(node, ProcessName::new(name).unwrap());
+        let lane = Lane::default();
+        let watch = ProcessAct::Monitor { number: 1, target: target.clone(), lane };
+        let signal = Signal::Down { number: 1, target, reason };
+        let down = Action::Signal { process: owner, signal };
+        judged(&mut Monitors::new(truth.clone()), &world, (owner, &[watch]), &[down])
+    };
+    assert_eq!(found("free", ExitReason::NoProcess), []);
+    assert_eq!(found("p1", ExitReason::NoProcess), [ViolationKind::Monitor]);
+    assert_eq!(found("p1", ExitReason::Normal), [ViolationKind::Monitor]);
+}
+
+#[test]
+fn a_second_outcome_and_one_that_is_not_true_are_found() {
+    let (world, truth) = cluster();
+    let owner = world.processes(0)[0].serial;
+    let found = |target: Target, errors: &[CallError]| {
+        let (server, payload) = (Server::Process(target), Bytes::from_static(b"?"));
+        let lane = Lane::default();
+        let ask = ProcessAct::Call { number: 1, server, payload, timeout: None, lane };
+        let answer = |error: &CallError| {
+            let signal = Signal::Answer { number: 1, result: Err(error.clone()) };
+            Action::Signal { process: owner, signal }
+        };
+        let answers: Vec<Action> = errors.iter().map(answer).collect();
+        judged(&mut Outcomes::new(truth.clone()), &world, (owner, &[ask]), &answers)
+    };
+    let gone = CallError::Failed(Failure::NoProcess);
+    assert_eq!(found(nobody(&world), &[gone.clone()]), []);
+    assert_eq!(found(nobody(&world), &[gone.clone(), gone.clone()]), [ViolationKind::Call]);
+    let named = Target::Name(world.hosts()[1].name().id(), ProcessName::new("p1").unwrap());
+    assert_eq!(found(named, &[gone]), [ViolationKind::Call]);
+    // No connection was lost, and nobody has too much to do.
+    let there: Target = world.processes(1)[0].into();
+    assert_eq!(found(there.clone(), &[CallError::NoConnection]), [ViolationKind::Call]);
+    let overloaded = CallError::Failed(Failure::Overloaded);
+    assert_eq!(found(there, &[overloaded]), [ViolationKind::Call]);
+}
+
+#[test]
+fn a_reference_of_an_older_life_that_reaches_a_process_is_found() {
+    let found = |diverted: bool| {
+        let (mut world, _) = cluster();
+        // So that it is remembered.
+        deed(&mut world, 0, 1, Deed::Send(there(1), ROAD, 1));
+        world.crash(1);
+        world.restart(1, Restart { keep_state: true, new_address: false });
+        world.run_for(Duration::from_secs(30));
+        let birth = world.processes(1)[0].birth;
+        world.rule(move |frame| match frame.frame {
+            Frame::App { destination: Destination::Process(at), payload } if diverted => {
+                let at = ProcessAt { birth, ..*at };
+                let (destination, payload) = (Destination::Process(at), payload.clone());
+                rewrite(Frame::App { destination, payload })
+            }
+            _ => Verdict::Pass,
+        });
+        let former = Aim::Process { node: 1, pick: 1, former: true };
+        deed(&mut world, 0, 1, Deed::Send(former, ROAD, 1));
+        let undeliverable = world.process_traffic(1).undeliverable;
+        assert_eq!(undeliverable, u64::from(!diverted));
+        world.violations().iter().map(|violation| violation.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(found(false), []);
+    assert_eq!(found(true), [ViolationKind::Misdelivered]);
 }
 
 fn clean(_: &InFlight<'_>) -> Verdict {
@@ -257,14 +382,9 @@ fn subscribers_that_are_told_twice_or_too_late_are_found() {
     let reason = ExitReason::NoConnection;
     let late = told(Signal::Down { number: 1, target, reason });
     let found = |actions: &[Action]| {
-        let (mut checker, mut found) = (NodeNews::new(truth.clone()), Vec::new());
         let filter = partisan_proto::process::NodeFilter { tag: None, present: true };
-        let act = ProcessAct::MonitorNodes(filter).into();
-        let event = Event::Process { process, act };
-        let (now, node, happened) = (world.now(), 0, Happened::Process(process));
-        let step = Step { now, node, happened, told: Some(&event), actions, wake_at: None };
-        checker.on_step(&step, &world, &mut found);
-        found.iter().map(|violation| violation.kind).collect::<Vec<_>>()
+        let act = ProcessAct::MonitorNodes(filter);
+        judged(&mut NodeNews::new(truth.clone()), &world, (process, &[act]), actions)
     };
     assert_eq!(found(&[up.clone(), down.clone(), up.clone()]), []);
     assert_eq!(found(&[up.clone(), up.clone()]), [ViolationKind::Alternation]);

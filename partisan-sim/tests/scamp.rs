@@ -25,9 +25,7 @@ fn formed(
     let mut world = World::new(options);
     world.add_nodes(nodes);
     let pause = Duration::from_millis(100);
-    for (at, work) in bootstrap.plan(seed, nodes, pause) {
-        world.plan_work(at, work);
-    }
+    world.plan_work(bootstrap.plan(seed, nodes, pause));
     world.run_for(pause * nodes as u32 + Duration::from_secs(5));
     world
 }

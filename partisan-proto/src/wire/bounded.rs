@@ -45,7 +45,11 @@ impl<T, const N: usize> Bounded<T, N> {
 
     /// Collects at most `N` items and leaves the others.
     pub fn from_first(items: impl IntoIterator<Item = T>) -> Self {
-        Self(items.into_iter().take(N).collect())
+        let items = items.into_iter().take(N);
+        // Room for as many as can come, at once: what is picked from others does not tell the least.
+        let mut list = Vec::with_capacity(items.size_hint().1.unwrap_or(0));
+        list.extend(items);
+        Self(list)
     }
 }
 

@@ -309,6 +309,7 @@ fn reply() -> BoxedStrategy<Frame> {
             Failure::NoFunction,
             Failure::Overloaded,
             Failure::AnswerTooLarge,
+            Failure::NotUnderstood,
         ]),
         exit_reason().prop_map(Failure::Exited),
         exit_reason().prop_map(|reason| match reason {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use partisan_proto::config::{HyParViewConfig, ManagerConfig};
-use partisan_proto::{Action, Node, NodeId, Timer};
+use partisan_proto::{Node, NodeId, Timer};
 
 use super::{Checker, Violation, ViolationKind, mesh};
 use crate::measure::Overlay;
@@ -14,8 +14,8 @@ use crate::world::{Step, World};
 /// Views are disjoint and within their bounds, hold everybody but the node itself, and neighbours
 /// are those of the active view, each with a session; sessions with others have a deadline.
 ///
-/// In clusters of more than `LARGE` nodes this is looked at after every step that told the
-/// application something, and else after every `STRIDE`th; and of all nodes in the end.
+/// In clusters of more than `LARGE` nodes this is looked at after every `STRIDE`th step, and of all
+/// nodes in the end.
 #[derive(Debug, Default)]
 pub struct SoundViews {
     steps: u64,
@@ -29,8 +29,7 @@ const STRIDE: u64 = 16;
 impl Checker for SoundViews {
     fn on_step(&mut self, step: &Step<'_>, world: &World, found: &mut Vec<Violation>) {
         self.steps += 1;
-        let told = || step.actions.iter().any(|action| matches!(action, Action::Notify(_)));
-        let due = world.hosts().len() <= LARGE || self.steps.is_multiple_of(STRIDE) || told();
+        let due = world.hosts().len() <= LARGE || self.steps.is_multiple_of(STRIDE);
         if due && let Some(violation) = judge(world, step.node) {
             found.push(violation);
         }
@@ -129,40 +128,10 @@ pub fn problem(world: &World, alone: &[usize]) -> Option<Violation> {
         };
         return violation(ViolationKind::Membership, None, text);
     }
-    let mut short = Vec::new();
-    for node in world.live() {
-        let host = &world.hosts()[node];
-        let (Some(live), Some(config)) = (host.node(), config_of(host)) else {
-            continue;
-        };
-        let views = live.views();
-        let numbers = |nodes: &[NodeId]| -> Vec<usize> {
-            nodes.iter().filter_map(|node| world.number(*node)).collect()
-        };
-        let (active, passive) = (numbers(&views.active), numbers(&views.passive));
-        if let Some(text) = astray(world, live, &active) {
-            return violation(ViolationKind::Membership, Some(node), text);
-        }
-        if let Some(gone) = passive.iter().find(|peer| alone.contains(peer)) {
-            let text = format!("remembers node {gone}, which is gone");
-            return violation(ViolationKind::Membership, Some(node), text);
-        }
-        let session = active.iter().find_map(|peer| mesh::session(world, node, *peer).err());
-        if let Some(text) = session.or_else(|| mesh::surplus(world, node)) {
-            return violation(ViolationKind::Connections, Some(node), text);
-        }
-        // X-BOT looks at strangers all the time; that each has a deadline is seen at every step.
-        let leak = match config.xbot {
-            Some(_) => mesh::overdue(world, node),
-            None => mesh::leak(world, node, &active),
-        };
-        if let Some(text) = leak {
-            return violation(ViolationKind::Leak, Some(node), text);
-        }
-        if active.len() < config.active_size && together.contains(&node) {
-            short.push((node, active));
-        }
+    if let Some(problem) = world.live().find_map(|node| problem_of(world, node, alone)) {
+        return Some(problem);
     }
+    let short: Vec<_> = together.iter().filter_map(|node| lacking(world, *node)).collect();
     // Any two that lack a neighbour have each other; among many nodes they may not have met yet.
     let apart = short.iter().enumerate().filter_map(|(place, (one, active))| {
         let other = short[place + 1..].iter().find(|(other, _)| !active.contains(other));
@@ -172,6 +141,45 @@ pub fn problem(world: &World, alone: &[usize]) -> Option<Violation> {
     let (one, other) = *apart.first().filter(|_| apart.len() > together.len() / 100)?;
     let text = format!("nodes {one} and {other} lack neighbours and are none");
     violation(ViolationKind::Membership, Some(one), text)
+}
+
+/// The first thing that is wrong with a node by itself once all is healed, if anything is.
+#[must_use]
+pub fn problem_of(world: &World, node: usize, alone: &[usize]) -> Option<Violation> {
+    let violation = |kind, text| Violation::new(kind, world.now(), Some(node), text);
+    let host = &world.hosts()[node];
+    let (live, config) = host.node().zip(config_of(host))?;
+    let views = live.views();
+    let (active, passive) = (numbers(world, &views.active), numbers(world, &views.passive));
+    if let Some(text) = astray(world, live, &active) {
+        return Some(violation(ViolationKind::Membership, text));
+    }
+    if let Some(gone) = passive.iter().find(|peer| alone.contains(peer)) {
+        let text = format!("remembers node {gone}, which is gone");
+        return Some(violation(ViolationKind::Membership, text));
+    }
+    let session = active.iter().find_map(|peer| mesh::session(world, node, *peer).err());
+    if let Some(text) = session.or_else(|| mesh::surplus(world, node)) {
+        return Some(violation(ViolationKind::Connections, text));
+    }
+    // X-BOT looks at strangers all the time; that each has a deadline is seen at every step.
+    let leak = match config.xbot {
+        Some(_) => mesh::overdue(world, node),
+        None => mesh::leak(world, node, &active),
+    };
+    leak.map(|text| violation(ViolationKind::Leak, text))
+}
+
+fn numbers(world: &World, nodes: &[NodeId]) -> Vec<usize> {
+    nodes.iter().filter_map(|node| world.number(*node)).collect()
+}
+
+/// The node and its neighbours, if it has fewer than it may.
+fn lacking(world: &World, node: usize) -> Option<(usize, Vec<usize>)> {
+    let host = &world.hosts()[node];
+    let (live, config) = host.node().zip(config_of(host))?;
+    let active = numbers(world, &live.views().active);
+    (active.len() < config.active_size).then_some((node, active))
 }
 
 /// A neighbour that is dead or another life, or has not this one for a neighbour.

@@ -84,9 +84,7 @@ impl Lab {
         let nodes = self.world.hosts().len();
         let plan = bootstrap.plan(self.seed, nodes, pause);
         let last = plan.last().map_or(Instant::ZERO, |(at, _)| *at);
-        for (at, work) in plan {
-            self.world.plan_work(at, work);
-        }
+        self.world.plan_work(plan);
         self.run_for(last.since(self.world.now()));
     }
 

@@ -148,7 +148,7 @@ pub(super) fn draw_processes(
         let at = Instant::ZERO + stream.span(Duration::ZERO, span);
         let (node, process) = (stream.below(nodes), stream.below(64));
         let deed = draw_deed(&mut stream, nodes, channels);
-        plan.push((at, Work::Deed { node, process, deed }));
+        plan.push((at, Work::Deed { node, process, deed: Box::new(deed) }));
     }
     // Of some messages many hang on each other, of others few.
     let most = 1 + stream.below(3);

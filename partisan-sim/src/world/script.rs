@@ -185,14 +185,14 @@ impl World {
     /// A node joins another, known by its address.
     pub fn join(&mut self, node: usize, contact: usize) -> Ticket {
         let contact = Contact::at(self.network.address(contact));
-        self.hosts[node].rest.contacts.insert(contact.addresses[0].clone());
+        self.hosts[node].rest.remember_contact(&contact);
         self.command(node, Command::Join(contact))
     }
 
     /// As [`World::join`], answered when the node is connected and informed.
     pub fn sync_join(&mut self, node: usize, contact: usize, deadline: Duration) -> Ticket {
         let contact = Contact::at(self.network.address(contact));
-        self.hosts[node].rest.contacts.insert(contact.addresses[0].clone());
+        self.hosts[node].rest.remember_contact(&contact);
         self.command(node, Command::SyncJoin { contact, deadline })
     }
 

@@ -290,6 +290,7 @@ fn call_vectors() -> Vec<(&'static str, &'static str, Frame)> {
         ("reply_thrown", "the function refused", answer(Some(Failure::Thrown(bytes)))),
         ("reply_overloaded", "too much to do", answer(Some(Failure::Overloaded))),
         ("reply_too_large", "the answer is too large", answer(Some(Failure::AnswerTooLarge))),
+        ("reply_not_understood", "of another type", answer(Some(Failure::NotUnderstood))),
     ]
 }
 

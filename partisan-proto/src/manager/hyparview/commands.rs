@@ -80,7 +80,7 @@ impl HyParView {
                 joined = joined.and(asked);
             } else if !known.contains(&spec.id()) && !spec.addresses().is_empty() {
                 let (node, incarnation) = (spec.id(), Incarnation::NONE);
-                self.reserve(Known { node, incarnation, spec: spec.into() }, &[]);
+                self.reserve(Known { node, incarnation, spec: spec.into() });
             }
         }
         joined

@@ -192,9 +192,9 @@ impl HyParView {
     /// A random neighbour, other than these.
     pub(super) fn next_hop_of_walk(&mut self, except: &[NodeId]) -> Option<NodeId> {
         let eligible = |node: &NodeId| !except.contains(node);
-        let hops = self.peers.active().map(|peer| peer.node).filter(eligible);
-        let hops: Vec<NodeId> = hops.collect();
-        hops.get(self.random.below(hops.len())).copied()
+        let hops = || self.peers.active().map(|peer| peer.node).filter(eligible);
+        let place = self.random.below(hops().count());
+        hops().nth(place)
     }
 
     /// Somebody is on its way to new neighbours.
@@ -218,7 +218,7 @@ impl HyParView {
         match next.filter(|_| walk.hops > 0 && !wants) {
             Some(next) => {
                 if walk.joins && walk.hops == self.config.passive_walk {
-                    self.reserve(known, &[]);
+                    self.reserve(known);
                 }
                 walk.hops -= 1;
                 let message = HyParViewMessage::Walk(Box::new(walk));

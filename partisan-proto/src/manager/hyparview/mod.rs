@@ -228,7 +228,7 @@ impl HyParView {
         self.lost_in_round(cx, node);
         match state {
             State::Active => {
-                self.reserve(known, &[]);
+                self.reserve(known);
                 if !released {
                     self.passive.suspect(node);
                 }

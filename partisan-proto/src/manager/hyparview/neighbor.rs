@@ -268,7 +268,7 @@ impl HyParView {
         }
         if let Some(peer) = self.peers.get(node) {
             let known = peer.introduction().into();
-            self.reserve(known, &[]);
+            self.reserve(known);
         }
         self.release(cx, node);
         if purpose == Purpose::Fill || why == Declined::Crowded {
@@ -295,11 +295,12 @@ impl HyParView {
         cx.set_timer(Timer::Peer(gone), lasting);
         self.activate_for(cx, node, Some(gone));
         if let Some(known) = known {
-            self.reserve(known, &[]);
+            self.reserve(known);
         }
     }
 
     fn activate_for(&mut self, cx: &mut Context<'_>, node: NodeId, gone: Option<NodeId>) {
+        let alone = self.is_isolated();
         let Some(peer) = self.peers.get_mut(node) else {
             return;
         };
@@ -319,6 +320,9 @@ impl HyParView {
         self.unsaved = true;
         self.search.fruitless = 0;
         self.tell_removals(cx, node);
+        if alone {
+            self.send_sample(cx);
+        }
         self.end_recall(cx);
         self.finish_joins(cx, node);
     }
@@ -356,7 +360,7 @@ impl HyParView {
         self.say_parted(cx, node, why, hints);
         self.deactivate(cx, node);
         self.drain(cx, node);
-        self.reserve(known, &[]);
+        self.reserve(known);
     }
 
     /// Tells a peer that it is no neighbour any more.
@@ -408,12 +412,12 @@ impl HyParView {
                     _ => false,
                 };
                 if exchanged {
-                    return self.reserve(known, &[]);
+                    return self.reserve(known);
                 }
                 self.deactivate(cx, node);
                 // The other side ends the session first, unless it dies.
                 cx.set_timer(Timer::Peer(node), 2 * self.config.draining);
-                self.reserve(known, &[]);
+                self.reserve(known);
                 self.learn_hints(cx, node, hints);
                 match end.why {
                     // Somebody is on the way.
@@ -452,7 +456,7 @@ impl HyParView {
             }
             State::Asked(purpose) => {
                 self.release(cx, node);
-                self.reserve(known, &[]);
+                self.reserve(known);
                 self.passive.suspect(node);
                 self.fell_through(cx, purpose, node);
             }

@@ -50,6 +50,34 @@ pub(super) struct Passive {
     suspects: Vec<NodeId>,
 }
 
+/// Ids that the other side of an exchange has now.
+///
+/// The whole passive view is held against them whenever somebody has to make room, so a sum of them
+/// is looked at first: one bit for each, by which most others are told apart.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    nodes: Vec<NodeId>,
+    bits: u64,
+}
+
+impl Sent {
+    fn contains(&self, node: NodeId) -> bool {
+        self.bits & Self::bit(node) != 0 && self.nodes.contains(&node)
+    }
+
+    /// Identifiers are hashes, so any of their bits are as good as others.
+    const fn bit(node: NodeId) -> u64 {
+        1 << (node.as_u64() % 64)
+    }
+}
+
+impl From<Vec<NodeId>> for Sent {
+    fn from(nodes: Vec<NodeId>) -> Self {
+        let bits = nodes.iter().fold(0, |bits, node| bits | Self::bit(*node));
+        Self { nodes, bits }
+    }
+}
+
 /// Who had to make room in the passive view.
 pub(super) struct Evicted {
     pub(super) known: Known,
@@ -88,11 +116,11 @@ impl Passive {
     }
 
     /// Adds a node, or what is newer of it. When there is no room, one that may be dead goes, else
-    /// one of `sent` (ids that the other side of an exchange has now), else any.
+    /// one of `sent`, else any.
     pub(super) fn insert(
         &mut self,
         known: Known,
-        sent: &[NodeId],
+        sent: &Sent,
         random: &mut Random,
     ) -> Option<Evicted> {
         if let Some(place) = self.place(known.node) {
@@ -111,7 +139,7 @@ impl Passive {
             return None;
         }
         let suspect = self.suspects.pop().and_then(|node| self.place(node));
-        let exchanged = || self.known.iter().position(|old| sent.contains(&old.node));
+        let exchanged = || self.known.iter().position(|old| sent.contains(old.node));
         let place = suspect.or_else(exchanged).unwrap_or_else(|| random.below(self.known.len()));
         let known = core::mem::replace(&mut self.known[place], known);
         Some(Evicted { known, suspect: suspect.is_some() })
@@ -139,8 +167,8 @@ impl Passive {
 
     /// A uniform sample of those that are not in doubt, in random order.
     pub(super) fn sample(&self, random: &mut Random, count: usize) -> Vec<&Known> {
-        let sound = self.known.iter().filter(|known| !self.suspects.contains(&known.node));
-        let mut sound: Vec<&Known> = sound.collect();
+        let mut sound = Vec::with_capacity(self.known.len());
+        sound.extend(self.known.iter().filter(|known| !self.suspects.contains(&known.node)));
         random.shuffle_front(&mut sound, count);
         sound.truncate(count);
         sound

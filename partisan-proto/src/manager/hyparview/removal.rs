@@ -331,7 +331,7 @@ impl HyParView {
                 let known = self.peers.get(node).map(|peer| peer.introduction().into());
                 self.deactivate(cx, node);
                 if let Some(known) = known {
-                    self.reserve(known, &[]);
+                    self.reserve(known);
                 }
             }
             if !matches!(state, Some(State::Dialled(_))) {

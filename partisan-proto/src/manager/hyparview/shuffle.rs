@@ -3,12 +3,15 @@
 //! A sample of a node's views goes on a walk, and whoever has it at the end sends as much back. The
 //! paper's origin is answered over a connection of its own; here the answer goes back the way the
 //! shuffle came, which the message tells, so that no connection is opened for it and none can leak.
+//!
+//! Besides the regular ones, a node that was alone shuffles as soon as it has a neighbour: else it
+//! would know nobody but a few neighbours for a while, and be lost if those died together.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::HyParView;
-use super::passive::Known;
+use super::passive::{Known, Sent};
 use super::peers::Peer;
 use crate::context::Context;
 use crate::id::NodeId;
@@ -32,6 +35,11 @@ impl HyParView {
         self.disperse(cx.now);
         self.removals.expire(cx.now);
         self.break_out(cx);
+        self.send_sample(cx);
+    }
+
+    /// Sends a sample of the views on a walk, to be exchanged for another.
+    pub(super) fn send_sample(&mut self, cx: &mut Context<'_>) {
         let Some(hop) = self.next_hop_of_walk(&[]) else {
             return;
         };
@@ -137,7 +145,7 @@ impl HyParView {
         let sent: Vec<NodeId> = reply.iter().map(|node| node.spec.id()).collect();
         let reply = ShuffleReply { number, path, nodes: introductions(reply) };
         self.send_back(cx, reply);
-        self.integrate(cx, nodes.into(), &sent);
+        self.integrate(cx, nodes.into(), sent);
     }
 
     /// Sends a reply to whoever is nearest to its origin among those by whom it is to go.
@@ -161,14 +169,15 @@ impl HyParView {
             true => core::mem::take(&mut self.shuffled.1),
             false => Vec::new(),
         };
-        self.integrate(cx, reply.nodes.into(), &sent);
+        self.integrate(cx, reply.nodes.into(), sent);
     }
 
     /// Takes nodes into the passive view.
-    fn integrate(&mut self, cx: &mut Context<'_>, nodes: Vec<Introduction>, sent: &[NodeId]) {
+    fn integrate(&mut self, cx: &mut Context<'_>, nodes: Vec<Introduction>, sent: Vec<NodeId>) {
+        let sent = sent.into();
         for node in nodes {
             if node.spec.id() != cx.me.instance.node {
-                self.reserve(node.into(), sent);
+                self.reserve_for(node.into(), &sent);
             }
         }
     }
@@ -178,7 +187,7 @@ impl HyParView {
         for node in nodes {
             let known = Known::from(node);
             if known.node != cx.me.instance.node && !self.warn_of(cx, from, &known) {
-                self.reserve(known, &[]);
+                self.reserve(known);
             }
         }
     }
@@ -197,14 +206,19 @@ impl HyParView {
             }
             match place {
                 0 => self.prefer(known),
-                _ => self.reserve(known, &[]),
+                _ => self.reserve(known),
             }
         }
     }
 
     /// Takes a node into the passive view, unless it is a neighbour or was removed. Whoever has to
     /// make room for it is remembered in the address book.
-    pub(super) fn reserve(&mut self, known: Known, sent: &[NodeId]) {
+    pub(super) fn reserve(&mut self, known: Known) {
+        self.reserve_for(known, &Sent::default());
+    }
+
+    /// As [`HyParView::reserve`], in exchange for others.
+    fn reserve_for(&mut self, known: Known, sent: &Sent) {
         let node = known.node;
         if self.peers.is_active(node) || node == self.me || self.removals.covers(known.instance()) {
             return;

@@ -34,7 +34,7 @@ impl HyParView {
                 continue;
             }
             if self.passive.len() < self.config.passive_size {
-                self.reserve(known, &[]);
+                self.reserve(known);
             } else if node != self.me && !self.removals.covers(known.instance()) {
                 self.book.remember(known);
             }

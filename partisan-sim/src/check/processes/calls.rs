@@ -83,10 +83,6 @@ impl Outcomes {
         };
         let remote = asked.server.node() != id(world, step.node);
         let known = self.truth.known();
-        let dead = |target: &Target| match target {
-            Target::Process(process) => !known.lives(*process),
-            Target::Name(..) => true,
-        };
         let ended = |reason: &ExitReason| match &asked.server {
             Server::Process(target) => known.ended_for(target, reason),
             Server::Function(..) => false,
@@ -96,13 +92,20 @@ impl Outcomes {
             (Err(CallError::Timeout), _) => {
                 asked.timeout.is_some_and(|timeout| step.now >= asked.at + timeout)
             }
-            (Err(CallError::NoConnection), _) => remote,
+            (Err(CallError::NoConnection), server) => {
+                remote && known.broke_since(step.node, server.node(), asked.step)
+            }
             (Err(CallError::NotSent(_)), _) => remote && asked.step == known.step(),
             (Err(CallError::CallingItself), Server::Process(target)) => match target {
                 Target::Process(process) => *process == local(world, step.node, request.owner),
                 Target::Name(..) => !remote,
             },
-            (Err(CallError::Failed(Failure::NoProcess)), Server::Process(target)) => dead(target),
+            (Err(CallError::Failed(Failure::NoProcess)), Server::Process(target)) => {
+                known.was_nobody_since(target, asked.step)
+            }
+            (Err(CallError::Failed(Failure::Overloaded)), server) => {
+                known.was_full_since(server.node(), asked.step)
+            }
             (Err(CallError::Failed(Failure::Exited(reason))), _) => ended(reason),
             _ => false,
         };
@@ -143,8 +146,7 @@ impl Checker for Outcomes {
         for ((node, request), asked) in &self.open {
             let late = asked.timeout.is_some_and(|span| world.now() > asked.at + span + GRACE);
             let lost = !known.is_up(world, *node, asked.server.node());
-            let dead = matches!(&asked.server, Server::Process(Target::Process(process))
-                if !known.lives(*process));
+            let dead = matches!(&asked.server, Server::Process(target) if known.is_nobody(target));
             if late || lost || dead {
                 let text = format!("{request:?} has no outcome: {asked:?}");
                 let kind = ViolationKind::Untold;

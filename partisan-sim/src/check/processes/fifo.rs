@@ -1,4 +1,5 @@
-//! Plain messages between two processes arrive in the order of sending, and none twice.
+//! Plain messages between two processes arrive in the order of sending, and none twice; without a
+//! key on a channel of several lanes in any order, and none twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,8 @@ pub struct Fifo {
     watched: BTreeMap<(usize, MonitorId), Road>,
     /// Who was said to have ended, where, by which road.
     ended: BTreeSet<(ProcessId, usize, Road)>,
+    /// What came without a key by one of several lanes.
+    unordered: BTreeSet<(ProcessId, u64)>,
 }
 
 impl Fifo {
@@ -45,7 +48,9 @@ impl Fifo {
         let channel = partisan_proto::ChannelId(note.road.channel);
         let one = config.channels.options(channel).map(|options| options.parallelism) == Some(1);
         if note.road.key.is_none() && !one {
-            return None;
+            let new = self.unordered.insert((note.from, note.number));
+            let text = || (ViolationKind::Duplicate, format!("{note:?} arrived twice"));
+            return (!new).then(text);
         }
         if self.ended.contains(&(note.from, step.node, note.road)) {
             let text = format!("{note:?} arrived after the news of its sender's end");

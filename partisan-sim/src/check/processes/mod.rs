@@ -9,8 +9,10 @@ mod calls;
 mod causal;
 mod exits;
 mod fifo;
+mod lanes;
 pub mod links;
 mod monitors;
+mod names;
 mod nodes;
 mod references;
 
@@ -32,6 +34,8 @@ use partisan_proto::{
     Serial, Signal, Target, Ticket,
 };
 
+use self::lanes::Lanes;
+use self::names::Names;
 use super::{Checker, Violation};
 use crate::world::{Step, World};
 
@@ -61,6 +65,10 @@ pub(super) struct Known {
     spawning: BTreeMap<(usize, Ticket), ProcessId>,
     /// When each was told of the last one's end.
     lost: BTreeMap<(usize, NodeId), u64>,
+    names: Names,
+    lanes: Lanes,
+    /// When each served as many requests as it may, last.
+    full: BTreeMap<NodeId, u64>,
     /// Who was told of whose exit.
     heard: BTreeSet<(ProcessId, ProcessId)>,
 }
@@ -100,7 +108,26 @@ impl Known {
         let ended = |life: &Life| matches!(life, Life::Ended(why) if why == reason);
         match target {
             Target::Process(process) => self.lives.get(process).is_some_and(ended),
-            Target::Name(node, _) => self.of(*node).any(|(_, life)| ended(life)),
+            Target::Name(node, name) => {
+                let mut holders = self.names.holders(*node, name);
+                holders.any(|process| self.lives.get(&process).is_some_and(ended))
+            }
+        }
+    }
+
+    /// Whether a target stood for nobody at some time since that step.
+    pub(super) fn was_nobody_since(&self, target: &Target, step: u64) -> bool {
+        match target {
+            Target::Process(process) => !self.lives(*process),
+            Target::Name(node, name) => self.names.was_free_since(*node, name, step),
+        }
+    }
+
+    /// Whether a target stands for nobody now.
+    pub(super) fn is_nobody(&self, target: &Target) -> bool {
+        match target {
+            Target::Process(process) => !self.lives(*process),
+            Target::Name(node, name) => self.names.is_free(*node, name),
         }
     }
 
@@ -120,7 +147,18 @@ impl Known {
         self.lost.get(&(node, peer)).is_some_and(|lost| *lost >= step)
     }
 
+    /// Whether a node lost a connection to another since that step.
+    pub(super) fn broke_since(&self, node: usize, peer: NodeId, step: u64) -> bool {
+        self.lanes.broke_since(node, peer, step)
+    }
+
+    /// Whether a node served as many requests as it may at some time since that step.
+    pub(super) fn was_full_since(&self, node: NodeId, step: u64) -> bool {
+        self.full.get(&node).is_some_and(|full| *full >= step)
+    }
+
     fn end(&mut self, process: ProcessId, life: Life) {
+        self.names.end(process);
         if let Some(known) = self.lives.get_mut(&process)
             && *known == Life::Lives
         {
@@ -133,6 +171,9 @@ impl Checker for Truth {
     fn on_step(&mut self, step: &Step<'_>, world: &World, _: &mut Vec<Violation>) {
         let mut known = self.0.borrow_mut();
         known.step += 1;
+        let now = known.step;
+        known.names.commanded(step, world);
+        known.lanes.take(step, world, now);
         match step.told {
             Some(Event::Command { ticket, command: Command::Spawn { process, .. } }) => {
                 let process = local(world, step.node, *process);
@@ -146,10 +187,15 @@ impl Checker for Truth {
             }
             _ => {}
         }
-        let now = known.step;
+        if let Some(node) = world.hosts()[step.node].node()
+            && node.calls().1 >= node.config().calls.max_served
+        {
+            known.full.insert(id(world, step.node), now);
+        }
         for action in step.actions {
             match action {
                 Action::Reply { ticket, result } => {
+                    known.names.answered((step.node, *ticket), result.is_ok(), now);
                     if let Some(process) = known.spawning.remove(&(step.node, *ticket))
                         && result.is_ok()
                     {
@@ -176,6 +222,8 @@ impl Checker for Truth {
         let gone: Vec<ProcessId> = known.of(id(world, node)).map(|(process, _)| *process).collect();
         gone.into_iter().for_each(|process| known.end(process, Life::Lost));
         known.spawning.retain(|(spawner, _), _| *spawner != node);
+        known.names.crashed(node);
+        known.lanes.crashed(node);
     }
 }
 

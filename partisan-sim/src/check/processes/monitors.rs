@@ -151,7 +151,7 @@ impl Watch {
         let own = target.node() == id(world, node);
         let dead = match target {
             Target::Process(process) => self.dead || !own && !known.lives(*process),
-            Target::Name(..) => true,
+            Target::Name(..) => known.was_nobody_since(target, self.since),
         };
         let nobody = *reason == ExitReason::NoProcess && dead;
         let lost = *reason == ExitReason::NoConnection && self.lost(world, node, known);
@@ -223,8 +223,7 @@ impl Checker for Monitors {
     fn at_rest(&mut self, world: &World, found: &mut Vec<Violation>) {
         let known = self.truth.known();
         for ((node, monitor), watch) in &self.open {
-            let dead = matches!(&watch.whom, Whom::Process(Target::Process(process))
-                if !known.lives(*process));
+            let dead = matches!(&watch.whom, Whom::Process(target) if known.is_nobody(target));
             if dead || !known.is_up(world, *node, watch.whom.node()) {
                 let text = format!("{monitor:?} was never told of {:?}", watch.whom);
                 let kind = ViolationKind::Untold;

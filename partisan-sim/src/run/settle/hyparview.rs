@@ -1,6 +1,8 @@
 //! HyParView: the overlay is in one piece again, everybody has neighbours, and nobody remembers who
 //! is gone.
 
+use std::cell::Cell;
+
 use partisan_proto::Duration;
 
 use super::{LARGE, PARTING, REST, REUNION, ROUND, severed};
@@ -23,9 +25,17 @@ pub(super) fn settle(world: &mut World, stream: &mut Stream, broadcasts: impl Fn
     world.run_for(JOINS);
     let alone = part(world, stream);
     let large = world.live().count() > LARGE;
+    // Whoever was found with a problem is looked at first: among very many, all are not looked at
+    // for each second that passes.
+    let witness = Cell::new(None);
     let good = |world: &World| {
-        let quiet = large || !severed(world);
-        quiet && hyparview::problem(world, &alone).is_none()
+        let still = |node| hyparview::problem_of(world, node, &alone).is_some();
+        if !large && severed(world) || witness.get().is_some_and(still) {
+            return false;
+        }
+        let problem = hyparview::problem(world, &alone);
+        witness.set(problem.as_ref().and_then(|problem| problem.node));
+        problem.is_none()
     };
     super::reach(world, PARTING + REUNION, good);
     judge(world, &alone);
@@ -64,9 +74,10 @@ fn reunite(world: &mut World) {
 /// A moment may be unlucky: somebody is being asked to be a neighbour.
 fn judge(world: &mut World, alone: &[usize]) {
     for _ in 0..MOMENTS {
-        if hyparview::problem(world, alone).is_some() && world.violations().is_empty() {
-            world.run_for(Duration::from_secs(1));
+        if !world.violations().is_empty() || hyparview::problem(world, alone).is_none() {
+            return;
         }
+        world.run_for(Duration::from_secs(1));
     }
     if world.violations().is_empty()
         && let Some(problem) = hyparview::problem(world, alone)

@@ -57,7 +57,7 @@ fn four(xbot: XBotConfig) -> Mesh<HyParView> {
     for node in 0..6 {
         forget_others(&mut mesh, node);
     }
-    mesh.run(INITIATOR, |manager, _| manager.reserve(intro(CANDIDATE, LIFE).into(), &[]));
+    mesh.run(INITIATOR, |manager, _| manager.reserve(intro(CANDIDATE, LIFE).into()));
     mesh
 }
 
@@ -244,7 +244,7 @@ fn little_gains_are_not_worth_an_exchange() {
 fn what_is_unknown_or_too_old_never_wins() {
     let mut mesh = four(XBotConfig { cost_memory: Duration::from_secs(5), ..xbot() });
     mesh.pass(Duration::from_secs(6));
-    mesh.run(INITIATOR, |manager, _| manager.reserve(intro(CANDIDATE, LIFE).into(), &[]));
+    mesh.run(INITIATOR, |manager, _| manager.reserve(intro(CANDIDATE, LIFE).into()));
     let before = links(&mesh);
     // What its own links cost is found out again by this one, what the others' cost is not.
     optimize(&mut mesh, INITIATOR);
@@ -303,7 +303,7 @@ fn who_takes_part_in_one_exchange_says_no_to_others_at_once() {
 fn the_application_is_asked_where_it_is_the_oracle() {
     let config = exchanging(2, XBotConfig { oracle: Oracle::Application, ..xbot() });
     let mut machine = with_neighbors(config, 2);
-    machine.run(|manager, _| manager.reserve(intro(9, LIFE).into(), &[]));
+    machine.run(|manager, _| manager.reserve(intro(9, LIFE).into()));
     let answer = |machine: &mut Machine<HyParView>, output: &Output| {
         let mut after = Vec::new();
         for action in &output.actions {

@@ -51,7 +51,7 @@ fn who_leaves_tells_its_neighbors_and_is_a_later_life_alone() {
 #[test]
 fn news_of_a_leave_goes_round_once_and_whoever_lost_a_neighbor_looks_for_another() {
     let mut machine = with_neighbors(config(), 4);
-    machine.run(|manager, _| manager.reserve(intro(9, LIFE).into(), &[]));
+    machine.run(|manager, _| manager.reserve(intro(9, LIFE).into()));
     let output = hear(&mut machine, 2, disconnect(Parting::Leaving, intros([9])));
     let mut told: Vec<usize> = removals(&output).into_iter().map(|(to, ..)| to).collect();
     told.sort_unstable();

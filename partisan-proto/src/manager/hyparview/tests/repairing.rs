@@ -5,7 +5,7 @@ use alloc::vec;
 
 fn reserve(machine: &mut Machine<HyParView>, numbers: impl IntoIterator<Item = usize>) {
     for number in numbers {
-        machine.run(|manager, _| manager.reserve(intro(number, LIFE).into(), &[]));
+        machine.run(|manager, _| manager.reserve(intro(number, LIFE).into()));
     }
 }
 
@@ -172,7 +172,7 @@ fn a_few_that_have_each_other_alone_break_out() {
     assert_eq!((component(&mesh, 0), component(&mesh, 4)), (vec![0, 1, 2, 3], vec![4, 5, 6, 7]));
     mesh.pass(Duration::from_secs(200));
     assert_eq!(component(&mesh, 0).len(), 4, "they know nobody else");
-    mesh.run(0, |manager, _| manager.reserve(intro(6, LIFE).into(), &[]));
+    mesh.run(0, |manager, _| manager.reserve(intro(6, LIFE).into()));
     mesh.pass(Duration::from_secs(100));
     assert_eq!(component(&mesh, 0).len(), 8);
     assert_at_rest(&mesh);
@@ -216,4 +216,22 @@ fn parts_that_lost_each_other_find_each_other_again() {
     mesh.pass(Duration::from_secs(400));
     assert_eq!(component(&mesh, 0).len(), 16);
     assert_at_rest(&mesh);
+}
+
+/// Everybody has just joined, through the one before: who lost all of its neighbours together must
+/// know somebody else.
+#[test]
+fn who_joined_a_moment_ago_knows_others_than_its_neighbours() {
+    const NODES: usize = 40;
+    let mut mesh = strangers(NODES, &config());
+    for node in 1..NODES {
+        mesh.join(node, node - 1);
+        // It is in, and its walks are still on their way.
+        (0..2).for_each(|_| mesh.hop());
+    }
+    mesh.settle();
+    for (node, machine) in mesh.machines.iter().enumerate().skip(10) {
+        let views = machine.manager.views();
+        assert!(views.passive.len() >= 3, "node {node}: {views:?}");
+    }
 }

@@ -27,7 +27,7 @@ fn replies(output: &Output) -> Vec<(usize, ShuffleReply)> {
 
 fn reserve(machine: &mut Machine<HyParView>, numbers: impl IntoIterator<Item = usize>) {
     for number in numbers {
-        machine.run(|manager, _| manager.reserve(intro(number, LIFE).into(), &[]));
+        machine.run(|manager, _| manager.reserve(intro(number, LIFE).into()));
     }
 }
 
@@ -57,6 +57,28 @@ fn a_node_without_neighbors_sends_none() {
     machine.start();
     let output = machine.fire(Timer::Shuffle);
     assert!(messages(&output).is_empty() && machine.timers.due(Timer::Shuffle).is_some());
+}
+
+#[test]
+fn who_was_alone_shuffles_as_soon_as_it_has_a_neighbor_and_not_with_each_further_one() {
+    let mut machine = newborn(0, config());
+    machine.start();
+    let regular = machine.timers.due(Timer::Shuffle);
+    for _ in 0..2 {
+        connect(&mut machine, 1);
+        let output = hear(&mut machine, 1, request(Wish::Low, 0));
+        let [HyParViewMessage::Accept(_), HyParViewMessage::Shuffle(sent)] = &told(&output, 1)[..]
+        else {
+            panic!("the other side must know of the link by then")
+        };
+        assert_eq!(ids(&sent.nodes), [id(0)]);
+        connect(&mut machine, 2);
+        let output = hear(&mut machine, 2, request(Wish::Low, 0));
+        assert!(shuffles(&output).is_empty());
+        machine.down(instance(&spec(1), LIFE));
+        machine.down(instance(&spec(2), LIFE));
+    }
+    assert_eq!(machine.timers.due(Timer::Shuffle), regular, "the regular ones are as they were");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn next_life(snapshot: Snapshot) -> (Machine<HyParView>, Output) {
 fn a_node_that_starts_again_asks_its_former_neighbors_and_then_the_others() {
     let mut machine = with_neighbors(config(), 2);
     machine.run(|manager, _| {
-        (10..14).for_each(|number| manager.reserve(intro(number, LIFE).into(), &[]));
+        (10..14).for_each(|number| manager.reserve(intro(number, LIFE).into()));
         manager.book.remember(intro(20, LIFE).into());
         manager.unsaved = true;
     });

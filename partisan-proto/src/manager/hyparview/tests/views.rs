@@ -1,9 +1,11 @@
 //! The two views, the address book, and what is told of them.
 
+use alloc::vec;
+
 use super::*;
 use crate::wire::Shuffle;
 use book::Book;
-use passive::Known;
+use passive::{Known, Sent};
 
 fn known(number: usize) -> Known {
     intro(number, LIFE).into()
@@ -74,12 +76,12 @@ fn who_comes_and_who_goes_is_told_in_turns() {
 fn those_in_doubt_go_first_and_are_told_to_nobody() {
     let mut random = Random::fork(&[1; 32], "test");
     let mut passive = Passive::new(4);
-    (1..=4).for_each(|number| drop(passive.insert(known(number), &[], &mut random)));
+    (1..=4).for_each(|number| drop(passive.insert(known(number), &Sent::default(), &mut random)));
     passive.suspect(id(2));
     assert!(passive.sample(&mut random, 9).iter().all(|known| known.node != id(2)));
-    let evicted = passive.insert(known(5), &[id(1)], &mut random).expect("it was full");
+    let evicted = passive.insert(known(5), &vec![id(1)].into(), &mut random).expect("it was full");
     assert_eq!((evicted.known.node, evicted.suspect), (id(2), true));
-    let evicted = passive.insert(known(6), &[id(1)], &mut random).expect("it was full");
+    let evicted = passive.insert(known(6), &vec![id(1)].into(), &mut random).expect("it was full");
     assert_eq!(evicted.known.node, id(1), "then those that the other side has now");
 }
 
@@ -88,7 +90,7 @@ fn a_later_life_takes_the_place_of_an_earlier_one_in_reserve() {
     let mut random = Random::fork(&[1; 32], "test");
     let mut passive = Passive::new(4);
     for incarnation in [5, 7, 6] {
-        drop(passive.insert(intro(1, incarnation).into(), &[], &mut random));
+        drop(passive.insert(intro(1, incarnation).into(), &Sent::default(), &mut random));
     }
     assert_eq!(passive.get(id(1)).map(|known| known.incarnation), Some(Incarnation(7)));
 }
@@ -97,7 +99,7 @@ fn a_later_life_takes_the_place_of_an_earlier_one_in_reserve() {
 fn every_node_in_reserve_is_sampled_alike() {
     let mut random = Random::fork(&[1; 32], "test");
     let mut passive = Passive::new(20);
-    (1..=20).for_each(|number| drop(passive.insert(known(number), &[], &mut random)));
+    (1..=20).for_each(|number| drop(passive.insert(known(number), &Sent::default(), &mut random)));
     let mut counts = [0_u32; 20];
     for _ in 0..2_000 {
         for known in passive.sample(&mut random, 4) {
