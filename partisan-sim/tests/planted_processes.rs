@@ -154,7 +154,7 @@ fn a_second_outcome_and_one_that_is_not_true_are_found() {
         judged(&mut Outcomes::new(truth.clone()), &world, (owner, &[ask]), &answers)
     };
     let gone = CallError::Failed(Failure::NoProcess);
-    assert_eq!(found(nobody(&world), &[gone.clone()]), []);
+    assert_eq!(found(nobody(&world), std::slice::from_ref(&gone)), []);
     assert_eq!(found(nobody(&world), &[gone.clone(), gone.clone()]), [ViolationKind::Call]);
     let named = Target::Name(world.hosts()[1].name().id(), ProcessName::new("p1").unwrap());
     assert_eq!(found(named, &[gone]), [ViolationKind::Call]);
