@@ -109,7 +109,8 @@ impl Game {
             key: key.map(u64::from),
             destination: Destination::Inbox,
             payload: number.to_be_bytes().to_vec().into(),
-            relay: false,
+            // There is nobody to relay it: it is tried, and waits all the same.
+            relay: !causal,
             expires: None,
             label: causal.then(|| LabelId::of(&label())),
         };

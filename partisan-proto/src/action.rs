@@ -132,6 +132,8 @@ pub enum Answer {
     Cancelled(usize),
     /// The message was acknowledged: its receiver has it.
     Acknowledged,
+    /// What comes before whatever the node sends with a label.
+    CausalPast(Bytes),
     /// The timer had so long to go; `None` if it had fired, or never was.
     TimeLeft(Option<Duration>),
 }

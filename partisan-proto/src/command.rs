@@ -54,6 +54,20 @@ pub enum Command {
     /// [`Answer::Acknowledged`](crate::Answer::Acknowledged) when its receiver has delivered it, or
     /// with an error when it has not in time. See [`delivery`](crate::delivery).
     SendReliable(Box<SendReliable>),
+    /// Say what comes before whatever this node sends with a label from now on, for the application
+    /// to store together with what it knows. Answered
+    /// [`Answer::CausalPast`](crate::Answer::CausalPast). See [`delivery`](crate::delivery).
+    CausalPast(LabelId),
+    /// After a restart, before the first message with the label: what an earlier life of this node
+    /// knew comes before whatever it sends. What was stored may be older than what the application
+    /// knows, and then some of it is missing.
+    RecallCausalPast {
+        /// Which label.
+        label: LabelId,
+        /// As [`Command::CausalPast`] was answered.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+        past: Bytes,
+    },
     /// Make this node and all up to `ttl` hops away stop sending messages to their neighbours, for
     /// a test of the application (`inject_partition`). Answered
     /// [`Answer::Partition`](crate::Answer::Partition).
@@ -156,7 +170,7 @@ pub struct SendReliable {
     /// On which channel.
     pub channel: ChannelId,
     /// Which lane it takes there, as of a [`Send`]. Those that are sent again may come after later
-    /// ones all the same.
+    /// ones all the same; with a label they do not.
     pub key: Option<u64>,
     /// Whom it is for, there.
     pub destination: Destination,

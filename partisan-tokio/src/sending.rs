@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use partisan_proto::wire::{AppHeader, Destination, FRAME_PREFIX};
 use partisan_proto::{
-    ChannelId, Command, CommandError, ConnectionId, NodeId, NodeName, SendReliable, Target,
+    Answer, ChannelId, Command, CommandError, ConnectionId, LabelId, NodeId, NodeName,
+    SendReliable, Target,
 };
 use serde::Serialize;
 
@@ -174,6 +175,27 @@ impl Node {
             Err(NodeError::Command(error)) => Err(error.into()),
             Err(_) => Err(SendError::Stopped),
         }
+    }
+
+    /// What comes before whatever this node sends with a label from now on: for the application to
+    /// store in one step with what it knows, and to give back after a restart. See
+    /// [`delivery`](partisan_proto::delivery).
+    ///
+    /// # Errors
+    /// [`NodeError`]; [`CommandError::UnknownLabel`].
+    pub async fn causal_past(&self, label: LabelId) -> Result<Bytes, NodeError> {
+        match self.command(Command::CausalPast(label)).await? {
+            Answer::CausalPast(past) => Ok(past),
+            _ => Err(CommandError::NotSupported("causal_past").into()),
+        }
+    }
+
+    /// Gives back what an earlier life of this node stored, before it sends anything with the label.
+    ///
+    /// # Errors
+    /// [`NodeError`]; [`CommandError`] `UnknownLabel` or `BadCausalPast`.
+    pub async fn recall_causal_past(&self, label: LabelId, past: Bytes) -> Result<(), NodeError> {
+        self.command(Command::RecallCausalPast { label, past }).await.map(|_| ())
     }
 
     /// Sends a message to a process, by its identifier or its name, as [`Node::send`] does; whatever

@@ -4,6 +4,7 @@
 //! seeds in virtual time, [`over_tcp`] with real nodes on this machine. It waits for conditions
 //! ([`Cluster::wait`]), never for time.
 
+mod probe;
 mod simulated;
 mod tcp;
 
@@ -12,15 +13,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use partisan_proto::interposition::Interposer;
+use partisan_proto::process::Actor;
 use partisan_proto::wire::{Destination, PartitionId};
 use partisan_proto::{
     Answer, Broadcast, BroadcastTree, ChannelId, ChannelName, ChannelOptions, Channels, Command,
     CommandError, Config, ConnectionInfo, Contact, Counters, Delivery, Duration, HandlerId,
-    HandlerName, LabelId, Member, MessageId, NodeId, NodeSpec, Notification, Routes, Send,
-    SendReliable, Tag,
+    HandlerName, LabelId, Member, MessageId, NodeId, NodeSpec, Notification, ProcessId, Routes,
+    Send, SendReliable, Tag,
 };
 
 pub use partisan_sim::Restart;
+pub use probe::{Notice, Probe};
 pub use simulated::{Simulated, simulated, simulated_with_faults};
 pub use tcp::{Tcp, over_tcp};
 
@@ -100,6 +103,12 @@ pub trait Cluster: Sized {
 
     /// Gives a dead node another configuration for its next life.
     fn reconfigure(&mut self, node: usize, config: Config);
+
+    /// Brings a process to life on a live node.
+    fn spawn(&mut self, node: usize, actor: impl Actor + 'static, trap_exit: bool) -> ProcessId;
+
+    /// What a process is to call whenever a condition could depend on what it has done.
+    fn notice(&self) -> Notice;
 
     /// Shows every message that leaves a live node or comes to it to `interposer`, in its present
     /// life.
@@ -185,16 +194,13 @@ pub trait Cluster: Sized {
         label: Option<LabelId>,
         text: &str,
     ) -> Asked {
-        let send = SendReliable {
-            to: self.id(to),
-            channel: ChannelId::DEFAULT,
-            key: None,
-            destination: Destination::Inbox,
-            payload: text.to_owned().into_bytes().into(),
-            relay: false,
-            expires: None,
-            label,
-        };
+        let send = SendReliable { label, ..reliable(self.id(to), text) };
+        self.ask(from, Command::SendReliable(Box::new(send)))
+    }
+
+    /// As [`Cluster::send_reliable`], without a label, and perhaps by way of other nodes.
+    fn send_reliable_by(&mut self, from: usize, to: usize, relay: bool, text: &str) -> Asked {
+        let send = SendReliable { relay, ..reliable(self.id(to), text) };
         self.ask(from, Command::SendReliable(Box::new(send)))
     }
 
@@ -355,6 +361,20 @@ pub trait Cluster: Sized {
             format!("\n  node {node} knows {members:?}, is connected to {peers:?}")
         };
         (0..self.size()).map(line).collect()
+    }
+}
+
+/// A message that must arrive at an inbox.
+fn reliable(to: NodeId, text: &str) -> SendReliable {
+    SendReliable {
+        to,
+        channel: ChannelId::DEFAULT,
+        key: None,
+        destination: Destination::Inbox,
+        payload: text.to_owned().into_bytes().into(),
+        expires: None,
+        relay: false,
+        label: None,
     }
 }
 

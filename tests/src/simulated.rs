@@ -5,15 +5,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use partisan_proto::interposition::Interposer;
+use partisan_proto::process::{Actor, SpawnOptions};
 use partisan_proto::wire::PartitionId;
 use partisan_proto::{
     BroadcastTree, Command, Config, ConnectionInfo, Counters, Delivery, Duration, Instant, Member,
-    Node, NodeId, NodeSpec, Notification, Routes, Tag, Ticket,
+    Node, NodeId, NodeSpec, Notification, ProcessId, Routes, Tag, Ticket,
 };
 use partisan_sim::fault::{FaultClass, draw_faults};
 use partisan_sim::{Latency, NetworkOptions, Restart, World, WorldOptions, check};
 
-use crate::{Answered, Asked, Cluster, Told};
+use crate::{Answered, Asked, Cluster, Notice, Told};
 
 /// How long a condition may take to hold once nothing is wrong any more: dead connections are
 /// noticed after 75 s, dialled again after 30 s, and news needs a few rounds.
@@ -222,6 +223,16 @@ impl Cluster for Simulated {
 
     fn reconfigure(&mut self, node: usize, config: Config) {
         self.world.reconfigure(node, Arc::new(config));
+    }
+
+    fn spawn(&mut self, node: usize, actor: impl Actor + 'static, trap_exit: bool) -> ProcessId {
+        let options = SpawnOptions { trap_exit, ..SpawnOptions::default() };
+        self.world.spawn_with(node, Box::new(actor), options).expect("it lives")
+    }
+
+    fn notice(&self) -> Notice {
+        // Conditions are looked at whenever time passes.
+        Arc::new(|| {})
     }
 
     fn interpose(&mut self, node: usize, name: &str, interposer: impl Interposer + 'static) {

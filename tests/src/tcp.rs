@@ -7,18 +7,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use partisan_proto::config::{BroadcastConfig, HandlerOptions, ManagerConfig, StoreConfig};
 use partisan_proto::interposition::Interposer;
-use partisan_proto::wire::{Destination, PartitionId};
+use partisan_proto::process::Actor;
+use partisan_proto::wire::{Destination, PartitionId, ProcessAt};
 use partisan_proto::{
     Answer, BroadcastTree, Command, CommandError, Config, ConnectionInfo, Counters, Delivery,
-    Member, NodeId, NodeName, NodeSpec, Notification, Routes, Tag,
+    Member, NodeId, NodeName, NodeSpec, Notification, ProcessId, Routes, Tag,
 };
 use partisan_sim::Restart;
-use partisan_tokio::{Node, NodeError, NodeEvent, Overflow, SendError, SendOptions, Settings};
+use partisan_tokio::{
+    Node, NodeError, NodeEvent, Overflow, SendError, SendOptions, Settings, SpawnOptions,
+};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
-use crate::{Answered, Asked, Cluster, Told};
+use crate::{Answered, Asked, Cluster, Notice, Told};
 
 /// Long enough for any machine, since no scenario waits that long when all is well.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -388,6 +391,18 @@ impl Cluster for Tcp {
         self.nodes[node].settings.config = hasten(config);
     }
 
+    fn spawn(&mut self, node: usize, actor: impl Actor + 'static, trap_exit: bool) -> ProcessId {
+        let options = SpawnOptions::default();
+        let options = if trap_exit { options.trap_exit() } else { options };
+        let spawned = self.nodes[node].node.spawn_actor_with(options, actor);
+        self.block_on(spawned).expect("it lives")
+    }
+
+    fn notice(&self) -> Notice {
+        let shared = Arc::clone(&self.shared);
+        Arc::new(move || shared.changed())
+    }
+
     fn interpose(&mut self, node: usize, name: &str, interposer: impl Interposer + 'static) {
         self.nodes[node].node.interpose(name, interposer);
     }
@@ -431,7 +446,14 @@ async fn perform(node: &Node, command: Command) -> Answered {
         Command::Disconnect(other) => node.disconnect(other).await,
         Command::Send(send) => {
             let options = options(&send);
-            return match node.send_bytes(send.to, send.payload, &options).await {
+            let sent = match send.destination {
+                Destination::Process(ProcessAt { birth, serial }) => {
+                    let process = ProcessId { node: send.to, birth, serial };
+                    node.send_bytes_to(process, send.payload, &options).await
+                }
+                _ => node.send_bytes(send.to, send.payload, &options).await,
+            };
+            return match sent {
                 Ok(()) => Ok(Answer::Done),
                 Err(SendError::Command(error)) => Err(error),
                 Err(error) => panic!("{error}"),
@@ -458,6 +480,10 @@ async fn perform(node: &Node, command: Command) -> Answered {
             node.shutdown().await;
             Ok(())
         }
+        Command::CausalPast(label) => {
+            return node.causal_past(label).await.map(Answer::CausalPast).map_err(command_error);
+        }
+        Command::RecallCausalPast { label, past } => node.recall_causal_past(label, past).await,
         Command::SendReliable(send) => {
             return match node.send_reliable(*send).await {
                 Ok(()) => Ok(Answer::Acknowledged),
@@ -481,6 +507,10 @@ fn name_of(node: &Node, handler: partisan_proto::HandlerId) -> &str {
 fn options(send: &partisan_proto::Send) -> SendOptions {
     let options = SendOptions::default().channel(send.channel);
     let options = if send.relay { options.relay() } else { options };
+    let options = match send.destination.as_name() {
+        Some(name) => options.destination(name).expect("it was one before"),
+        None => options,
+    };
     match send.key {
         Some(key) => options.key(key),
         None => options,

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::id::{Incarnation, Instance, LabelId, NodeId};
 use crate::time::{Duration, Instant};
-use crate::wire::{Bounded, CausalHeader, Dependency, Elsewhere};
+use crate::wire::{Bounded, CausalHeader, Dependency, Elsewhere, MAX_DEPENDENCIES};
 
 /// A message that may have to wait for others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,10 +60,12 @@ impl Causal {
         let (mut after, mut elsewhere) = (Bounded::new(), Bounded::new());
         for ((receiver, origin), dated) in &self.barrier {
             let message = Dependency { origin: *origin, number: dated.number };
-            let age = u32::try_from(now.since(dated.at).as_millis()).unwrap_or(u32::MAX);
             let full = match *receiver == to {
                 true => after.push(message).is_err(),
-                false => elsewhere.push(Elsewhere { to: *receiver, message, age }).is_err(),
+                false => {
+                    let age = age(now, dated.at);
+                    elsewhere.push(Elsewhere { to: *receiver, message, age }).is_err()
+                }
             };
             if full || after.len() + elsewhere.len() > most {
                 return Err(CommandError::TooManyDependencies { limit: most });
@@ -98,6 +100,36 @@ impl Causal {
             self.barrier.remove(&(to, me));
             for before in of.after.iter() {
                 self.learn(to, before.origin, Dated { number: before.number, at: now });
+            }
+        }
+    }
+
+    /// All that comes before whatever this node sends from now on.
+    pub(super) fn past(
+        &mut self,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Bounded<Elsewhere, MAX_DEPENDENCIES>, CommandError> {
+        self.forget_old(now, patience);
+        let mut past = Bounded::new();
+        for ((to, origin), dated) in &self.barrier {
+            let message = Dependency { origin: *origin, number: dated.number };
+            let limit = MAX_DEPENDENCIES;
+            let full = past.push(Elsewhere { to: *to, message, age: age(now, dated.at) }).is_err();
+            if full {
+                return Err(CommandError::TooManyDependencies { limit });
+            }
+        }
+        Ok(past)
+    }
+
+    /// What an earlier life of this node knew comes before whatever this one sends, too. What it was
+    /// to deliver itself is over with it.
+    pub(super) fn recall(&mut self, now: Instant, me: Instance, past: &[Elsewhere]) {
+        for Elsewhere { to, message, age } in past.iter().copied() {
+            if to.node != me.node {
+                let at = back(now, Duration::from_millis(age.into()));
+                self.learn(to, message.origin, Dated { number: message.number, at });
             }
         }
     }
@@ -200,6 +232,11 @@ impl Causal {
 }
 
 const LEAST: Instance = Instance { node: NodeId::from_u64(0), incarnation: Incarnation::NONE };
+
+/// How long ago that was, in milliseconds.
+fn age(now: Instant, at: Instant) -> u32 {
+    u32::try_from(now.since(at).as_millis()).unwrap_or(u32::MAX)
+}
 
 /// The time so long ago.
 fn back(now: Instant, span: Duration) -> Instant {

@@ -23,6 +23,20 @@
 //! message waits for may be lost for ever, since its sender ended; so none waits longer than
 //! `delivery.causal_patience`, and dependencies are forgotten after that time.
 //!
+//! **Restarts.** A message that must arrive is delivered once for each life of its receiver: whether
+//! an application that died had done what it was told, nobody but itself can know, so one that was
+//! not acknowledged comes again to the next life. A causal message is for one life alone, and fails
+//! with it ([`CommandError::PeerRestarted`]). What a restarted application still knows of its
+//! earlier life comes before what it sends only as long as its node knows that, too: the causal past
+//! ([`Command::CausalPast`](crate::Command::CausalPast)) is a few bytes for the application to store
+//! in one step with its state, and to give back after a restart
+//! ([`Command::RecallCausalPast`](crate::Command::RecallCausalPast)). The node does not store it by
+//! itself: it could not do so at the same time as the application its own state. In the original
+//! nothing of this survives.
+//!
+//! **Order.** Acknowledged messages alone keep none: one that is sent again comes after later ones.
+//! Those of a label that one node sends another keep theirs, whatever their channels and keys.
+//!
 //! **Relayed**: while the receiver is not connected, what may go by way of other nodes does, a few
 //! at a time, and so do the acknowledgements of it (`relay`); it is numbered, kept, sent again and
 //! delivered once as any other. How its first attempt ended nobody tells; the next one may go
@@ -42,6 +56,7 @@ mod incoming;
 mod monotonic;
 mod newest;
 mod outgoing;
+mod past;
 mod receiving;
 mod sending;
 #[cfg(test)]

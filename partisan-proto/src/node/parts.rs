@@ -171,6 +171,14 @@ impl Parts<'_> {
             Command::SendReliable(send) => {
                 self.deliveries.send(cx, &mut self.around, ticket, *send);
             }
+            Command::CausalPast(label) => {
+                let result = self.deliveries.causal_past(cx, label);
+                cx.reply(ticket, result);
+            }
+            Command::RecallCausalPast { label, past } => {
+                let result = self.deliveries.recall_causal_past(cx, label, &past);
+                cx.reply(ticket, result);
+            }
             Command::InjectPartition { ttl } => {
                 let result = self.partitions.inject(cx, ttl).map(Answer::Partition);
                 cx.reply(ticket, result);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use partisan_proto::wire::{Frame, RelayHeader, RelayId};
+use partisan_proto::wire::{Cargo, Frame, RelayHeader, RelayId};
 use partisan_proto::{Action, Answer, ConnectionId, Delivery, NodeId, Notification};
 
 use super::{Checker, Violation, ViolationKind};
@@ -159,8 +159,12 @@ fn wrong_answer(step: &Step<'_>, world: &World) -> Option<String> {
         return None;
     };
     let own = world.hosts().get(step.node).and_then(NodeHost::node)?.instance().node;
+    // What must arrive goes when it may, whatever the command.
+    let asked_for = |header: &RelayHeader| header.cargo == Cargo::Message;
     let numbers = step.actions.iter().filter_map(|action| match action {
-        Action::Send { frame: Frame::Relayed { header, .. }, .. } if header.id.origin == own => {
+        Action::Send { frame: Frame::Relayed { header, .. }, .. }
+            if header.id.origin == own && asked_for(header) =>
+        {
             Some(header.id.sequence)
         }
         _ => None,

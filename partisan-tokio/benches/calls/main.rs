@@ -1,6 +1,7 @@
-//! Calls beside requests and replies over one bare stream, and monitors, on one machine:
+//! Calls beside requests and replies over one bare stream, monitors, and messages that must arrive
+//! beside plain ones, on one machine:
 //! `cargo bench -p partisan-tokio --bench calls`, shorter with `-- --quick`. Also `--only NAME`
-//! (`calls`, `monitors`), `--rounds N`, `--millis N`.
+//! (`calls`, `monitors`, `deliveries`), `--rounds N`, `--millis N`.
 //!
 //! Two nodes of one process, each on a runtime of its own with one thread, over loopback TCP; the
 //! bare stream (`bare.rs`) between the same two runtimes. *Process* is `Node::call_bytes` to one
@@ -20,7 +21,10 @@
 //! from telling a process to end until its DOWN passes as long as one bare round trip.
 
 mod bare;
+mod deliveries;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use bare::Bare;
@@ -74,6 +78,8 @@ struct Bench {
     server: Node,
     echo: ProcessId,
     bare: Bare,
+    /// How many messages came to the server's inbox.
+    arrived: Arc<AtomicU64>,
 }
 
 /// Who carries the calls.
@@ -100,6 +106,9 @@ fn main() {
     if plan.wants("monitors") {
         monitors(&plan, &bench);
     }
+    if plan.wants("deliveries") {
+        deliveries::deliveries(&plan, &bench);
+    }
 }
 
 fn runtime() -> Runtime {
@@ -109,7 +118,7 @@ fn runtime() -> Runtime {
 
 async fn node(name: &str) -> Node {
     let name = NodeName::new(name).expect("a legal name");
-    Node::start(Settings::new(name)).await.expect("a free port")
+    Node::start(Settings::new(name).config(deliveries::config())).await.expect("a free port")
 }
 
 /// Answers each request with itself.
@@ -130,8 +139,11 @@ async fn ends(mut process: Process) {
 impl Bench {
     fn start() -> Self {
         let (here, there) = (runtime(), runtime());
+        let arrived = Arc::default();
         let (server, echo, address) = there.block_on(async {
             let server = node("server@127.0.0.1").await;
+            let inbox = server.inbox().expect("nobody else took it");
+            tokio::spawn(deliveries::count(inbox, Arc::clone(&arrived)));
             let echo = server.spawn(echo).await.expect("room for one");
             let repeat = |payload: Bytes| async move { Ok(payload) };
             server.register_function_bytes(ECHO, repeat).expect("registered once");
@@ -146,7 +158,7 @@ impl Bench {
             client.sync_join(contact, PATIENCE).await.expect("the server is there");
             (client, Bare::connect(address).await)
         });
-        Self { here, _there: there, client, server, echo, bare }
+        Self { here, _there: there, client, server, echo, bare, arrived }
     }
 
     /// So many callers, each with its next call once the last is answered: the times of all calls.

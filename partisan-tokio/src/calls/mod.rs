@@ -121,10 +121,7 @@ impl Node {
         request: &T,
         options: impl Into<CallOptions>,
     ) -> Result<RequestHandle<R>, RequestError> {
-        let (server, options) = (server.into(), options.into());
-        let payload = postcard::to_allocvec(request).map_err(RequestError::Encode)?;
-        let from = (self, &self.shared.own);
-        RequestHandle::ask(from, server, payload.into(), options, decoded).await
+        RequestHandle::ask_typed((self, &self.shared.own), server, request, options).await
     }
 
     /// As [`Node::send_request`], with bytes as they are.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use partisan_proto::call::{CallError, Server};
 use partisan_proto::process::Lane;
 use partisan_proto::{CommandError, NodeId, ProcessAct, Signal};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -41,6 +42,20 @@ enum Phase {
         told: oneshot::Receiver<Signal>,
     },
     Over,
+}
+
+impl<R: DeserializeOwned> RequestHandle<R> {
+    /// As [`RequestHandle::ask`], serialised with postcard both ways.
+    pub(crate) async fn ask_typed<T: Serialize + ?Sized>(
+        from: (&Node, &Arc<ProcessState>),
+        server: impl Into<Server>,
+        request: &T,
+        options: impl Into<CallOptions>,
+    ) -> Result<Self, RequestError> {
+        let (server, options) = (server.into(), options.into());
+        let payload = postcard::to_allocvec(request).map_err(RequestError::Encode)?;
+        Self::ask(from, server, payload.into(), options, decoded).await
+    }
 }
 
 impl<R> RequestHandle<R> {

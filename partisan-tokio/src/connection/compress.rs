@@ -56,3 +56,59 @@ fn compressed(outgoing: &Outgoing<'_>) -> Option<Bytes> {
         shorter.then(|| out.into())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::batch::{Batch, MAX_SLICES, Payload};
+    use super::super::{Lane, Terms};
+    use super::*;
+    use crate::driver_config::DriverConfig;
+    use bytes::BytesMut;
+    use partisan_proto::wire::{AppHeader, Decoded, Frame};
+    use partisan_proto::{ChannelId, ConnectionId, NodeId};
+    use std::io::IoSlice;
+
+    /// Puts a message and a frame of the core with so long a payload; says how many bytes wait, and
+    /// what is read from them.
+    fn put(compressed: bool, length: usize) -> (usize, Vec<Bytes>) {
+        let id = ConnectionId::accepted(1);
+        let connection = Connection::new(id, &DriverConfig::default(), None);
+        let lane = Lane { peer: NodeId::from_u64(1), channel: ChannelId::DEFAULT };
+        connection.assign(lane, Terms { max_frame: 1 << 20, compressed });
+        let payload = Bytes::from(vec![7; length]);
+        let header = AppHeader::default();
+        let reserved = connection.queue.try_reserve(length + 6).unwrap();
+        let shared = Payload::Shared(&payload);
+        connection.put(Outgoing::App { header: &header, payload: shared, reserved }).unwrap();
+        let frame = Frame::App { destination: header.destination, payload };
+        connection.put(Outgoing::Core(&frame)).unwrap();
+        let load = connection.queue.load();
+        let (mut control, mut app) = (Batch::default(), Batch::default());
+        assert!(connection.queue.take(&mut control, &mut app));
+        assert_eq!(app.permits, length + 6, "what was reserved is given back");
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let used = app.slices(&mut slices);
+        let mut bytes: BytesMut = slices[..used].iter().flat_map(|slice| slice.iter()).collect();
+        let mut read = Vec::new();
+        while let Ok(Decoded::Frame(Frame::App { payload, .. })) = wire::decode(&mut bytes, 1 << 20)
+        {
+            read.push(payload);
+        }
+        (load, read)
+    }
+
+    #[test]
+    fn what_was_agreed_to_be_compressed_is_shorter_and_read_as_it_was() {
+        let long = vec![Bytes::from(vec![7; 10_000]); 2];
+        assert_eq!(put(false, 10_000), (20_012, long.clone()));
+        let (load, read) = put(true, 10_000);
+        assert!(load < 300, "{load}");
+        assert!(read == long);
+    }
+
+    #[test]
+    fn short_messages_stay_as_they_are() {
+        let (load, read) = put(true, 100);
+        assert_eq!((load, read.len()), (212, 2));
+    }
+}

@@ -17,7 +17,7 @@ use super::doings::{Doing, Doings};
 use super::spawn::{IntoExitReason, Life, SpawnOptions};
 use super::state::{ProcessState, number};
 use super::{Input, Placed};
-use crate::calls::{CallOptions, RequestError, RequestHandle, as_bytes, decoded};
+use crate::calls::{CallOptions, RequestError, RequestHandle, as_bytes};
 use crate::error::{NodeError, SendError};
 use crate::mailbox::{Entry, Load, Taken};
 use crate::node::Node;
@@ -357,10 +357,7 @@ impl Process {
         request: &T,
         options: impl Into<CallOptions>,
     ) -> Result<RequestHandle<R>, RequestError> {
-        let (server, options) = (server.into(), options.into());
-        let payload = postcard::to_allocvec(request).map_err(RequestError::Encode)?;
-        let from = (&self.node, &self.state);
-        RequestHandle::ask(from, server, payload.into(), options, decoded).await
+        RequestHandle::ask_typed((&self.node, &self.state), server, request, options).await
     }
 
     /// As [`Process::send_request`], with bytes as they are.

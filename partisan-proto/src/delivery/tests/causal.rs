@@ -269,3 +269,36 @@ fn what_a_failed_message_stood_for_still_comes_first() {
     net.run_for(SECOND);
     assert_clean(&net);
 }
+
+#[test]
+fn a_past_is_given_back_as_it_was_or_refused() {
+    let mut net = cluster(3);
+    let label = LabelId::of(&label());
+    say(&mut net, 0, 1, 1);
+    settle_but(&mut net, 1);
+    net.command(0, Command::CausalPast(label));
+    let Some(Ok(Answer::CausalPast(past))) = answers(&mut net).pop() else {
+        panic!("no past");
+    };
+    // Another node takes it for its own past: what it sends waits for that message.
+    let held = net.take_held();
+    net.command(2, Command::RecallCausalPast { label, past: past.clone() });
+    assert_eq!(answers(&mut net), [Ok(Answer::Done)]);
+    say(&mut net, 2, 1, 2);
+    net.settle();
+    assert_eq!(delivered(&mut net, 1), [0; 0]);
+    net.release(held);
+    net.settle();
+    assert_eq!(delivered(&mut net, 1), [1, 2]);
+    let mut longer = past.to_vec();
+    longer.push(0);
+    for bad in [&b""[..], b"\x02", &past[..past.len() - 1], &longer] {
+        net.replies.clear();
+        let past = Bytes::copy_from_slice(bad);
+        net.command(2, Command::RecallCausalPast { label, past });
+        assert_eq!(answers(&mut net), [Err(CommandError::BadCausalPast)]);
+    }
+    let unknown = LabelId::from_u64(1);
+    net.command(2, Command::CausalPast(unknown));
+    assert_eq!(answers(&mut net), [Err(CommandError::UnknownLabel(unknown))]);
+}

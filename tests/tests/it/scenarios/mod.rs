@@ -48,10 +48,13 @@ macro_rules! on_both_and_with_faults {
     };
 }
 
+mod acknowledged;
 mod affinity;
 mod bad_input;
 mod basic;
 mod broadcasts;
+mod calls;
+mod causal;
 mod channels;
 mod events;
 mod full;
@@ -61,9 +64,12 @@ mod join;
 mod joins;
 mod leave;
 mod managers;
+mod monitors;
+mod options;
 mod overlay;
 mod parallelism;
 mod partitions;
+mod processes;
 mod removal;
 mod sim;
 mod update;
