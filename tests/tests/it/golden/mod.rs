@@ -63,8 +63,8 @@ struct DoesNotCompile(&'static str);
 
 impl Golden for DoesNotCompile {
     fn meets(self, recorded: &str) {
-        let reason = &part(recorded, "terminate").parts()[0];
-        assert_eq!(reason.parts()[0].word(), self.0);
+        let terminate = part(recorded, "terminate");
+        assert_eq!(terminate.parts()[0].parts()[0].word(), self.0);
     }
 }
 
