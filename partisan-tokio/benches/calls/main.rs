@@ -1,6 +1,6 @@
 //! Calls beside requests and replies over one bare stream, and monitors, on one machine:
 //! `cargo bench -p partisan-tokio --bench calls`, shorter with `-- --quick`. Also `--only NAME`
-//! (`calls`, `monitors`), `--rounds N`, `--millis N`.
+//! (`calls`, `monitors`, `servers`, `statem`), `--rounds N`, `--millis N`.
 //!
 //! Two nodes of one process, each on a runtime of its own with one thread, over loopback TCP; the
 //! bare stream (`bare.rs`) between the same two runtimes. *Process* is `Node::call_bytes` to one
@@ -20,6 +20,7 @@
 //! from telling a process to end until its DOWN passes as long as one bare round trip.
 
 mod bare;
+mod servers;
 
 use std::time::{Duration, Instant};
 
@@ -93,7 +94,13 @@ fn main() {
         return;
     }
     let plan = Plan::from_arguments(&arguments);
+    if plan.wants("statem") {
+        servers::statem(&plan);
+    }
     let bench = Bench::start();
+    if plan.wants("servers") {
+        servers::servers(&plan, &bench);
+    }
     if plan.wants("calls") {
         calls(&plan, &bench);
     }
