@@ -52,7 +52,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Behaviour, Info, Protocol, Term};

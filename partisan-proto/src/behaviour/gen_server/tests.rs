@@ -32,7 +32,7 @@ enum Do {
     Owe,
     Owed(String),
     Timeout(u64),
-    Continue(Vec<Do>),
+    Continue(Vec<Self>),
     Stop(ExitReason),
     ReplyAndStop(String, ExitReason),
     Panic,
