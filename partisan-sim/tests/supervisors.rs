@@ -144,12 +144,14 @@ fn grove(seed: u64, failing: &Arc<Mutex<u32>>) -> World {
     (1..NODES).for_each(|node| _ = world.join(node, 0));
     let formed = |world: &World| mesh::problem(world, &[(0..NODES).collect()]).is_none();
     assert!(world.run_until(formed, Duration::from_secs(30)), "seed {seed}");
+    // All trees have begun by then.
+    world.run_for(Duration::from_secs(5));
     world
 }
 
 #[test]
 fn a_tree_is_whole_again_whatever_was_killed() {
-    for seed in 0..60 {
+    for seed in 0..300 {
         let failing = Arc::default();
         let mut world = grove(seed, &failing);
         for round in 0..40 {
@@ -168,6 +170,7 @@ fn a_tree_is_whole_again_whatever_was_killed() {
                 world.crash(node);
                 world.run_for(Duration::from_millis(300));
                 world.restart(node, Restart { keep_state: true, new_address: false });
+                world.run_for(Duration::from_secs(5));
             }
             world.run_for(Duration::from_millis(dice >> 50 & 511));
         }
