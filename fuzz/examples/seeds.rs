@@ -46,7 +46,7 @@ fn main() -> std::io::Result<()> {
     write(corpora.join("processes"), processes)?;
     let deliveries = (0..40).map(|i| deliveries(&mut random, i)).collect::<Vec<_>>();
     write(corpora.join("deliveries"), deliveries)?;
-    let statem = (0..60).map(|i| random.bytes(64 + i * 24)).collect::<Vec<_>>();
+    let statem = (0..60).map(|i| random.bytes(128 + i * 16)).collect::<Vec<_>>();
     write(corpora.join("statem"), statem)
 }
 
