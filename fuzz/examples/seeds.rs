@@ -42,7 +42,7 @@ fn main() -> std::io::Result<()> {
     write(corpora.join("references"), references(&mut XorShift::of("references")))?;
     write_scripts(&corpora, "processes", 40, processes)?;
     write_scripts(&corpora, "deliveries", 40, deliveries)?;
-    write_scripts(&corpora, "statem", 60, |random, i| random.bytes(64 + i * 24))
+    write_scripts(&corpora, "statem", 60, |random, i| random.bytes(128 + i * 16))
 }
 
 /// Writes so many scripts for a target.

@@ -44,6 +44,7 @@ mod driver_config;
 mod error;
 mod event_loop;
 mod events;
+pub mod guide;
 mod id_hasher;
 mod interception;
 mod mailbox;
@@ -80,6 +81,7 @@ pub use settings::Settings;
 pub use shared::{NodeCounters, View};
 pub use store::Recovered;
 
+pub use partisan_proto::behaviour::ServerRef;
 pub use partisan_proto::call::{CallError, Failure, Server};
 pub use partisan_proto::process::{Lane, NodeFilter, ReplyTo};
 pub use partisan_proto::wire::PartitionId;

@@ -27,17 +27,16 @@ pub enum State {
 
 /// What every event carries: a label, and what to do about it in which state. In a state that is not
 /// named it keeps its state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Arbitrary, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// What is written down.
-    #[arbitrary(with = label)]
     pub label: String,
     /// What it does.
     pub reactions: BTreeMap<State, Reaction>,
 }
 
 /// What it does about an event.
-#[derive(Clone, Debug, PartialEq, Eq, Arbitrary, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reaction {
     /// Where it goes.
     pub to: Move,
@@ -59,7 +58,7 @@ pub enum Move {
 }
 
 /// What else it does.
-#[derive(Clone, Debug, PartialEq, Eq, Arbitrary, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Deed {
     /// Puts the event off, or not.
     Postpone(bool),
@@ -100,7 +99,7 @@ pub enum Delay {
 }
 
 /// How it begins, and what it does whenever it enters a state.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Arbitrary)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manners {
     /// What it does at its beginning; postponing has no effect there.
     pub init: Vec<Deed>,
@@ -109,10 +108,9 @@ pub struct Manners {
 }
 
 /// What it does when it enters a state.
-#[derive(Clone, Debug, PartialEq, Eq, Arbitrary)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// How many times it enters it again, in its whole life.
-    #[arbitrary(with = few)]
     pub repeats: u64,
     /// Whether it ends by that.
     pub stops: bool,
@@ -306,8 +304,58 @@ impl From<Delay> for When {
     }
 }
 
-fn label(u: &mut Unstructured<'_>) -> arbitrary::Result<String> {
-    Ok((*u.choose(&["a", "b", "c", "d"])?).to_owned())
+// Derives would make most lists empty, and spend all that is given on the first of them.
+
+impl<'a> Arbitrary<'a> for Note {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        draw_note(u, 0)
+    }
+}
+
+impl<'a> Arbitrary<'a> for Manners {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        let init = draw_deeds(u, 1)?;
+        let mut enter = BTreeMap::new();
+        for state in [State::S, State::T, State::U] {
+            if u.arbitrary()? {
+                let (repeats, stops) = (few(u)? / 3, u.ratio(1, 16)?);
+                enter.insert(state, Entry { repeats, stops, deeds: draw_deeds(u, 1)? });
+            }
+        }
+        Ok(Self { init, enter })
+    }
+}
+
+/// A note; those within others say less and less.
+fn draw_note(u: &mut Unstructured<'_>, depth: u8) -> arbitrary::Result<Note> {
+    let mut note = Note::new(u.choose(&["a", "b", "c", "d"])?);
+    for state in [State::S, State::T, State::U] {
+        if depth < 2 && u.ratio(3 - depth, 4)? {
+            let to = match u.int_in_range(0..=15)? {
+                0 => Move::Stop,
+                1 | 2 => Move::Repeat,
+                3..=8 => Move::Keep,
+                _ => Move::Next(u.arbitrary()?),
+            };
+            note.reactions.insert(state, Reaction { to, deeds: draw_deeds(u, depth)? });
+        }
+    }
+    Ok(note)
+}
+
+fn draw_deeds(u: &mut Unstructured<'_>, depth: u8) -> arbitrary::Result<Vec<Deed>> {
+    (0..u.int_in_range(0..=3 - depth)?).map(|_| draw_deed(u, depth + 1)).collect()
+}
+
+fn draw_deed(u: &mut Unstructured<'_>, depth: u8) -> arbitrary::Result<Deed> {
+    Ok(match u.int_in_range(0..=15)? {
+        0..=4 => Deed::Postpone(u.ratio(4, 5)?),
+        5 | 6 => Deed::Insert(draw_note(u, depth)?),
+        7..=10 => Deed::Start(u.arbitrary()?, u.arbitrary()?, draw_note(u, depth)?),
+        11 | 12 => Deed::Update(u.arbitrary()?, draw_note(u, depth)?),
+        13 => Deed::Cancel(u.arbitrary()?),
+        _ => Deed::Reply(u.arbitrary()?),
+    })
 }
 
 fn few(u: &mut Unstructured<'_>) -> arbitrary::Result<u64> {

@@ -21,14 +21,20 @@ enum Step {
     /// Takes all that waits.
     Run,
     /// Lets so many milliseconds pass.
-    Advance(u8),
+    Advance(#[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(0..=6))] u8),
 }
 
 #[derive(Clone, Debug, Arbitrary)]
 struct Script {
     enters: bool,
     manners: Manners,
+    #[arbitrary(with = steps)]
     steps: Vec<Step>,
+}
+
+/// More than the derived list would have.
+fn steps(u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<Step>> {
+    (0..u.int_in_range(1..=16)?).map(|_| u.arbitrary()).collect()
 }
 
 /// The engine does what the model does, whatever the machine is told to do.

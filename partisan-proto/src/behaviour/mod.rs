@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `gen_server` | [`GenServer`], run by [`ServerProcess`] |
 //! | `gen_statem` | [`GenStatem`], run by [`StatemProcess`] |
+//! | `gen_event` | [`EventManager`](gen_event::EventManager), run by [`EventManagerProcess`] |
+//! | `supervisor` | [`Supervisor`], run by [`SupervisorProcess`] |
 //! | `sys` | [`SystemRequest`], answered by all of them |
 //!
 //! A [`Protocol`] says what a server is told and what it answers; a [`ServerRef`] names a server that
@@ -14,14 +16,20 @@
 //! of remote calls that leave nothing behind, channels that are no process's habit but a reference's.
 
 mod envelope;
+pub mod gen_event;
 pub mod gen_server;
 pub mod gen_statem;
 mod process;
 mod protocol;
+pub mod supervisor;
 mod system;
+#[cfg(test)]
+mod testing;
 
+pub use gen_event::EventManagerProcess;
 pub use gen_server::{CallResult, GenServer, Init, Next, ServerProcess};
 pub use gen_statem::{Entered, Event, GenStatem, Initial, StatemProcess, Timeout, Transition};
-pub use process::{Behaviour, Engine, Flow, Info, MAX_HELD};
-pub use protocol::{AnswerError, Caller, Pending, Protocol, ServerRef, Term};
+pub use process::{Beginning, Behaviour, Engine, Flow, Info, MAX_HELD};
+pub use protocol::{AnswerError, Caller, Never, Pending, Protocol, ServerRef, Term};
+pub use supervisor::{ChildSpec, Supervisor, SupervisorProcess};
 pub use system::{MAX_STATE, Started, StateBytes, Statistics, Status, SystemRequest, TraceEvent};

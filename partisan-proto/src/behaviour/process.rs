@@ -27,6 +27,9 @@ pub const MAX_HELD: usize = 1_024;
 /// Whether a behaviour goes on, or ends for this reason.
 pub type Flow = ControlFlow<ExitReason>;
 
+/// What came of a beginning, as soon as that is known; or why it failed.
+pub type Beginning = ControlFlow<ExitReason, Option<Started>>;
+
 /// What is neither a call nor a cast.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Info {
@@ -50,8 +53,15 @@ pub trait Engine: fmt::Debug + Send {
     /// What it is told and what it answers.
     type Protocol: Protocol;
 
-    /// Runs first; what `Start` is answered follows from it.
-    fn init(&mut self, cx: &mut ActorContext<'_>) -> ControlFlow<ExitReason, Started>;
+    /// Runs first; what `Start` is answered follows from it. `None`: it is not known yet, and then
+    /// [`Engine::beginning`] is asked with each signal until it is.
+    fn init(&mut self, cx: &mut ActorContext<'_>) -> Beginning;
+
+    /// A signal came before it has begun.
+    fn beginning(&mut self, cx: &mut ActorContext<'_>, signal: Signal) -> Beginning {
+        _ = (cx, signal);
+        ControlFlow::Continue(None)
+    }
 
     /// It has begun, and whoever started it knows. Before anything else is handled.
     fn begin(&mut self, cx: &mut ActorContext<'_>) -> Flow;
@@ -77,6 +87,13 @@ pub trait Engine: fmt::Debug + Send {
 
     /// One of the above panicked: what it did until then is done.
     fn panicked(&mut self, cx: &mut ActorContext<'_>, reason: ExitReason) -> Flow {
+        _ = cx;
+        ControlFlow::Break(reason)
+    }
+
+    /// Somebody above wants it to end. By default it does at once; it may go on, and break off later
+    /// for that reason.
+    fn stop(&mut self, cx: &mut ActorContext<'_>, reason: ExitReason) -> Flow {
         _ = cx;
         ControlFlow::Break(reason)
     }
@@ -108,6 +125,8 @@ pub struct Behaviour<E> {
     engine: E,
     phase: Phase,
     parent: Option<ProcessId>,
+    /// Who waits for it to begin.
+    starter: Option<ReplyTo>,
     held: VecDeque<Input>,
     tracer: Option<ProcessId>,
     since: Instant,
@@ -118,7 +137,7 @@ pub struct Behaviour<E> {
 enum Phase {
     /// Waits for `Start`.
     Waiting,
-    /// `init` runs.
+    /// `init` runs, or waits for something.
     Beginning,
     Running,
     Suspended,
@@ -133,6 +152,7 @@ impl<E: Engine> Behaviour<E> {
             engine,
             phase: Phase::Running,
             parent: None,
+            starter: None,
             held: VecDeque::new(),
             tracer: None,
             since: Instant::ZERO,
@@ -156,13 +176,19 @@ impl<E: Engine> Behaviour<E> {
 
     fn begin(&mut self, cx: &mut ActorContext<'_>, starter: Option<ReplyTo>) {
         (self.phase, self.since) = (Phase::Beginning, cx.now());
-        self.parent = starter.map(|starter| starter.caller());
-        let started = match self.engine.init(cx) {
-            ControlFlow::Continue(started) => started,
+        (self.starter, self.parent) = (starter, starter.map(|starter| starter.caller()));
+        let beginning = self.engine.init(cx);
+        self.begun(cx, beginning);
+    }
+
+    fn begun(&mut self, cx: &mut ActorContext<'_>, beginning: Beginning) {
+        let started = match beginning {
+            ControlFlow::Continue(Some(started)) => started,
+            ControlFlow::Continue(None) => return,
             // Whoever asked learns the reason by the end itself.
             ControlFlow::Break(reason) => return cx.end(reason),
         };
-        if let Some(starter) = starter {
+        if let Some(starter) = self.starter.take() {
             answer(cx, starter, &started);
         }
         if started == Started::Ignored {
@@ -180,10 +206,19 @@ impl<E: Engine> Behaviour<E> {
         }
     }
 
-    fn end(&mut self, cx: &mut ActorContext<'_>, reason: ExitReason) {
+    /// Somebody above wants it to end.
+    fn stop(&mut self, cx: &mut ActorContext<'_>, reason: ExitReason) {
         if self.phase == Phase::Waiting {
             return cx.end(reason);
         }
+        if self.phase == Phase::Suspended {
+            self.phase = Phase::Running;
+        }
+        let flow = self.engine.stop(cx, reason);
+        self.follow(cx, flow);
+    }
+
+    fn end(&mut self, cx: &mut ActorContext<'_>, reason: ExitReason) {
         self.phase = Phase::Ending;
         self.engine.terminate(cx, &reason);
         self.engine.last_words(cx);
@@ -307,7 +342,7 @@ impl<E: Engine> Behaviour<E> {
             }
             SystemRequest::Start => answer(cx, reply_to, &Started::Running),
             // It is answered by the end itself.
-            SystemRequest::Stop(reason) => return self.end(cx, reason),
+            SystemRequest::Stop(reason) => return self.stop(cx, reason),
             SystemRequest::Suspend => {
                 if self.phase == Phase::Running {
                     self.phase = Phase::Suspended;
@@ -376,13 +411,17 @@ impl<E: Engine> Actor for Behaviour<E> {
             };
         }
         if let Some(reason) = self.exit_from_above(cx, &input) {
-            return self.end(cx, reason);
+            return self.stop(cx, reason);
         }
-        match self.phase {
-            Phase::Waiting | Phase::Suspended => self.hold(cx, input),
-            Phase::Running => self.take(cx, input),
+        match (self.phase, input) {
+            (Phase::Beginning, Input::Signal(signal)) => {
+                let beginning = self.engine.beginning(cx, signal);
+                self.begun(cx, beginning);
+            }
+            (Phase::Waiting | Phase::Beginning | Phase::Suspended, input) => self.hold(cx, input),
+            (Phase::Running, input) => self.take(cx, input),
             // After its end nothing comes.
-            Phase::Beginning | Phase::Ending => {}
+            (Phase::Ending, _) => {}
         }
     }
 

@@ -32,6 +32,10 @@ pub trait Protocol: 'static {
     type Cast: Term;
 }
 
+/// What cannot be said: for protocols without one of the three.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Never {}
+
 /// Names a server that speaks `P`, anywhere in the cluster (`ServerRef`), and says how what is sent
 /// to it travels. A value: it may be kept, compared and sent to others.
 pub struct ServerRef<P> {

@@ -1,7 +1,7 @@
 //! Calls beside requests and replies over one bare stream, monitors, and messages that must arrive
 //! beside plain ones, on one machine:
 //! `cargo bench -p partisan-tokio --bench calls`, shorter with `-- --quick`. Also `--only NAME`
-//! (`calls`, `monitors`, `deliveries`), `--rounds N`, `--millis N`.
+//! (`calls`, `monitors`, `deliveries`, `servers`, `statem`), `--rounds N`, `--millis N`.
 //!
 //! Two nodes of one process, each on a runtime of its own with one thread, over loopback TCP; the
 //! bare stream (`bare.rs`) between the same two runtimes. *Process* is `Node::call_bytes` to one
@@ -22,6 +22,7 @@
 
 mod bare;
 mod deliveries;
+mod servers;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -99,7 +100,13 @@ fn main() {
         return;
     }
     let plan = Plan::from_arguments(&arguments);
+    if plan.wants("statem") {
+        servers::statem(&plan);
+    }
     let bench = Bench::start();
+    if plan.wants("servers") {
+        servers::servers(&plan, &bench);
+    }
     if plan.wants("calls") {
         calls(&plan, &bench);
     }

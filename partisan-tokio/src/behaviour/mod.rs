@@ -1,8 +1,9 @@
 //! OTP's behaviours on real nodes: see [`partisan_proto::behaviour`] for what they promise.
 //!
 //! ```
-//! use partisan_proto::behaviour::{CallResult, Caller, GenServer, Next, Protocol};
-//! use partisan_proto::process::ActorContext;
+//! use partisan_tokio::behaviour::{
+//!     ActorContext, CallResult, Caller, GenServer, Next, Protocol,
+//! };
 //! use partisan_tokio::{Node, NodeName, Settings};
 //!
 //! #[derive(Debug, Default)]
@@ -43,6 +44,9 @@ mod error;
 mod group;
 mod handle;
 mod start;
+
+pub use partisan_proto::behaviour::*;
+pub use partisan_proto::process::ActorContext;
 
 pub use error::{ServerStartError, StopError};
 pub use group::ServerGroup;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use partisan_proto::behaviour::gen_event::{Bus, EventManager};
 use partisan_proto::behaviour::{
-    Behaviour, Engine, GenServer, Protocol, ServerProcess, ServerRef, Started, SystemRequest,
+    Behaviour, Engine, EventManagerProcess, GenServer, GenStatem, Protocol, ServerProcess,
+    ServerRef, Started, StatemProcess, Supervisor, SupervisorProcess, SystemRequest,
 };
 use partisan_proto::process::Lane;
 use partisan_proto::{
@@ -73,6 +75,43 @@ impl Node {
         server: S,
     ) -> Result<ServerHandle<S>, ServerStartError> {
         self.start_behaviour(StartOptions::default(), ServerProcess::new(server)).await
+    }
+
+    /// Starts a state machine and waits until its `init` has run (`gen_statem:start/3`).
+    ///
+    /// # Errors
+    /// [`ServerStartError`].
+    pub async fn start_statem<M: GenStatem>(
+        &self,
+        machine: M,
+    ) -> Result<ServerHandle<M>, ServerStartError> {
+        self.start_behaviour(StartOptions::default(), StatemProcess::new(machine)).await
+    }
+
+    /// Starts a manager of event handlers (`gen_event:start/1`). It traps exits, so that its handlers
+    /// terminate when the node stops.
+    ///
+    /// # Errors
+    /// [`ServerStartError`].
+    pub async fn start_event_manager<B: Bus>(
+        &self,
+        manager: EventManager<B>,
+    ) -> Result<ServerHandle<EventManager<B>>, ServerStartError> {
+        let options = StartOptions::default().trap_exit();
+        self.start_behaviour(options, EventManagerProcess::new(manager)).await
+    }
+
+    /// Starts a supervisor and waits until all its children run (`supervisor:start_link/2`, without
+    /// the link: it lives as long as the node; [`Process::start_link`] links).
+    ///
+    /// # Errors
+    /// [`ServerStartError`].
+    pub async fn start_supervisor(
+        &self,
+        supervisor: Supervisor,
+    ) -> Result<ServerHandle<Supervisor>, ServerStartError> {
+        let options = StartOptions::default().trap_exit();
+        self.start_behaviour(options, SupervisorProcess::new(supervisor)).await
     }
 
     /// Starts any behaviour, such as a [`ServerProcess`], with options, and waits until its `init`

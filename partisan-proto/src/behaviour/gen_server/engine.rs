@@ -8,7 +8,7 @@ use core::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::{CallResult, GenServer, Init, Next};
-use crate::behaviour::{Caller, Engine, Flow, Info, Started, envelope};
+use crate::behaviour::{Beginning, Caller, Engine, Flow, Info, Started, envelope};
 use crate::process::{ActorContext, ExitReason, ReplyTo, Signal};
 use crate::time::Duration;
 
@@ -72,9 +72,9 @@ impl<S: GenServer> ServerEngine<S> {
 impl<S: GenServer> Engine for ServerEngine<S> {
     type Protocol = S;
 
-    fn init(&mut self, cx: &mut ActorContext<'_>) -> ControlFlow<ExitReason, Started> {
+    fn init(&mut self, cx: &mut ActorContext<'_>) -> Beginning {
         if self.first.is_some() {
-            return ControlFlow::Continue(Started::Running);
+            return ControlFlow::Continue(Some(Started::Running));
         }
         let init = self.server.init(cx);
         let started = init.started();
@@ -83,7 +83,7 @@ impl<S: GenServer> Engine for ServerEngine<S> {
             Init::Run(next) => self.first = Some(next),
             Init::Ignore => {}
         }
-        ControlFlow::Continue(started)
+        ControlFlow::Continue(Some(started))
     }
 
     fn begin(&mut self, cx: &mut ActorContext<'_>) -> Flow {

@@ -3,13 +3,13 @@
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::{Deserialize, Serialize};
 
 use super::*;
+use crate::behaviour::testing::{ask_system, step_caught};
 use crate::behaviour::{
-    MAX_HELD, Pending, ServerRef, StateBytes, Status, SystemRequest, TraceEvent, envelope,
+    MAX_HELD, Pending, ServerRef, StateBytes, Status, SystemRequest, Term, TraceEvent, envelope,
 };
 use crate::call::Failure;
 use crate::process::{Effect, ProcessAct, ProcessId, ReplyTo, Serial, Signal, Solo, Target};
@@ -156,24 +156,13 @@ fn system(lone: &mut Lone, request: SystemRequest) -> ReplyTo {
     lone.request(request.write().unwrap())
 }
 
-fn ask<R: super::super::Term>(lone: &mut Lone, request: SystemRequest) -> R {
-    let request = system(lone, request);
-    lone.run();
-    envelope::read(&lone.take_reply(request).unwrap().unwrap()).unwrap()
+fn ask<R: Term>(lone: &mut Lone, request: SystemRequest) -> R {
+    ask_system(lone, &request)
 }
 
 fn replied(lone: &mut Lone, request: ReplyTo) -> Option<String> {
     let reply = lone.take_reply(request)?;
     Some(ServerRef::<Script>::read_reply(&reply.unwrap()).unwrap())
-}
-
-/// Lets it take one input, and tells it of its panics, as drivers do.
-fn step_caught(lone: &mut Lone) {
-    let mut outcome = catch_unwind(AssertUnwindSafe(|| _ = lone.step()));
-    while let Err(panic) = outcome {
-        let text = panic.downcast_ref::<&str>().copied().unwrap_or_default();
-        outcome = catch_unwind(AssertUnwindSafe(|| lone.panicked(text)));
-    }
 }
 
 fn why(text: &str) -> ExitReason {

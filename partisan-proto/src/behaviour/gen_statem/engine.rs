@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::timeouts::Timeouts;
 use super::{Action, Entry, Event, First, GenStatem, Initial, Outcome, Timeout, To, Transition};
-use crate::behaviour::{Caller, Engine, Flow, Info, Started, envelope};
+use crate::behaviour::{Beginning, Caller, Engine, Flow, Info, Started, envelope};
 use crate::process::{ActorContext, ExitReason, ReplyTo, Signal};
 
 /// How many events a state machine puts off; one more ends it for [`ExitReason::SystemLimit`].
@@ -199,15 +199,15 @@ impl<M: GenStatem> Action<M> {
 impl<M: GenStatem> Engine for StatemEngine<M> {
     type Protocol = M;
 
-    fn init(&mut self, cx: &mut ActorContext<'_>) -> ControlFlow<ExitReason, Started> {
+    fn init(&mut self, cx: &mut ActorContext<'_>) -> Beginning {
         let given = self.given.take();
         let Outcome { to, actions } = given.unwrap_or_else(|| self.machine.init(cx));
         match to {
             First::State(state) => {
                 (self.state, self.first) = (Some(state), actions);
-                ControlFlow::Continue(Started::Running)
+                ControlFlow::Continue(Some(Started::Running))
             }
-            First::Ignore => ControlFlow::Continue(Started::Ignored),
+            First::Ignore => ControlFlow::Continue(Some(Started::Ignored)),
             First::Stop(reason) => ControlFlow::Break(reason),
         }
     }

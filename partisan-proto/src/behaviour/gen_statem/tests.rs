@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::*;
+use crate::behaviour::testing::ask_system;
 use crate::behaviour::{ServerRef, StateBytes, Status, SystemRequest, envelope};
 use crate::process::{ReplyTo, Solo};
 use crate::time::{Duration, Instant};
@@ -102,12 +103,6 @@ fn tell(lone: &mut Lone, what: &Tell) {
     lone.run();
 }
 
-fn system<R: super::super::Term>(lone: &mut Lone, request: &SystemRequest) -> R {
-    let request = lone.request(request.write().unwrap());
-    lone.run();
-    envelope::read(&lone.take_reply(request).unwrap().unwrap()).unwrap()
-}
-
 fn answer(lone: &mut Lone, request: ReplyTo) -> Option<u8> {
     lone.take_reply(request).map(|reply| envelope::read(&reply.unwrap()).unwrap())
 }
@@ -169,15 +164,15 @@ fn one_can_look_into_it_and_put_it_into_a_state() {
     let mut lone = closed();
     ask(&mut lone, 7);
     tell(&mut lone, &Tell::CloseAt(Instant::from_secs(9)));
-    let status = system::<Status>(&mut lone, &SystemRequest::Status).state;
+    let status = ask_system::<Status>(&mut lone, &SystemRequest::Status).state;
     for part in ["state: Some(Closed)", "postponed: [Call(", "timeouts: {State: ()}"] {
         assert!(status.contains(part), "{status}");
     }
     let open = StateBytes::new(&postcard::to_allocvec(&State::Open).unwrap()).unwrap();
-    assert!(system::<bool>(&mut lone, &SystemRequest::ReplaceState(open.clone())));
-    assert_eq!(system::<Option<StateBytes>>(&mut lone, &SystemRequest::GetState), Some(open));
+    assert!(ask_system::<bool>(&mut lone, &SystemRequest::ReplaceState(open.clone())));
+    assert_eq!(ask_system::<Option<StateBytes>>(&mut lone, &SystemRequest::GetState), Some(open));
     let bad = StateBytes::new(&[9]).unwrap();
-    assert!(!system::<bool>(&mut lone, &SystemRequest::ReplaceState(bad)));
+    assert!(!ask_system::<bool>(&mut lone, &SystemRequest::ReplaceState(bad)));
     assert_eq!(lone.actor().engine().current(), Some(&State::Open));
 }
 

@@ -63,9 +63,8 @@ struct DoesNotCompile(&'static str);
 
 impl Golden for DoesNotCompile {
     fn meets(self, recorded: &str) {
-        let ended = part(recorded, "terminate");
-        let reason = ended.parts()[0].parts()[0].word();
-        assert_eq!(reason, self.0);
+        let terminate = part(recorded, "terminate");
+        assert_eq!(terminate.parts()[0].parts()[0].word(), self.0);
     }
 }
 

@@ -116,7 +116,7 @@ fn a_repeated_entry_enters_again_and_what_was_put_off_waits() {
 #[test]
 fn the_engine_does_what_the_model_does() {
     let mut dice = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut data = [0; 512];
+    let mut data = [0; 1_024];
     for case in 0..100_000_usize {
         for byte in &mut data {
             dice ^= dice << 13;
@@ -124,7 +124,7 @@ fn the_engine_does_what_the_model_does() {
             dice ^= dice << 17;
             *byte = (dice >> 24) as u8;
         }
-        partisan_fuzz::statem::statem(&data[..64 + case % 448]);
+        partisan_fuzz::statem::statem(&data[..128 + case % 896]);
     }
 }
 
