@@ -6,7 +6,8 @@
 //! | `sys` | [`SystemRequest`], answered by all of them |
 //!
 //! A [`Protocol`] says what a server is told and what it answers; a [`ServerRef`] names a server that
-//! speaks it, anywhere in the cluster, and lets nothing else be sent to it. All is built upon
+//! speaks it, anywhere in the cluster, and lets nothing else be sent to it. A [`StoreProtocol`] is that of
+//! a server that keeps the messages of a broadcast handler. All is built upon
 //! [`Actor`](crate::process::Actor), [`call`](crate::call) and nothing else.
 //!
 //! After Erlang/OTP 25 and Partisan's forks of its behaviours, without what the forks lack: timeouts
@@ -14,11 +15,13 @@
 
 mod envelope;
 pub mod gen_server;
+mod keeping;
 mod process;
 mod protocol;
 mod system;
 
 pub use gen_server::{CallResult, GenServer, Init, Next, ServerProcess};
+pub use keeping::{StoreAnswer, StoreProtocol, StoreQuestion};
 pub use process::{Behaviour, Engine, Flow, Info, MAX_HELD};
 pub use protocol::{AnswerError, Caller, Pending, Protocol, ServerRef, Term};
 pub use system::{MAX_STATE, Started, StateBytes, Statistics, Status, SystemRequest, TraceEvent};
