@@ -16,6 +16,8 @@ mod asked;
 pub mod chat;
 pub mod kv;
 pub mod router;
+#[cfg(test)]
+mod tests;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

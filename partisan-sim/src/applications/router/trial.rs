@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use partisan_proto::behaviour::{AnswerError, ServerProcess};
-use partisan_proto::{Config, Duration, ProcessId};
+use partisan_proto::{Config, Duration};
 
 use super::listener::{Heard, Listener};
 use super::server::{Event, Router, RouterCall, RouterReply, Session, Topic};
@@ -64,8 +64,10 @@ struct Ledger {
     wanted: BTreeMap<Ear, BTreeSet<Topic>>,
     /// What each listener heard last of each session: its number, and which publication it was.
     heard: BTreeMap<(Ear, Session), (u64, u64)>,
-    /// How many of the last events each listener heard.
-    last: BTreeMap<Ear, u64>,
+    /// Which of the last publications were answered, each with its node, and which each listener
+    /// heard.
+    answered: BTreeMap<u64, usize>,
+    last: BTreeMap<Ear, BTreeSet<u64>>,
 }
 
 impl Ledger {
@@ -82,6 +84,7 @@ impl Ledger {
         if !self.wanted.get(&ear).is_some_and(|topics| topics.contains(&event.topic)) {
             return Some("it never wanted that".into());
         }
+        self.last.entry(ear).or_default().insert(publication);
         let now = (event.number, publication);
         let before = self.heard.insert((ear, event.session), now);
         if let Some(before) = before
@@ -157,6 +160,7 @@ impl Application for Trial {
             self.clone().listen(world, *ear);
         }
         world.run_for(PATIENCE);
+        self.0.borrow_mut().answered.clear();
         for _ in 0..BURST {
             for (node, births, pick) in &ears {
                 self.clone().publish(world, (*node, *births), *pick, topic(*pick));
@@ -164,7 +168,6 @@ impl Application for Trial {
             world.run_for(Duration::from_millis(50));
         }
         world.run_for(PATIENCE);
-        self.0.borrow_mut().last.clear();
         for ear in &ears {
             self.clone().listen(world, *ear);
         }
@@ -204,16 +207,18 @@ impl Trial {
                 },
             );
         };
-        let payload = {
+        let publication = {
             let mut ledger = self.0.borrow_mut();
             ledger.published.push((session, topic.clone()));
-            (ledger.published.len() as u64 - 1).to_be_bytes().to_vec()
+            ledger.published.len() as u64 - 1
         };
-        let call = RouterCall::Publish(session, topic, payload);
-        world.ask(life.0, &server, &call, Some(PATIENCE), move |world, reply| {
-            if !matches!(reply, Ok(RouterReply::Published { .. }) | Err(AnswerError::Call(_))) {
-                broken(world, life.0, format!("it was not published: {reply:?}"));
+        let call = RouterCall::Publish(session, topic, publication.to_be_bytes().to_vec());
+        world.ask(life.0, &server, &call, Some(PATIENCE), move |world, reply| match reply {
+            Ok(RouterReply::Published { .. }) => {
+                self.0.borrow_mut().answered.insert(publication, life.0);
             }
+            Err(AnswerError::Call(_)) => {}
+            other => broken(world, life.0, format!("it was not published: {other:?}")),
         });
     }
 
@@ -244,7 +249,6 @@ impl Trial {
             let Ok(Heard { events, .. }) = reply else {
                 return;
             };
-            *self.0.borrow_mut().last.entry(ear).or_default() += events.len() as u64;
             for event in events {
                 let problem = self.0.borrow_mut().hear(ear, &event);
                 if let Some(problem) = problem {
@@ -258,21 +262,22 @@ impl Trial {
     /// Each listener has heard all of the last events of its component, since all were published
     /// when all was well.
     fn judge(&self, world: &mut World) {
-        let living: Vec<ProcessId> = world.live().flat_map(|node| world.processes(node)).collect();
         for part in broadcast::components(world) {
             let ledger = self.0.borrow();
-            let of_part = |session: &&Session| living.contains(&session.router);
-            let sessions = part.iter().map(|node| (*node, world.hosts()[*node].births()));
-            let sessions = sessions.filter_map(|life| ledger.sessions.get(&life));
-            let count = sessions.flatten().filter(of_part).count() as u64;
-            // A session that was opened by the first of the burst did not publish that.
-            let (least, most) = (count * (BURST - EACH), count * BURST);
+            let of_part =
+                |(publication, node): (&u64, &usize)| part.contains(node).then_some(*publication);
+            let expected: BTreeSet<u64> = ledger.answered.iter().filter_map(of_part).collect();
             let ears = self.ears(world).into_iter().filter(|ear| part.contains(&ear.0));
-            let heard = |ear: Ear| (ear, ledger.last.get(&ear).copied().unwrap_or_default());
-            let wrong = ears.map(heard).find(|(_, heard)| !(least..=most).contains(heard));
+            let missing = |ear: Ear| {
+                let heard = ledger.last.get(&ear).cloned().unwrap_or_default();
+                let missing: Vec<u64> = expected.difference(&heard).copied().collect();
+                (!missing.is_empty()).then_some((ear, missing))
+            };
+            let wrong = { ears }.find_map(missing);
             drop(ledger);
-            if let Some(((node, _, pick), heard)) = wrong {
-                let text = format!("listener {pick} heard {heard} of {least} to {most} events");
+            if let Some(((node, _, pick), missing)) = wrong {
+                let (count, first) = (missing.len(), missing[0]);
+                let text = format!("listener {pick} lacks {count} publications, as {first}");
                 let kind = ViolationKind::Undelivered;
                 world.report(Violation::new(kind, world.now(), Some(node), text));
             }
