@@ -20,7 +20,9 @@
 //!    no side has so many, nobody is served until they find each other again.
 //!
 //! **Not promised:** that a request whose caller heard nothing was not done; that an activation
-//! remembers what an earlier one knew. Voters keep their votes in memory, and give none for the
+//! remembers what an earlier one knew; anything on overlays where nodes are not connected to each
+//! other, since votes go straight to the voters. A process that is stopped in the midst of a step
+//! may finish that step late. Voters keep their votes in memory, and give none for the
 //! length of a lease after their start. The set of voters does not change.
 
 mod activation;

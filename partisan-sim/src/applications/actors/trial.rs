@@ -96,7 +96,7 @@ impl Application for Trial {
         // Whatever is active now has the time to lose its lease.
         world.run_for(LEASE * 2);
         for part in broadcast::components(world) {
-            if part.len() * 2 <= world.hosts().len() {
+            if part.len() * 2 <= world.hosts().len() || !is_mesh(world, &part) {
                 continue;
             }
             let mut problem = None;
@@ -150,6 +150,12 @@ impl Trial {
             }
         }
     }
+}
+
+/// Whether all of them are connected to each other, as silos need it.
+fn is_mesh(world: &World, part: &[usize]) -> bool {
+    let connected = |node: usize| part.iter().all(|o| *o == node || world.is_connected(node, *o));
+    part.iter().all(|node| connected(*node))
 }
 
 /// Once an activation has handled a request, none that was active before does.

@@ -10,11 +10,12 @@
 //!    was published.
 //! 2. The events of one session come in the order in which they were published, to whatever topics.
 //! 3. None is missing between two that came, unless a connection between the two nodes was lost in
-//!    between.
+//!    between, or a mailbox was full.
 //! 4. A subscription that was answered is known to every node that is connected, in the end; what is
 //!    published there after that comes.
 //!
-//! **Not promised:** that an event survives the loss of a connection; order between sessions.
+//! **Not promised:** that an event reaches nodes that are not connected to the publisher's, as on
+//! overlays of partial views; that it survives the loss of a connection; order between sessions.
 //! Subscriptions and sessions end with their node.
 
 mod listener;

@@ -11,7 +11,7 @@ use super::listener::{Heard, Listener};
 use super::server::{Event, Router, RouterCall, RouterReply, Session, Topic};
 use super::{channel, server_name};
 use crate::applications::{Application, broken, process, server_of};
-use crate::check::{Violation, ViolationKind, broadcast};
+use crate::check::{Violation, ViolationKind};
 use crate::world::World;
 
 /// So few topics that users meet.
@@ -259,27 +259,23 @@ impl Trial {
         });
     }
 
-    /// Each listener has heard all of the last events of its component, since all were published
-    /// when all was well.
+    /// Each listener has heard all of the last publications of nodes that its own is connected to,
+    /// since all of them were published when all was well.
     fn judge(&self, world: &mut World) {
-        for part in broadcast::components(world) {
+        for ear in self.ears(world) {
             let ledger = self.0.borrow();
-            let of_part =
-                |(publication, node): (&u64, &usize)| part.contains(node).then_some(*publication);
-            let expected: BTreeSet<u64> = ledger.answered.iter().filter_map(of_part).collect();
-            let ears = self.ears(world).into_iter().filter(|ear| part.contains(&ear.0));
-            let missing = |ear: Ear| {
-                let heard = ledger.last.get(&ear).cloned().unwrap_or_default();
-                let missing: Vec<u64> = expected.difference(&heard).copied().collect();
-                (!missing.is_empty()).then_some((ear, missing))
-            };
-            let wrong = { ears }.find_map(missing);
+            let reaches = |node: &usize| *node == ear.0 || world.is_connected(*node, ear.0);
+            let answered = ledger.answered.iter().filter(|(_, node)| reaches(node));
+            let heard = ledger.last.get(&ear);
+            let heard = |publication: &u64| heard.is_some_and(|heard| heard.contains(publication));
+            let missing = answered.map(|(publication, _)| *publication);
+            let missing: Vec<u64> = missing.filter(|publication| !heard(publication)).collect();
             drop(ledger);
-            if let Some(((node, _, pick), missing)) = wrong {
-                let (count, first) = (missing.len(), missing[0]);
+            if let Some(first) = missing.first() {
+                let (pick, count) = (ear.2, missing.len());
                 let text = format!("listener {pick} lacks {count} publications, as {first}");
                 let kind = ViolationKind::Undelivered;
-                world.report(Violation::new(kind, world.now(), Some(node), text));
+                world.report(Violation::new(kind, world.now(), Some(ear.0), text));
             }
         }
     }
