@@ -34,8 +34,9 @@
 //! | dropping or rewriting single frames | [`rules`] |
 //! | whole runs with faults, sweeps, shrinking | [`run`], [`fault`], [`workload`], [`shrink`] |
 //! | named scenarios: join shapes, mass failure, churn | [`story`] |
-//! | an application that keeps what is broadcast | [`store`] |
+//! | a small store that keeps what is broadcast | [`store`] |
 //! | processes: pure machines with mailboxes | [`processes`] |
+//! | whole applications, which run on tokio unchanged | [`applications`] |
 //! | what is checked | [`check`] |
 //! | what an overlay is like, in numbers | [`measure`] |
 //! | pictures, and the report of a run | [`picture`] |
@@ -43,6 +44,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod applications;
 pub mod check;
 pub mod draw;
 pub mod fault;

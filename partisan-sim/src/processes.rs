@@ -13,6 +13,8 @@ use partisan_proto::call::Failure;
 use partisan_proto::process::{Actor, Input, SpawnOptions};
 use partisan_proto::{Duration, ExitReason, ProcessAct, Serial, Signal, Ticket};
 
+use crate::world::Then;
+
 /// How many messages a mailbox takes; one more is dropped and counted
 /// ([`ProcessTraffic::overflowed`]), and a request is answered [`Failure::Overloaded`]. Signals are
 /// always taken.
@@ -54,6 +56,9 @@ pub(crate) struct Processes {
     pub(crate) traffic: ProcessTraffic,
     /// How often a process took an input: part of what is drawn.
     turns: u64,
+    /// What the node itself asked, by number, and the last number.
+    expected: BTreeMap<u64, Then>,
+    asked: u64,
 }
 
 /// What depends on an answer.
@@ -87,6 +92,17 @@ impl Processes {
     pub(crate) const fn serial(&mut self) -> Serial {
         self.last += 1;
         Serial(self.last)
+    }
+
+    /// Numbers what the node itself asks; says whether it is the first thing that it asks.
+    pub(crate) fn expect_answer(&mut self, then: Then) -> (u64, bool) {
+        self.asked += 1;
+        self.expected.insert(self.asked, then);
+        (self.asked, self.asked == 1)
+    }
+
+    pub(crate) fn take_expected(&mut self, number: u64) -> Option<Then> {
+        self.expected.remove(&number)
     }
 
     pub(crate) fn add(&mut self, serial: Serial, actor: Box<dyn Actor>) {

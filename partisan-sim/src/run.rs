@@ -194,14 +194,18 @@ impl Scenario {
             // Nobody starts again, and what everybody stored would be most of the memory.
             hyparview.store_interval = Duration::ZERO;
         }
-        Arc::new(Config {
+        let mut config = Config {
             channels: Channels::new(more).expect("two more channels are not too many"),
             manager,
             broadcast: broadcasts::config(self),
             delivery: processes::delivery(self),
             calls: processes::calls(self),
             ..Config::default()
-        })
+        };
+        if let Some(application) = self.load.application() {
+            application.configure(&mut config);
+        }
+        Arc::new(config)
     }
 
     /// Runs it; a panic becomes a violation.
@@ -286,6 +290,9 @@ impl Scenario {
         }
         if self.load == Load::Processes {
             workload::processes::prepare(&mut world);
+        }
+        if let Some(application) = self.load.application() {
+            world.run_application(application, self.nodes);
         }
         let config = self.config();
         for number in 0..self.nodes {

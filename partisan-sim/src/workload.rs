@@ -8,10 +8,13 @@ mod worker;
 pub use relays::draw_relays;
 pub use worker::Worker;
 
+use std::rc::Rc;
+
 use bytes::{Buf, BufMut, Bytes};
 use partisan_proto::{ChannelId, Command, Duration, Instant};
 
 use self::deed::{Aim, Deed};
+use crate::applications::{Application, actors, chat, kv, router};
 use crate::draw::{Label, Stream, mix};
 use crate::store::KEYS;
 use crate::world::World;
@@ -98,6 +101,13 @@ pub enum Work {
         /// millions.
         deed: Box<Deed<Aim>>,
     },
+    /// The users of the [application](crate::applications) on a node do something.
+    Use {
+        /// Which.
+        node: usize,
+        /// What follows from it.
+        dice: u64,
+    },
     /// A node sends another a few messages that must arrive.
     Parcels {
         /// Who sends.
@@ -158,6 +168,7 @@ impl Work {
             }
             Self::Write { node, key } => _ = world.write(node, key),
             Self::Deed { node, process, deed } => world.do_deed(node, process, *deed),
+            Self::Use { node, dice } => world.use_application(node, dice),
             Self::Parcels { from, to, channel, key, label, expires, count } => {
                 let expires = expires.map(|after| Duration::from_millis(100 * u64::from(after)));
                 for _ in 0..count {
@@ -333,6 +344,14 @@ pub enum Load {
     /// Processes that spawn, end, watch, link, signal and ask each other, and messages that must
     /// arrive, in causal order or not; and now and then what changes the cluster.
     Processes,
+    /// Users of a replicated key-value store.
+    Kv,
+    /// Users of a publish-and-subscribe router.
+    Router,
+    /// Users of a directory of virtual actors.
+    Actors,
+    /// Users of a chat room.
+    Chat,
 }
 
 impl Load {
@@ -340,6 +359,23 @@ impl Load {
     #[must_use]
     pub const fn broadcasts(self) -> bool {
         matches!(self, Self::Churn | Self::Broadcast)
+    }
+
+    /// Whether there are messages from inbox to inbox.
+    const fn sends(self) -> bool {
+        matches!(self, Self::Traffic | Self::Churn)
+    }
+
+    /// The application that is used, if one is.
+    #[must_use]
+    pub fn application(self) -> Option<Rc<dyn Application>> {
+        match self {
+            Self::Kv => Some(Rc::<kv::Trial>::default()),
+            Self::Actors => Some(Rc::<actors::Trial>::default()),
+            Self::Chat => Some(Rc::<chat::Trial>::default()),
+            Self::Router => Some(Rc::<router::Trial>::default()),
+            _ => None,
+        }
     }
 }
 
@@ -357,7 +393,7 @@ pub fn draw_work(
         return plan;
     }
     let mut stream = Stream::new(seed, Label::Work, 0);
-    let sends = if matches!(load, Load::Broadcast | Load::Processes) { 0 } else { nodes };
+    let sends = if load.sends() { nodes } else { 0 };
     let sends = sends * (span.as_secs() as usize).clamp(1, 100);
     plan.reserve_exact(sends);
     for _ in 0..sends {
@@ -366,6 +402,12 @@ pub fn draw_work(
     }
     if load.broadcasts() {
         draw_broadcasts(&mut plan, seed, nodes, span, load);
+    }
+    if load.application().is_some() {
+        for _ in 0..nodes * (span.as_secs() as usize).clamp(1, 100) {
+            let at = Instant::ZERO + stream.span(Duration::ZERO, span);
+            plan.push((at, Work::Use { node: stream.below(nodes), dice: stream.next_u64() }));
+        }
     }
     if load == Load::Processes {
         processes::draw_processes(&mut plan, seed, (nodes, channels), span);

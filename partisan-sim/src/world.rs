@@ -1,25 +1,32 @@
 //! The world: nodes, a network, a clock, and the loop that moves them.
 
 mod application;
+mod asking;
 mod interposition;
 mod processes;
 mod script;
 mod step;
 
+pub(crate) use asking::Then;
 use interposition::Delayed;
 pub use script::Restart;
 pub use step::{Happened, Step};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use partisan_proto::call::CallError;
 use partisan_proto::{
-    Config, Event, Instant, NodeId, NodeName, Outbox, ProcessId, ProcessName, Serial, Tag, Ticket,
+    Config, Event, HandlerId, Instant, NodeId, NodeName, Outbox, ProcessId, ProcessName, Serial,
+    Tag, Ticket,
 };
 
+use crate::applications::Application;
 use crate::check::{Checker, Violation, ViolationKind};
 use crate::fault::Fault;
 use crate::network::{Network, NetworkOptions, Signal};
@@ -120,6 +127,15 @@ struct Plan {
     place: u64,
 }
 
+/// What the so manieth node is called.
+///
+/// # Panics
+/// Never: the names are good ones.
+#[must_use]
+pub fn node_name(number: usize) -> NodeName {
+    NodeName::new(&format!("n{number}@sim")).expect("a short plain name is good")
+}
+
 /// A simulated cluster. See the [crate's documentation](crate) for an example.
 pub struct World {
     options: WorldOptions,
@@ -141,6 +157,12 @@ pub struct World {
     /// What every node runs from its start.
     program: Option<Program>,
     functions: BTreeMap<ProcessName, Function>,
+    /// The servers that keep the messages of handlers.
+    keepers: BTreeMap<HandlerId, asking::Keeper>,
+    /// The application whose users do something.
+    application: Option<Rc<dyn Application>>,
+    /// Answers that came to nodes themselves and have not been looked at.
+    answers: VecDeque<(Then, Result<Bytes, CallError>)>,
     /// Processes that the workload has met, by node.
     pub(crate) met: BTreeMap<usize, VecDeque<ProcessId>>,
     /// What interposers delayed, by number.
@@ -178,6 +200,9 @@ impl World {
             messages: 0,
             program: None,
             functions: BTreeMap::new(),
+            keepers: BTreeMap::new(),
+            application: None,
+            answers: VecDeque::new(),
             met: BTreeMap::new(),
             delayed: BTreeMap::new(),
             calm: false,
@@ -220,7 +245,7 @@ impl World {
 
     fn add(&mut self, config: Arc<Config>, manager: Option<ManagerMaker>, tags: Vec<Tag>) -> usize {
         let number = self.network.add_station();
-        let name = NodeName::new(&format!("n{number}@sim")).expect("a short plain name is good");
+        let name = node_name(number);
         self.numbers.insert(name.id(), number as u32);
         let mut host = NodeHost::new(name, config, manager);
         host.rest.tags = tags;
@@ -370,6 +395,7 @@ impl World {
             return false;
         }
         self.happen(happening);
+        self.look_at_answers();
         true
     }
 

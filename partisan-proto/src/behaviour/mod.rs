@@ -9,7 +9,8 @@
 //! | `sys` | [`SystemRequest`], answered by all of them |
 //!
 //! A [`Protocol`] says what a server is told and what it answers; a [`ServerRef`] names a server that
-//! speaks it, anywhere in the cluster, and lets nothing else be sent to it. All is built upon
+//! speaks it, anywhere in the cluster, and lets nothing else be sent to it. A [`StoreProtocol`] is that of
+//! a server that keeps the messages of a broadcast handler. All is built upon
 //! [`Actor`](crate::process::Actor), [`call`](crate::call) and nothing else.
 //!
 //! After Erlang/OTP 25 and Partisan's forks of its behaviours, without what the forks lack: timeouts
@@ -19,6 +20,7 @@ mod envelope;
 pub mod gen_event;
 pub mod gen_server;
 pub mod gen_statem;
+mod keeping;
 mod process;
 mod protocol;
 pub mod supervisor;
@@ -29,6 +31,7 @@ mod testing;
 pub use gen_event::EventManagerProcess;
 pub use gen_server::{CallResult, GenServer, Init, Next, ServerProcess};
 pub use gen_statem::{Entered, Event, GenStatem, Initial, StatemProcess, Timeout, Transition};
+pub use keeping::{StoreAnswer, StoreProtocol, StoreQuestion};
 pub use process::{Beginning, Behaviour, Engine, Flow, Info, MAX_HELD};
 pub use protocol::{AnswerError, Caller, Never, Pending, Protocol, ServerRef, Term};
 pub use supervisor::{ChildSpec, Supervisor, SupervisorProcess};

@@ -137,7 +137,8 @@ pub fn frames_at_rest(world: &World, seconds: u64) -> u64 {
     // each round of gossip (10 s) a digest to a few peers, and as many answers.
     let pings = links as u64 * (seconds / 10 + 1);
     let gossip = nodes * (seconds / 10 + 1) * 8;
-    pings + gossip + broadcast::frames_at_rest(world, seconds)
+    let application = world.on_trial().map_or(0, |it| it.frames_at_rest(nodes, seconds));
+    pings + gossip + broadcast::frames_at_rest(world, seconds) + application
 }
 
 fn live(world: &World, number: usize) -> Result<&Node, String> {

@@ -124,6 +124,8 @@ pub enum ViolationKind {
     /// A relayed message did not arrive, a broadcast did not come to everybody, or stores differ,
     /// though everything is healed.
     Undelivered,
+    /// An application did not keep what it promises.
+    Promise,
     /// Too many messages at rest.
     Restless,
     /// The node panicked.

@@ -50,6 +50,9 @@ pub(super) fn settle(scenario: &Scenario, world: &mut World, (ledger, truth): (&
         // Nothing is broadcast across an injected partition.
         messages::end_partitions(world);
         broadcasts::settle(scenario, world, ledger);
+        if world.violations().is_empty() {
+            world.settle_application();
+        }
     };
     match &scenario.manager {
         ManagerConfig::Static(_) => fixed::settle(world, &mut stream, broadcasts),

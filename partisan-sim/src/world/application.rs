@@ -64,6 +64,9 @@ impl World {
 
     /// A node asks its application something.
     pub(super) fn asked(&mut self, number: usize, id: QuestionId, question: &Question) {
+        if self.ask_server(number, id, question) {
+            return;
+        }
         let (mood, after) = self.mood(number, id);
         if mood == Mood::Silent {
             return;

@@ -266,7 +266,10 @@ impl World {
 
     /// A node tells one of its processes something.
     pub(super) fn signalled(&mut self, number: usize, serial: Serial, signal: Signal) {
-        self.put(number, serial, Input::Signal(signal));
+        match serial {
+            Serial::NODE => self.signalled_itself(number, signal),
+            _ => _ = self.put(number, serial, Input::Signal(signal)),
+        }
     }
 
     fn put(&mut self, number: usize, serial: Serial, input: Input) -> bool {

@@ -2,6 +2,7 @@
 //! and oracles of the application.
 
 mod handler;
+mod kept;
 mod subscription;
 
 pub use handler::{BroadcastHandler, CostOracle, Exchange, HandlerError, Registration};
