@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use partisan_proto::wire::{
-    Bounded, Confirm, ControlMessage, Destination, Digest, Frame, GoodbyeReason, Gossip, Hello,
-    PartitionId, PartitionMessage, RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice,
-    encode,
+    Bounded, Cargo, Confirm, ControlMessage, Destination, Digest, Frame, GoodbyeReason, Gossip,
+    Hello, PartitionId, PartitionMessage, RelayFailure, RelayHeader, RelayId, RelayMessage,
+    RelayNotice, encode,
 };
 use partisan_proto::{
     ChannelName, ChannelOptions, Channels, ClusterName, Incarnation, NodeId, NodeName, NodeSpec,
@@ -41,7 +41,8 @@ fn main() -> std::io::Result<()> {
     write_scripts(&corpora, "broadcasts", 40, broadcasts)?;
     write(corpora.join("references"), references(&mut XorShift::of("references")))?;
     write_scripts(&corpora, "processes", 40, processes)?;
-    write_scripts(&corpora, "deliveries", 40, deliveries)
+    write_scripts(&corpora, "deliveries", 40, deliveries)?;
+    write_scripts(&corpora, "statem", 60, |random, i| random.bytes(64 + i * 24))
 }
 
 /// Writes so many scripts for a target.
@@ -95,7 +96,16 @@ fn overlay_streams() -> Vec<Vec<u8>> {
     let parted = parted.map(|message| Frame::Control(ControlMessage::Partition(message)));
     let relayed = |target, ttl, hops, flooded: bool| {
         let (key, destination) = (flooded.then_some(u64::MAX), Destination::Inbox);
-        let header = RelayHeader { id: id(1), target, ttl, hops, flooded, key, destination };
+        let header = RelayHeader {
+            id: id(1),
+            target,
+            ttl,
+            hops,
+            flooded,
+            key,
+            cargo: Cargo::Message,
+            destination,
+        };
         Frame::Relayed { header: Box::new(header), payload: b"payload"[..].into() }
     };
     let messages = [

@@ -109,6 +109,7 @@ impl Game {
             key: key.map(u64::from),
             destination: Destination::Inbox,
             payload: number.to_be_bytes().to_vec().into(),
+            relay: false,
             expires: None,
             label: causal.then(|| LabelId::of(&label())),
         };

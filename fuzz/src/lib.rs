@@ -13,6 +13,7 @@ mod deliveries;
 mod handshake;
 mod processes;
 mod references;
+pub mod statem;
 mod watch;
 mod wire;
 
@@ -26,7 +27,7 @@ pub use wire::{wire_decode, wire_round_trip};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("wire_decode", wire_decode),
     ("wire_round_trip", wire_round_trip),
     ("handshake", handshake),
@@ -36,6 +37,7 @@ pub const TARGETS: [Target; 9] = [
     ("references", references),
     ("processes", processes),
     ("deliveries", deliveries),
+    ("statem", statem::statem),
 ];
 
 /// Two nodes on a network that the input steers, with events forged among the real ones. The same

@@ -3,7 +3,7 @@
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;
 use partisan_proto::wire::{
-    DecodeError, Decoded, Frame, Frames, MAX_CONTROL_FRAME, decode, encode, missing,
+    DecodeError, Decoded, Frame, Frames, MAX_CONTROL_FRAME, compress_frame, decode, encode, missing,
 };
 
 const LIMIT: u32 = 1 << 20;
@@ -20,6 +20,7 @@ pub fn wire_decode(data: &[u8]) {
     let read = read_all(stream, usize::from(*cut).max(1));
     assert_eq!(whole, read, "taking frames together changed the outcome");
     for frame in whole.0 {
+        assert_compresses(&frame);
         assert_eq!(encode_and_decode(&frame), Ok(Decoded::Frame(frame)));
     }
 }
@@ -45,6 +46,17 @@ fn decode_all(stream: &[u8], cut: usize) -> (Vec<Frame>, Option<DecodeError>) {
         }
     }
     (frames, None)
+}
+
+/// A frame with a payload is read as what it was from its compressed form, if that is shorter.
+fn assert_compresses(frame: &Frame) {
+    let (mut encoded, mut shorter) = (Vec::new(), Vec::new());
+    encode(frame, &mut encoded);
+    if frame.payload_frame_len() > 0 && compress_frame(&encoded, &mut shorter) {
+        assert!(shorter.len() < encoded.len());
+        let decoded = decode(&mut BytesMut::from(&shorter[..]), LIMIT);
+        assert_eq!(decoded, Ok(Decoded::Frame(frame.clone())));
+    }
 }
 
 /// As a driver reads: all whole frames of a read together.
@@ -77,6 +89,7 @@ pub fn wire_round_trip(data: &[u8]) {
         assert!(length > limit && limit >= MAX_CONTROL_FRAME);
         return;
     }
+    assert_compresses(&frame);
     assert_eq!(decoded, Ok(Decoded::Frame(frame)));
 }
 

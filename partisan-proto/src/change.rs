@@ -3,15 +3,19 @@
 //! Parts never call each other. Each leaves changes in the context; [`Node`](crate::Node) hands
 //! every change to every part, in one fixed order, until none is left.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::command::Contact;
 use crate::error::{CloseReason, Refusal};
-use crate::id::{ConnectionId, Epoch, Incarnation, Instance, NodeId};
+use crate::id::{ChannelId, ConnectionId, Epoch, Incarnation, Instance, NodeId};
 use crate::notification::DialError;
 use crate::process::{ExitReason, Serial};
 use crate::spec::NodeSpec;
 use crate::time::Duration;
+use crate::wire::{Cargo, Destination};
 
 /// A piece of news inside a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,6 +201,17 @@ pub enum Change {
         /// Who is one now.
         instance: Instance,
     },
+    // From `delivery`, for `relay`.
+    /// Give this to other nodes, best effort.
+    Relay(Box<Parcel>),
+    // From `relay`, for `delivery`.
+    /// This came by way of other nodes, for this one.
+    Relayed {
+        /// From which life of which node.
+        from: Instance,
+        /// What it is; its target is this node.
+        parcel: Box<Parcel>,
+    },
     // From `processes`.
     /// A process of this node ended.
     ProcessEnded {
@@ -215,6 +230,23 @@ pub enum Change {
     },
     /// This node is stopping: say goodbye to everybody.
     Stopping,
+}
+
+/// A message with its numbers, or an acknowledgement, that goes by way of other nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// To whom.
+    pub to: NodeId,
+    /// On which channel.
+    pub channel: ChannelId,
+    /// The key that picks the lane on every hop.
+    pub key: Option<u64>,
+    /// What it is.
+    pub cargo: Cargo,
+    /// Whom it is for, there.
+    pub destination: Destination,
+    /// What it says.
+    pub payload: Bytes,
 }
 
 /// A target of a dial of which only addresses are known; numbered by the manager.

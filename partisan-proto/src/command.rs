@@ -148,8 +148,6 @@ pub struct Send {
 }
 
 /// A message that must arrive.
-///
-/// It does not go by way of other nodes: what is not connected is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub struct SendReliable {
@@ -168,6 +166,10 @@ pub struct SendReliable {
     /// How long it is tried; `None`, or more than that, for `delivery.expire_after`.
     #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_expiry))]
     pub expires: Option<Duration>,
+    /// Whether it may go by way of other nodes while its target is not connected; its
+    /// acknowledgement does, too. Otherwise the target is waited for. Not
+    /// together with a label, since its target must be connected.
+    pub relay: bool,
     /// With a label, one of `delivery.labels`, it is delivered after all messages with that label
     /// that were sent before it as far as its sender could know; and to the present life of the
     /// node alone, which must be connected.

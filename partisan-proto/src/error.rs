@@ -139,6 +139,12 @@ pub enum ConfigError {
         /// Its parallelism.
         given: u8,
     },
+    /// The membership channel carries no messages of applications.
+    #[error("channel `membership` has no option `{option}`; take it out, or give it to another")]
+    MembershipOption {
+        /// What it was given.
+        option: &'static str,
+    },
     /// The same name twice.
     #[error("channel `{channel}` is configured twice; remove one")]
     ChannelTwice {

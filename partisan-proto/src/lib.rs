@@ -84,6 +84,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod action;
+pub mod behaviour;
 pub mod broadcast;
 pub mod call;
 pub mod change;
@@ -95,6 +96,7 @@ pub mod delivery;
 pub mod error;
 pub mod event;
 pub mod id;
+pub mod interposition;
 pub mod manager;
 pub mod neighbors;
 pub mod notification;
@@ -113,7 +115,7 @@ mod node;
 
 pub use action::{Action, Answer, Delivery, Outbox};
 pub use broadcast::{BroadcastCounters, BroadcastTree};
-pub use change::{Change, ContactId};
+pub use change::{Change, ContactId, Parcel};
 pub use command::{Broadcast, Command, Contact, ExchangeSelector, Send, SendReliable};
 pub use config::{ChannelOptions, Channels, Config};
 pub use connections::{ConnectionInfo, Counters, Lanes, PeerInfo, PeerRoutes, Routes};

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use partisan_proto::interposition::Interposers;
 use partisan_proto::wire::BroadcastMessage;
 use partisan_proto::{
     Address, Answer, CommandError, Config, Contact, Delivery, Event, ExchangeId, Incarnation,
@@ -70,6 +71,8 @@ pub(crate) struct Rest {
     pub(crate) birth: Incarnation,
     /// What runs on it, if anything ever did since its start.
     pub(crate) processes: Option<Box<Processes>>,
+    /// Who is shown its messages, if anybody is.
+    pub(crate) interposers: Option<Box<Interposers>>,
     /// Whom it was told to join.
     pub(crate) contacts: Vec<Address>,
 }
@@ -113,6 +116,7 @@ impl NodeHost {
             observed: Observed::default(),
             birth: Incarnation::NONE,
             processes: None,
+            interposers: None,
             contacts: Vec::new(),
         };
         Self {

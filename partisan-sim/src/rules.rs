@@ -1,9 +1,12 @@
-//! Rules: a test's own hand on every frame.
+//! Rules: a test's own hand on every frame of the network.
+//!
+//! What applications may do to their messages, here as over TCP, is
+//! [`World::interpose`](crate::World::interpose).
 
 use std::fmt;
 
 use partisan_proto::wire::Frame;
-use partisan_proto::{ConnectionId, Duration, Instant};
+use partisan_proto::{ConnectionId, Instant, interposition};
 
 /// A frame that is about to travel.
 #[derive(Debug)]
@@ -20,23 +23,10 @@ pub struct InFlight<'a> {
     pub frame: &'a Frame,
 }
 
-/// What becomes of a frame.
-///
-/// TCP itself does nothing but pass or stall; the others make the network worse than real ones,
-/// message by message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It travels as usual.
-    Pass,
-    /// It never arrives.
-    Drop,
-    /// It takes so much longer, and those behind it may overtake it.
-    Delay(Duration),
-    /// It arrives twice.
-    Duplicate,
-    /// This arrives in its place.
-    Rewrite(Box<Frame>),
-}
+/// What becomes of a frame: as of a message that an interposer judges, and here of any frame
+/// whatever. TCP itself does nothing but pass or stall; the others make the network worse than real
+/// ones, frame by frame.
+pub type Verdict = interposition::Verdict<Box<Frame>>;
 
 /// Judges frames.
 pub type Rule = Box<dyn FnMut(&InFlight<'_>) -> Verdict>;

@@ -1,10 +1,12 @@
 //! The world: nodes, a network, a clock, and the loop that moves them.
 
 mod application;
+mod interposition;
 mod processes;
 mod script;
 mod step;
 
+use interposition::Delayed;
 pub use script::Restart;
 pub use step::{Happened, Step};
 
@@ -94,6 +96,8 @@ pub enum Happening {
         /// What it intends, by number.
         intention: u64,
     },
+    /// A message that an interposer delayed goes on.
+    Interposed(u64),
     /// It is the turn of a process.
     Process {
         /// The node.
@@ -139,6 +143,8 @@ pub struct World {
     functions: BTreeMap<ProcessName, Function>,
     /// Processes that the workload has met, by node.
     pub(crate) met: BTreeMap<usize, VecDeque<ProcessId>>,
+    /// What interposers delayed, by number.
+    delayed: BTreeMap<u64, Delayed>,
     /// Whether applications always answer, and at once.
     calm: bool,
     hash: u64,
@@ -173,6 +179,7 @@ impl World {
             program: None,
             functions: BTreeMap::new(),
             met: BTreeMap::new(),
+            delayed: BTreeMap::new(),
             calm: false,
             hash: 0,
             events: 0,
@@ -378,7 +385,7 @@ impl World {
                 Happening::Net(signal) => *node = self.network.concerned(signal),
                 Happening::Application { node: acts, .. }
                 | Happening::Process { node: acts, .. } => *node = *acts,
-                Happening::Fault(_) | Happening::Work(_) => {}
+                Happening::Fault(_) | Happening::Work(_) | Happening::Interposed(_) => {}
             }
         }
         let hosts = nodes.iter().filter_map(|node| self.hosts.get(*node as usize));
@@ -411,6 +418,7 @@ impl World {
             Happening::Application { node, intention } => {
                 self.application(node as usize, intention);
             }
+            Happening::Interposed(number) => self.go_on(number),
             Happening::Process { node, life, serial } => {
                 self.take_turn(node as usize, life, Serial(serial));
             }

@@ -57,6 +57,9 @@ pub struct DriverConfig {
     /// beyond is answered [`Failure::Overloaded`](partisan_proto::call::Failure::Overloaded).
     /// Default 4,096.
     pub running_functions: usize,
+    /// The most messages that interposers delay at a time, up to 1,048,576; others pass at once, and
+    /// are counted. Default 65,536.
+    pub delayed_messages: usize,
     /// How many bytes one read asks for, 1 KiB to 16 MiB. Default 64 KiB.
     pub read_chunk: usize,
     /// How many events wait for the slowest subscriber before it misses some. Default 1,024.
@@ -82,6 +85,7 @@ impl Default for DriverConfig {
             answer_deadline: Duration::from_secs(5),
             process_grace: Duration::from_secs(5),
             running_functions: 4096,
+            delayed_messages: 1 << 16,
             read_chunk: 64 << 10,
             event_queue: 1024,
             tcp_timeout: Duration::from_secs(30),
@@ -103,6 +107,7 @@ impl DriverConfig {
         within("driver.loop_bytes", self.loop_bytes, 64 << 10, 1 << 30)?;
         within("driver.accept_backlog", self.accept_backlog, 1, 1 << 20)?;
         within("driver.running_functions", self.running_functions, 1, 1 << 20)?;
+        within("driver.delayed_messages", self.delayed_messages, 0, 1 << 20)?;
         within("driver.read_chunk", self.read_chunk, 1 << 10, 16 << 20)?;
         within("driver.event_queue", self.event_queue, 1, 1 << 20)?;
         for (key, span) in [
@@ -160,6 +165,7 @@ mod tests {
         assert!(check(|c| c.loop_bytes = 1).contains("driver.loop_bytes"));
         assert!(check(|c| c.running_functions = 0).contains("driver.running_functions"));
         assert!(check(|c| c.process_grace = Duration::ZERO).contains("driver.process_grace"));
+        assert!(check(|c| c.delayed_messages = 2 << 20).contains("driver.delayed_messages"));
         assert!(check(|c| c.read_chunk = 1).contains("driver.read_chunk"));
         assert!(check(|c| c.flush_deadline = Duration::ZERO).contains("driver.flush_deadline"));
     }

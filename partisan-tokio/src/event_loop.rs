@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
-use crate::connection::{Connection, Lane, Surroundings, serve};
+use crate::connection::{Connection, Lane, Surroundings, Terms, serve};
 use crate::node::Node;
 use crate::process::{Processes, Told};
 use crate::shared::{Published, Shared, View};
@@ -367,6 +367,9 @@ impl EventLoop {
         }
         self.routes_version = routes.version();
         self.gates_moved |= routes_moved;
+        if routes_moved {
+            self.assign();
+        }
         let kept = (!self.members_moved && !stale).then(|| Arc::clone(&before.view.members));
         let view = View::new(&self.core, kept);
         let lanes = view.routes().peers().flat_map(|peer| peer.connections().collect::<Vec<_>>());
@@ -377,25 +380,34 @@ impl EventLoop {
         self.shared.version.send_modify(|version| *version += 1);
     }
 
-    /// Opens the gate of every connection that has become a lane.
-    fn establish(&mut self) {
-        if !std::mem::take(&mut self.gates_moved) || self.handshaking.is_empty() {
+    /// Tells every connection that has become a lane which: the core may send by it from now on.
+    fn assign(&self) {
+        if self.handshaking.is_empty() {
             return;
         }
+        let channels = &self.shared.config.channels;
         for peer in self.core.routes().peers() {
-            for (channel, lanes) in (0..).zip(peer.channels.iter()) {
-                for id in lanes.iter().flatten() {
-                    if self.handshaking.remove(id)
-                        && let Some(connection) = self.connections.get(id)
-                    {
-                        connection.establish(Lane {
-                            peer: peer.instance.node,
-                            channel: ChannelId(channel),
-                        });
-                    }
+            let (node, max_frame) = (peer.instance.node, peer.max_frame);
+            for (channel, lanes) in (0..).map(ChannelId).zip(peer.channels.iter()) {
+                let compressed = peer.compresses(channels, channel);
+                let terms = Terms { max_frame, compressed };
+                let mine = lanes.iter().flatten().filter(|id| self.handshaking.contains(id));
+                for connection in mine.filter_map(|id| self.connections.get(id)) {
+                    connection.assign(Lane { peer: node, channel }, terms);
                 }
             }
         }
+    }
+
+    /// Opens the gate of every connection that has become a lane.
+    fn establish(&mut self) {
+        if !std::mem::take(&mut self.gates_moved) {
+            return;
+        }
+        self.handshaking.retain(|id| {
+            let lane = self.connections.get(id).filter(|connection| connection.lane().is_some());
+            lane.inspect(|connection| connection.open()).is_none()
+        });
     }
 
     /// Ends in good order: connections flush within their deadline, the last state is stored.

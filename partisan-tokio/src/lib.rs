@@ -35,6 +35,7 @@
 //! a full mailbox stops the reading of the connections that bring its messages, and so in the end
 //! their senders. Messages of a connection are never delivered once the protocol has closed it.
 
+pub mod behaviour;
 mod broadcasts;
 mod calls;
 mod cluster;
@@ -59,6 +60,7 @@ mod start;
 mod store;
 mod sync;
 
+pub use behaviour::{ServerGroup, ServerHandle, ServerStartError, StartOptions, StopError};
 pub use broadcasts::{
     Broadcast, BroadcastHandler, Broadcasts, CostOracle, Exchange, HandlerError, Overflow,
     ReceivedBroadcast, Registration,

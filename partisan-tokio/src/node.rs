@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use partisan_proto::interposition::Interposer;
 use partisan_proto::wire::PartitionId;
 use partisan_proto::{
     Answer, ChannelId, Command, CommandError, Config, ConnectionInfo, Contact, Instance, Member,
@@ -224,6 +225,43 @@ impl Node {
     #[must_use]
     pub fn partitions(&self) -> Arc<[(PartitionId, NodeId)]> {
         Arc::clone(&self.shared.published.load().view.partitions)
+    }
+
+    /// Shows every message that leaves this node or comes to it to `interposer`, behind those added
+    /// before; one of this name is replaced. See
+    /// [`interposition`](partisan_proto::interposition).
+    ///
+    /// It is asked one message at a time, by whoever sends or receives; it must not send anything
+    /// itself, nor wait.
+    ///
+    /// ```
+    /// # fn doc(node: &partisan_tokio::Node) {
+    /// use partisan_proto::interposition::{Kind, Passing, Side, Verdict};
+    ///
+    /// let mut seen = 0;
+    /// node.interpose("lose every third", move |passing: &Passing<'_>| {
+    ///     if passing.side == Side::Receiving || passing.kind == Kind::Acknowledgement {
+    ///         return Verdict::Pass;
+    ///     }
+    ///     seen += 1;
+    ///     if seen % 3 == 0 { Verdict::Drop } else { Verdict::Pass }
+    /// });
+    /// assert!(node.remove_interposer("lose every third"));
+    /// # }
+    /// ```
+    pub fn interpose(&self, name: &str, interposer: impl Interposer + 'static) {
+        self.shared.interception.add(name, interposer);
+    }
+
+    /// Asks the interposer of this name no more; says whether there was one.
+    pub fn remove_interposer(&self, name: &str) -> bool {
+        self.shared.interception.remove(name)
+    }
+
+    /// The names of the interposers, in the order of asking.
+    #[must_use]
+    pub fn interposers(&self) -> Vec<String> {
+        self.shared.interception.names()
     }
 
     /// The receiving end of messages that name no destination. It must be read: once it is full,

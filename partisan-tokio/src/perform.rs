@@ -2,12 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
+use partisan_proto::wire::Frame;
 use partisan_proto::{Action, CloseReason, ConnectionId, Delivery, Event, Notification};
 
 use crate::connection::{Lane, Outgoing, Pressure, PutError};
 use crate::event_loop::{EventLoop, LoopEvent};
 use crate::events::NodeEvent;
-use crate::interception;
 use crate::mailboxes::Arrived;
 use crate::network::dialler::dial;
 
@@ -33,7 +33,7 @@ impl EventLoop {
                 });
                 self.dials.insert(connection, task);
             }
-            Action::Send { connection, frame } => self.send(connection, &Outgoing::Core(&frame)),
+            Action::Send { connection, frame } => self.send(connection, &frame),
             Action::Close { connection, reason, flush } => self.close(connection, reason, flush),
             Action::Deliver(delivery) => self.deliver(delivery),
             Action::DeliverBroadcast(message) => self.shared.subscriptions.deliver(&message),
@@ -65,11 +65,12 @@ impl EventLoop {
         }
     }
 
-    fn send(&mut self, id: ConnectionId, frame: &Outgoing<'_>) {
+    fn send(&mut self, id: ConnectionId, frame: &Frame) {
         let Some(connection) = self.connections.get(&id) else {
             return;
         };
-        match interception::outgoing(connection, frame) {
+        let outgoing = Outgoing::Core(frame);
+        match self.around.interception.outgoing(connection, outgoing, &self.around.events) {
             Ok(Pressure::Unchanged) | Err(PutError::Closed) => {}
             Ok(Pressure::Congested) => self.feedback.push(Event::Congested { connection: id }),
             Err(PutError::Full) => {

@@ -13,7 +13,6 @@ use serde::Serialize;
 use crate::connection::{Connection, Lane, Outgoing, Payload, Pressure, PutError};
 use crate::error::{NodeError, SendError};
 use crate::event_loop::LoopEvent;
-use crate::interception;
 use crate::mailbox::MailboxQueue;
 use crate::mailboxes::Arrived;
 use crate::node::Node;
@@ -281,7 +280,7 @@ impl Node {
                     if let Ok(reserved) = connection.queue.reserve(bytes).await {
                         let payload = Payload::Shared(&payload);
                         let frame = Outgoing::App { header: &options.header, payload, reserved };
-                        if self.put(&connection, &frame).is_ok() {
+                        if self.put(&connection, frame).is_ok() {
                             return Ok(());
                         }
                     }
@@ -369,11 +368,11 @@ impl Node {
             PutError::Closed => Obstacle::LaneDown,
         })?;
         let frame = Outgoing::App { header: &options.header, payload, reserved };
-        self.put(connection, &frame).map_err(|_| Obstacle::LaneDown)
+        self.put(connection, frame).map_err(|_| Obstacle::LaneDown)
     }
 
-    fn put(&self, connection: &Connection, frame: &Outgoing<'_>) -> Result<(), PutError> {
-        let pressure = interception::outgoing(connection, frame)?;
+    fn put(&self, connection: &Arc<Connection>, frame: Outgoing<'_>) -> Result<(), PutError> {
+        let pressure = self.shared.interception.outgoing(connection, frame, &self.events)?;
         if pressure == Pressure::Congested {
             let congested = LoopEvent::Congested(connection.id);
             if self.events.try_send(congested).is_err() {

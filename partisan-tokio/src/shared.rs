@@ -16,6 +16,7 @@ use crate::broadcasts::{Answerers, Subscriptions};
 use crate::connection::Connection;
 use crate::events::{EventStream, NodeEvent};
 use crate::id_hasher::BuildIdHasher;
+use crate::interception::Interception;
 use crate::mailboxes::Mailboxes;
 use crate::process::{Doings, ProcessState};
 use crate::rpc::Functions;
@@ -101,6 +102,9 @@ pub struct NodeCounters {
     pub unreceived: u64,
     /// Connections closed since the peer did not read its control frames.
     pub stalled: u64,
+    /// Messages that interposers wanted delayed beyond `driver.delayed_messages`, and which passed
+    /// at once, or longer than their receiver takes, and which passed as they were.
+    pub uninterposed: u64,
 }
 
 /// What the driver counts.
@@ -130,6 +134,7 @@ pub(crate) struct Shared {
     /// Of the last process.
     pub(crate) serials: AtomicU64,
     pub(crate) functions: Functions,
+    pub(crate) interception: Arc<Interception>,
     /// When the clock of the protocol began.
     pub(crate) started: tokio::time::Instant,
     pub(crate) counters: DriverCounters,
@@ -187,6 +192,7 @@ impl Shared {
             undeliverable: read(&self.mailboxes.undeliverable),
             unreceived: read(&self.subscriptions.unreceived),
             stalled: read(&self.counters.stalled),
+            uninterposed: self.interception.refused(),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::driver_config::DriverConfig;
 use crate::error::StartError;
 use crate::event_loop::{EventLoop, Store};
 use crate::events::NodeEvent;
+use crate::interception::Interception;
 use crate::mailboxes::Mailboxes;
 use crate::network::listener::{accept, bind};
 use crate::node::Node;
@@ -188,6 +189,7 @@ fn run(
         max_frame: shared.config.connections.max_frame,
         mailboxes: Arc::clone(&shared.mailboxes),
         subscriptions: Arc::clone(&shared.subscriptions),
+        interception: Arc::clone(&shared.interception),
         events: events.clone(),
         me: core.instance().node,
         loop_room,
@@ -222,6 +224,7 @@ fn share(
 ) -> Shared {
     let Instance { node, incarnation: birth } = core.instance();
     let own = ProcessId { node, birth, serial: Serial::NODE };
+    let started = tokio::time::Instant::now();
     Shared {
         published: ArcSwap::from_pointee(Published {
             view: View::new(core, None),
@@ -237,7 +240,8 @@ fn share(
         own: Arc::new(ProcessState::new(own, 1, 1)),
         serials: AtomicU64::new(Serial::NODE.0),
         functions: Functions::new(driver.running_functions),
-        started: tokio::time::Instant::now(),
+        interception: Arc::new(Interception::new(driver.delayed_messages, started)),
+        started,
         counters,
         protocol_counters: Mutex::new(Counters::default()),
         recovered,

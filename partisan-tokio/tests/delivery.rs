@@ -28,6 +28,7 @@ fn message(to: &Node, number: u32) -> SendReliable {
         key: None,
         destination: Destination::Inbox,
         payload: Bytes::copy_from_slice(&number.to_be_bytes()),
+        relay: false,
         expires: None,
         label: None,
     }

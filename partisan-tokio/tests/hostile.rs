@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use partisan_proto::config::Secret;
 use partisan_proto::wire::{
-    BroadcastMessage, ControlMessage, Destination, Frame, Hello, PartitionId, PartitionMessage,
-    RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice,
+    BroadcastMessage, Cargo, ControlMessage, Destination, Frame, Hello, PartitionId,
+    PartitionMessage, RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice,
 };
 use partisan_proto::{
     Epoch, HandlerId, Incarnation, Instance, JoinError, MessageId, NodeId, Refusal,
@@ -211,6 +211,7 @@ fn relayed(target: NodeId, change: impl FnOnce(&mut RelayHeader)) -> Frame {
         hops: 1,
         flooded: false,
         key: None,
+        cargo: Cargo::Message,
         destination: Destination::Inbox,
     };
     change(&mut header);

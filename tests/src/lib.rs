@@ -11,11 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use partisan_proto::interposition::Interposer;
 use partisan_proto::wire::{Destination, PartitionId};
 use partisan_proto::{
     Answer, Broadcast, BroadcastTree, ChannelId, ChannelName, ChannelOptions, Channels, Command,
     CommandError, Config, ConnectionInfo, Contact, Counters, Delivery, Duration, HandlerId,
-    HandlerName, Member, MessageId, NodeId, NodeSpec, Notification, Routes, Send, Tag,
+    HandlerName, LabelId, Member, MessageId, NodeId, NodeSpec, Notification, Routes, Send,
+    SendReliable, Tag,
 };
 
 pub use partisan_sim::Restart;
@@ -99,6 +101,13 @@ pub trait Cluster: Sized {
     /// Gives a dead node another configuration for its next life.
     fn reconfigure(&mut self, node: usize, config: Config);
 
+    /// Shows every message that leaves a live node or comes to it to `interposer`, in its present
+    /// life.
+    fn interpose(&mut self, node: usize, name: &str, interposer: impl Interposer + 'static);
+
+    /// Asks an interposer no more; says whether there was one of this name.
+    fn remove_interposer(&mut self, node: usize, name: &str) -> bool;
+
     /// Waits until the condition holds.
     ///
     /// # Panics
@@ -166,6 +175,27 @@ pub trait Cluster: Sized {
             payload: text.to_owned().into_bytes().into(),
         };
         self.ask(from, Command::Send(send))
+    }
+
+    /// One node sends a message that must arrive to another's inbox.
+    fn send_reliable(
+        &mut self,
+        from: usize,
+        to: usize,
+        label: Option<LabelId>,
+        text: &str,
+    ) -> Asked {
+        let send = SendReliable {
+            to: self.id(to),
+            channel: ChannelId::DEFAULT,
+            key: None,
+            destination: Destination::Inbox,
+            payload: text.to_owned().into_bytes().into(),
+            relay: false,
+            expires: None,
+            label,
+        };
+        self.ask(from, Command::SendReliable(Box::new(send)))
     }
 
     /// A node broadcasts to a handler; says under which identifier.

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
+use partisan_proto::interposition::Interposer;
 use partisan_proto::wire::PartitionId;
 use partisan_proto::{
     BroadcastTree, Command, Config, ConnectionInfo, Counters, Delivery, Duration, Instant, Member,
@@ -221,6 +222,14 @@ impl Cluster for Simulated {
 
     fn reconfigure(&mut self, node: usize, config: Config) {
         self.world.reconfigure(node, Arc::new(config));
+    }
+
+    fn interpose(&mut self, node: usize, name: &str, interposer: impl Interposer + 'static) {
+        self.world.interpose(node, name, interposer);
+    }
+
+    fn remove_interposer(&mut self, node: usize, name: &str) -> bool {
+        self.world.remove_interposer(node, name)
     }
 
     fn wait(&mut self, what: &str, done: impl Fn(&Self) -> bool) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use partisan_proto::config::{BroadcastConfig, HandlerOptions, ManagerConfig, StoreConfig};
+use partisan_proto::interposition::Interposer;
 use partisan_proto::wire::{Destination, PartitionId};
 use partisan_proto::{
     Answer, BroadcastTree, Command, CommandError, Config, ConnectionInfo, Counters, Delivery,
@@ -290,7 +291,7 @@ impl Cluster for Tcp {
         self.asked += 1;
         let asked = Asked { node, number: self.asked };
         let (node, shared) = (self.nodes[node].node.clone(), Arc::clone(&self.shared));
-        let waits = matches!(command, Command::SyncJoin { .. });
+        let waits = matches!(command, Command::SyncJoin { .. } | Command::SendReliable(_));
         let task = async move {
             let answer = perform(&node, command).await;
             let mut answers = shared.answers.lock().expect("sound");
@@ -385,6 +386,14 @@ impl Cluster for Tcp {
 
     fn reconfigure(&mut self, node: usize, config: Config) {
         self.nodes[node].settings.config = hasten(config);
+    }
+
+    fn interpose(&mut self, node: usize, name: &str, interposer: impl Interposer + 'static) {
+        self.nodes[node].node.interpose(name, interposer);
+    }
+
+    fn remove_interposer(&mut self, node: usize, name: &str) -> bool {
+        self.nodes[node].node.remove_interposer(name)
     }
 
     fn wait(&mut self, what: &str, done: impl Fn(&Self) -> bool) {

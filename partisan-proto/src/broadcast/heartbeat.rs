@@ -64,9 +64,7 @@ impl Engine {
 
     /// Whether the anchor has missed a heartbeat, or there is none.
     fn is_overdue(&self, cx: &Context<'_>) -> bool {
-        let overdue = cx.config.broadcast.heartbeat_interval * 3 / 2;
-        !self.is_anchored(cx)
-            || (!self.anchor.beating && cx.now.since(self.shared.heard) >= overdue)
+        !self.is_anchored(cx) || (!self.anchor.beating && has_missed_a_beat(cx, &self.shared))
     }
 
     /// This node has sent a message: the shared tree needs an anchor, and perhaps this sender a
@@ -222,10 +220,17 @@ impl Engine {
         cx.send(node, ControlMessage::Plumtree(PlumtreeMessage::Heartbeats(list)));
     }
 
-    /// Tells a new link of every tree. An empty message tells that this node uses the link.
+    /// Tells a new link of every tree that is renewed. One that is not is forgotten soon, and must
+    /// not come back to those who have forgotten it by who has not. An empty message tells that this
+    /// node uses the link.
     pub(super) fn send_all_heartbeats(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        let anchored = self.is_anchored(cx);
-        let ids = self.tree_ids().into_iter().filter(|id| *id != TreeId::Shared || anchored);
+        let renewed = |id: &TreeId| match id {
+            TreeId::Shared => self.is_anchored(cx),
+            TreeId::Own(root) => {
+                self.own.get(root).is_some_and(|tree| !has_missed_a_beat(cx, tree))
+            }
+        };
+        let ids = self.tree_ids().into_iter().filter(renewed);
         let all: Vec<_> = ids.filter_map(|id| self.heartbeat(id, node)).collect();
         if all.is_empty() {
             return self.send_heartbeats(cx, node, []);
@@ -363,6 +368,11 @@ impl Engine {
         }
         idle
     }
+}
+
+/// Whether the root of a tree has not renewed it in time.
+fn has_missed_a_beat(cx: &Context<'_>, tree: &Tree) -> bool {
+    cx.now.since(tree.heard) >= cx.config.broadcast.heartbeat_interval * 3 / 2
 }
 
 /// An anchor that is silent for so long is none.

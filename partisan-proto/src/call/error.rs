@@ -22,6 +22,8 @@ pub enum Failure {
     Overloaded,
     /// The answer is longer than the caller's node takes.
     AnswerTooLarge,
+    /// What was asked, or is to be answered, is of another type than the server takes.
+    NotUnderstood,
 }
 
 /// Why a call has no answer.
@@ -60,6 +62,10 @@ impl core::fmt::Display for Failure {
             Self::Thrown(bytes) => write!(f, "the function refused: {bytes:?}"),
             Self::Overloaded => f.write_str("the server has too much to do; try again later"),
             Self::AnswerTooLarge => f.write_str("the answer is longer than this node takes"),
+            Self::NotUnderstood => f.write_str(
+                "what was asked is of another type than the server takes; do both nodes run the \
+                 same version of it?",
+            ),
         }
     }
 }

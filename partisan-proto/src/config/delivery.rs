@@ -43,6 +43,9 @@ pub struct DeliveryConfig {
     /// How far messages of one sender may overtake each other, 1 to 65,536: one that is more numbers
     /// ahead is not taken, and comes again. Default 4,096.
     pub max_ahead: usize,
+    /// How many messages to one node that is not connected may be on their way by other nodes, 1 to
+    /// 65,536, before the next ones wait for acknowledgements. Default 64.
+    pub relay_window: usize,
     /// How many messages of a monotonic channel may be on their way for one destination and key,
     /// 1 to 65,536, before the next ones wait and replace each other. Default 16.
     pub monotonic_window: usize,
@@ -81,6 +84,7 @@ impl Default for DeliveryConfig {
             max_outstanding: 1 << 16,
             max_outstanding_bytes: 64 << 20,
             max_ahead: 4_096,
+            relay_window: 64,
             monotonic_window: 16,
             max_places: 4_096,
             max_senders: 4_096,
@@ -119,6 +123,7 @@ impl DeliveryConfig {
         let bytes = self.max_outstanding_bytes as u64;
         within("delivery.max_outstanding_bytes", bytes, 1 << 10, 1 << 40)?;
         within("delivery.max_ahead", self.max_ahead as u64, 1, 1 << 16)?;
+        within("delivery.relay_window", self.relay_window as u64, 1, 1 << 16)?;
         within("delivery.monotonic_window", self.monotonic_window as u64, 1, 1 << 16)?;
         within("delivery.max_places", self.max_places as u64, 1, 1 << 20)?;
         within("delivery.max_senders", self.max_senders as u64, 1, 1 << 20)?;

@@ -154,13 +154,30 @@ pub struct ChannelOptions {
     /// many are on their way older ones are left out, the last one always arrives, and none arrives
     /// after a newer one. Off by default. See [`delivery`](crate::delivery).
     pub monotonic: bool,
+    /// Whether what this node sends on the channel is compressed, frame by frame, where that makes
+    /// it shorter, to peers that can read it. What it may send is bounded by the frame limit before
+    /// compression, and what it receives after decompression. `"none"` or `"lz4"`; none by default
+    /// (Partisan's `compression`).
+    pub compression: Compression,
+}
+
+/// How the frames of a channel are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// As LZ4 blocks.
+    Lz4,
 }
 
 impl ChannelOptions {
     /// A channel of so many lanes.
     #[must_use]
     pub const fn lanes(parallelism: u8) -> Self {
-        Self { parallelism, monotonic: false }
+        Self { parallelism, monotonic: false, compression: Compression::None }
     }
 }
 
@@ -179,8 +196,8 @@ impl Channels {
     /// The built-in channels and these.
     ///
     /// # Errors
-    /// [`ConfigError`] for a parallelism out of range, a membership channel of several lanes, a
-    /// name given twice, or too many channels.
+    /// [`ConfigError`] for a parallelism out of range, a membership channel with options, a name
+    /// given twice, or too many channels.
     pub fn new(
         channels: impl IntoIterator<Item = (ChannelName, ChannelOptions)>,
     ) -> Result<Self, ConfigError> {
@@ -253,6 +270,14 @@ impl TryFrom<BTreeMap<ChannelName, ChannelOptions>> for Channels {
         });
         if built_in[0].1.parallelism != 1 {
             return Err(ConfigError::MembershipLanes { given: built_in[0].1.parallelism });
+        }
+        for (option, given) in [
+            ("monotonic", built_in[0].1.monotonic),
+            ("compression", built_in[0].1.compression != Compression::None),
+        ] {
+            if given {
+                return Err(ConfigError::MembershipOption { option });
+            }
         }
         let channels: Vec<_> = built_in.into_iter().chain(named).collect();
         for (name, options) in &channels {
@@ -596,6 +621,19 @@ mod tests {
         assert_eq!(channels.options(ChannelId::DEFAULT).unwrap().parallelism, 3);
         let error = Channels::new([channel("membership", 2)]).unwrap_err();
         assert_eq!(error, ConfigError::MembershipLanes { given: 2 });
+    }
+
+    #[test]
+    fn the_membership_channel_has_no_options() {
+        let plain = ChannelOptions::default();
+        for (option, options) in [
+            ("monotonic", ChannelOptions { monotonic: true, ..plain }),
+            ("compression", ChannelOptions { compression: Compression::Lz4, ..plain }),
+        ] {
+            let name = ChannelName::new(Channels::MEMBERSHIP).unwrap();
+            let error = Channels::new([(name, options)]).unwrap_err();
+            assert_eq!(error, ConfigError::MembershipOption { option });
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::context::Me;
 use crate::error::Refusal;
 use crate::id::{ChannelId, Epoch, Incarnation, Instance, NodeId};
 use crate::spec::NodeSpec;
-use crate::wire::{Hello, Nonce, Proof, Refuse, Role, VersionRange};
+use crate::wire::{FEATURE_LZ4, Hello, Nonce, Proof, Refuse, Role, VersionRange};
 
 /// Where a handshake stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(super) fn hello(me: &Me, config: &Config, role: Role, of: &Opening, nonce: N
     let channel = channels.name(of.channel).or_else(|| channels.name(ChannelId::MEMBERSHIP));
     Hello {
         versions: VersionRange::OURS,
-        features: 0,
+        features: FEATURE_LZ4,
         max_frame: config.connections.max_frame,
         role,
         incarnation: me.instance.incarnation,

@@ -470,6 +470,8 @@ impl Connections {
             | Change::Partitioned
             | Change::LaneOpened { .. }
             | Change::LaneClosed { .. }
+            | Change::Relay(_)
+            | Change::Relayed { .. }
             | Change::ProcessEnded { .. }
             | Change::FullyConnected { .. }
             | Change::ContactFailed { .. }

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::ops::Index;
 
+use crate::config::{Channels, Compression};
 use crate::error::CommandError;
 use crate::id::{ChannelId, ConnectionId, Epoch, Instance, NodeId};
 
@@ -50,6 +51,8 @@ pub struct PeerRoutes {
     pub epoch: Epoch,
     /// The longest frame the peer takes.
     pub max_frame: u32,
+    /// Whether it reads compressed frames.
+    pub reads_lz4: bool,
     /// The connection of the membership channel: the session lives as long as it does.
     pub anchor: ConnectionId,
     /// By [`ChannelId`]: the lanes, in order, `None` for one that is being dialled. A channel that
@@ -148,6 +151,14 @@ impl PeerRoutes {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.channels.all.iter().all(Option::is_some)
+    }
+
+    /// Whether frames with payloads are compressed on the lanes of this channel, if that makes them
+    /// shorter: the driver does that, by [`wire::compress_frame`](crate::wire::compress_frame).
+    #[must_use]
+    pub fn compresses(&self, channels: &Channels, channel: ChannelId) -> bool {
+        let options = channels.options(channel);
+        self.reads_lz4 && options.is_some_and(|options| options.compression == Compression::Lz4)
     }
 
     fn fits(&self, frame: usize) -> Result<(), CommandError> {
@@ -398,7 +409,8 @@ mod tests {
             vec![vec![Some(connection(0))], vec![Some(connection(1))], lanes, Vec::new()];
         let channels = channels.into();
         let (epoch, anchor) = (Epoch(1), connection(0));
-        routes.up(PeerRoutes { instance, epoch, max_frame: 1024, anchor, channels });
+        let (max_frame, reads_lz4) = (1024, false);
+        routes.up(PeerRoutes { instance, epoch, max_frame, reads_lz4, anchor, channels });
         routes
     }
 

@@ -19,7 +19,7 @@ use crate::notification::{DialError, Notification};
 use crate::spec::NodeSpec;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
-use crate::wire::{ControlMessage, Frame, GoodbyeReason, Hello, MIN_FRAME_LIMIT};
+use crate::wire::{ControlMessage, FEATURE_LZ4, Frame, GoodbyeReason, Hello, MIN_FRAME_LIMIT};
 
 /// A session with a peer.
 #[derive(Debug)]
@@ -175,6 +175,7 @@ impl Connections {
             epoch,
             max_frame: theirs.max_frame.max(MIN_FRAME_LIMIT),
             anchor: id,
+            reads_lz4: theirs.features & FEATURE_LZ4 != 0,
             channels: Lanes::none_open(counts.iter().map(|(_, count)| *count)),
         });
         self.become_open(cx, id, Slot::anchor(node), instance);

@@ -2,7 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
-use crate::id::Instance;
+use crate::id::{ChannelId, Instance};
 use crate::time::Instant;
 use crate::wire::{Acknowledgement, Bounded, NewestHeader};
 
@@ -23,6 +23,8 @@ pub(super) enum Novelty {
 #[derive(Debug, Hash)]
 pub(super) struct Incoming {
     from: Instance,
+    /// The channel of the last one that came by way of other nodes.
+    relayed: Option<ChannelId>,
     /// All up to this one were delivered, or given up by their sender.
     upto: u64,
     /// Those beyond that were delivered.
@@ -42,6 +44,7 @@ impl Incoming {
     pub(super) fn new(from: Instance) -> Self {
         Self {
             from,
+            relayed: None,
             upto: 0,
             above: BTreeSet::new(),
             waiting: BTreeSet::new(),
@@ -59,6 +62,16 @@ impl Incoming {
             *self = Self { owed, ..Self::new(from) };
         }
         self.heard = now;
+    }
+
+    /// Something came by way of other nodes: so will go what is to be told to the node.
+    pub(super) const fn came_relayed(&mut self, channel: ChannelId) {
+        self.relayed = Some(channel);
+    }
+
+    /// By which channel other nodes carry something to it, if they did from it.
+    pub(super) const fn relayed(&self) -> Option<ChannelId> {
+        self.relayed
     }
 
     /// Which life of the node.

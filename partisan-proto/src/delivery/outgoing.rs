@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::newest::Newest;
+use crate::change::Parcel;
 use crate::config::DeliveryConfig;
-use crate::id::{ConnectionId, Instance, Ticket};
+use crate::id::{ConnectionId, Instance, NodeId, Ticket};
 use crate::process::Lane;
 use crate::time::{Duration, Instant};
-use crate::wire::{Acknowledgement, CausalHeader, Destination, Frame, ReliableHeader};
+use crate::wire::{Acknowledgement, Cargo, CausalHeader, Destination, Frame, ReliableHeader};
 
 /// A message that is kept until it is acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,11 +21,13 @@ pub(super) struct Outstanding {
     pub(super) lane: Lane,
     pub(super) destination: Destination,
     pub(super) payload: Bytes,
+    /// Whether it may go by way of other nodes.
+    pub(super) relay: bool,
     /// For which life of the receiver alone, and after what.
     pub(super) causal: Option<(Instance, Box<CausalHeader>)>,
     pub(super) expires: Instant,
-    /// Where it is on its way, and since when.
-    pub(super) sent: Option<(ConnectionId, Instant)>,
+    /// By which connection it is on its way, none when by way of other nodes, and since when.
+    pub(super) sent: Option<(Option<ConnectionId>, Instant)>,
 }
 
 /// The messages to one node, by number.
@@ -41,6 +44,9 @@ pub(super) struct Outgoing {
     expiries: BTreeSet<(Instant, u64)>,
     /// Since when each is on its way.
     on_the_way: BTreeSet<(Instant, u64)>,
+    /// How many may go by way of other nodes, and how many do.
+    relayable: usize,
+    relayed: usize,
     /// How often in a row nothing was acknowledged in time.
     waits: u32,
     pub(super) newest: Newest,
@@ -61,6 +67,7 @@ impl Outgoing {
         self.last += 1;
         self.unsent.insert(self.last);
         self.expiries.insert((message.expires, self.last));
+        self.relayable += usize::from(message.relay);
         self.messages.insert(self.last, message);
     }
 
@@ -69,8 +76,10 @@ impl Outgoing {
         self.unsent.remove(&sequence);
         self.tried.remove(&sequence);
         self.expiries.remove(&(message.expires, sequence));
-        if let Some((_, at)) = message.sent {
+        self.relayable -= usize::from(message.relay);
+        if let Some((by, at)) = message.sent {
             self.on_the_way.remove(&(at, sequence));
+            self.relayed -= usize::from(by.is_none());
         }
         Some(message)
     }
@@ -78,6 +87,11 @@ impl Outgoing {
     /// The first after this one that waits for transmission.
     pub(super) fn unsent_after(&self, sequence: u64) -> Option<u64> {
         self.unsent.range(sequence + 1..).next().copied()
+    }
+
+    /// Whether another may go by way of other nodes, if so many at a time may.
+    pub(super) const fn has_room(&self, window: usize) -> bool {
+        self.relayable > self.relayed && self.relayed < window
     }
 
     pub(super) fn has_unsent(&self) -> bool {
@@ -102,36 +116,67 @@ impl Outgoing {
         self.messages.get(&sequence).map(|message| message.lane)
     }
 
+    /// Whether a message may go by way of other nodes now; so many at a time may.
+    pub(super) fn may_relay(&self, sequence: u64, window: usize) -> bool {
+        self.relayed < window && self.messages.get(&sequence).is_some_and(|message| message.relay)
+    }
+
+    /// A message as it goes by way of other nodes now.
+    pub(super) fn parcel(&self, to: NodeId, sequence: u64) -> Option<Parcel> {
+        let message = self.messages.get(&sequence)?;
+        let Lane { channel, key } = message.lane;
+        let cargo = Cargo::Reliable { sequence, floor: self.floor(sequence) };
+        let (destination, payload) = (message.destination.clone(), message.payload.clone());
+        Some(Parcel { to, channel, key, cargo, destination, payload })
+    }
+
+    /// The lowest number that is still to be acknowledged.
+    fn floor(&self, sequence: u64) -> u64 {
+        self.messages.keys().next().copied().unwrap_or(sequence)
+    }
+
     /// A message as it is transmitted now.
     pub(super) fn frame(&self, sequence: u64) -> Option<Frame> {
         let message = self.messages.get(&sequence)?;
-        let floor = self.messages.keys().next().copied().unwrap_or(sequence);
+        let floor = self.floor(sequence);
         let causal = message.causal.as_ref().map(|(_, header)| (**header).clone());
         let destination = message.destination.clone();
         let header = Box::new(ReliableHeader { sequence, floor, causal, destination });
         Some(Frame::Reliable { header, payload: message.payload.clone() })
     }
 
-    /// It is on its way; says whether it was before.
-    pub(super) fn sent(&mut self, sequence: u64, by: ConnectionId, now: Instant) -> bool {
+    /// It is on its way, by a connection or by way of other nodes; says whether it was before.
+    pub(super) fn sent(&mut self, sequence: u64, by: Option<ConnectionId>, now: Instant) -> bool {
         self.unsent.remove(&sequence);
         if let Some(message) = self.messages.get_mut(&sequence) {
             message.sent = Some((by, now));
             self.on_the_way.insert((now, sequence));
+            self.relayed += usize::from(by.is_none());
         }
         !self.tried.insert(sequence)
     }
 
     /// What was on its way by these connections is lost.
     pub(super) fn lost(&mut self, which: impl Fn(ConnectionId) -> bool) {
-        for (sequence, message) in &mut self.messages {
-            if let Some((_, at)) = message.sent.take_if(|(by, _)| which(*by)) {
-                self.on_the_way.remove(&(at, *sequence));
-                self.unsent.insert(*sequence);
-            }
-        }
+        self.send_again(|by| by.is_some_and(&which));
         self.newest.lost(&which);
         self.waits = 0;
+    }
+
+    /// What is on its way by other nodes waits for transmission again: the receiver is connected,
+    /// and drops what it has.
+    pub(super) fn connected(&mut self) {
+        self.send_again(|by| by.is_none());
+    }
+
+    fn send_again(&mut self, which: impl Fn(Option<ConnectionId>) -> bool) {
+        for (sequence, message) in &mut self.messages {
+            if let Some((by, at)) = message.sent.take_if(|(by, _)| which(*by)) {
+                self.on_the_way.remove(&(at, *sequence));
+                self.unsent.insert(*sequence);
+                self.relayed -= usize::from(by.is_none());
+            }
+        }
     }
 
     /// The receiver has messages of monotonic channels.
@@ -191,8 +236,9 @@ impl Outgoing {
             && at + patience <= now
         {
             self.on_the_way.pop_first();
-            if let Some(message) = self.messages.get_mut(&sequence) {
-                message.sent = None;
+            let message = self.messages.get_mut(&sequence);
+            if let Some((by, _)) = message.and_then(|message| message.sent.take()) {
+                self.relayed -= usize::from(by.is_none());
             }
             self.unsent.insert(sequence);
         }

@@ -179,6 +179,7 @@ impl<M: Manager> Machine<M> {
     pub(crate) fn route(&mut self, peer: Instance, anchor: ConnectionId, full: bool) {
         let other = full.then(|| ConnectionId::accepted(anchor.as_u64() + 1_000));
         self.routes.up(PeerRoutes {
+            reads_lz4: false,
             instance: peer,
             epoch: Epoch(1),
             max_frame: 1 << 20,

@@ -4,7 +4,7 @@ use super::around::Around;
 use crate::action::{Action, Answer, Delivery};
 use crate::broadcast::Broadcasts;
 use crate::call::{Call, Calls};
-use crate::change::Change;
+use crate::change::{Change, Parcel};
 use crate::command::{Command, Send};
 use crate::connections::Received;
 use crate::context::Context;
@@ -18,7 +18,7 @@ use crate::process::{Late, ProcessAct, Processes, RequestId, Serial};
 use crate::question::{QuestionId, Response};
 use crate::relay::{Relay, Ways};
 use crate::timers::Timer;
-use crate::wire::{ControlMessage, Destination, Frame, ProcessMessage};
+use crate::wire::{Cargo, ControlMessage, Destination, Frame, ProcessMessage};
 
 /// The parts of a node, while one step runs.
 pub(super) struct Parts<'a> {
@@ -37,7 +37,7 @@ impl Parts<'_> {
         self.around.connections.change(cx, change);
         self.around.manager.change(cx, change);
         self.broadcast.change(cx, change);
-        self.relay.change(cx, change);
+        self.relay.change(cx, &mut self.around, change);
         self.partitions.change(cx, change);
         self.processes.change(cx, &mut self.around, change);
         self.calls.change(cx, &mut self.around, change);
@@ -111,7 +111,7 @@ impl Parts<'_> {
                 self.deliveries.receive_newest(cx, (from, channel), *header, payload);
             }
             Received::Reliable { from, channel, header, payload } => {
-                self.deliveries.receive(cx, (from, channel), *header, payload);
+                self.deliveries.receive(cx, (from, channel, false), *header, payload);
             }
             Received::Reply { connection, header, payload } => {
                 self.calls.replied(cx, &mut self.around, connection, *header, payload);
@@ -247,7 +247,12 @@ impl Parts<'_> {
         };
         match connected {
             Err(error) if !send.relay || error == CommandError::Partitioned(to) => Err(error),
-            Err(_) => self.relay.send(cx, &mut self.around, send).map(Answer::Relayed),
+            Err(_) => {
+                let Send { to, channel, key, destination, payload, .. } = send;
+                let cargo = Cargo::Message;
+                let parcel = Parcel { to, channel, key, cargo, destination, payload };
+                self.relay.send(cx, &mut self.around, parcel).map(Answer::Relayed)
+            }
             Ok(()) => {
                 let Send { key, destination, payload, .. } = send;
                 let frame = Frame::App { destination, payload };

@@ -30,7 +30,18 @@ pub trait Actor: fmt::Debug + core::marker::Send {
 
     /// It is told something.
     fn handle(&mut self, cx: &mut ActorContext<'_>, input: Input);
+
+    /// One of the above, or this, panicked, for [`ExitReason::Panicked`]. What it did until then is
+    /// done. By default it ends; an actor that can put itself right may go on. After
+    /// [`MAX_PANICS`] of one input it is ended.
+    fn panicked(&mut self, cx: &mut ActorContext<'_>, reason: ExitReason) {
+        cx.end(reason);
+    }
 }
+
+/// How often an actor may panic for the sake of one input, each time but the first in
+/// [`Actor::panicked`], before whoever drives it ends it.
+pub const MAX_PANICS: usize = 100;
 
 /// What an [`Actor`] is told.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -36,6 +36,7 @@ mod monitoring;
 mod reason;
 mod reference;
 mod sessions;
+mod solo;
 mod subscriptions;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -44,10 +45,11 @@ mod watchers;
 mod watches;
 
 pub use act::{Lane, NodeFilter, ProcessAct, ProcessInfo, Signal, SpawnOptions, Target};
-pub use actor::{Actor, ActorContext, Effect, Input};
+pub use actor::{Actor, ActorContext, Effect, Input, MAX_PANICS};
 pub use id::{MonitorId, ProcessId, ReplyTo, RequestId, Serial, TimerId};
 pub use reason::{ExitReason, MAX_REASON, ReasonBytes, ReasonText};
 pub use reference::{ParseReferenceError, Reference, ReferenceError};
+pub use solo::Solo;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;

@@ -26,7 +26,8 @@
 //! error nothing was sent. When a message that goes one way is stuck, the origin is told, best
 //! effort, once, and that is final: it has not arrived and will not
 //! ([`Notification::RelayFailed`]). Copies end silently, since another may have arrived. Arrival is
-//! never confirmed. It is delivered at most once in a life of its target, as long as that remembers
+//! never confirmed, but for messages that must arrive: those are numbered, kept and sent again by
+//! [`delivery`](crate::delivery), and so are their acknowledgements carried back. Each is delivered at most once in a life of its target, as long as that remembers
 //! its origin ([`RelayConfig::max_known`](crate::config::RelayConfig::max_known)).
 //!
 //! *Order.* None is promised. Messages of one key that take the same way keep their order, since
@@ -55,15 +56,14 @@ use core::hash::{Hash, Hasher};
 use bytes::Bytes;
 
 use crate::action::{Action, Delivery};
-use crate::change::Change;
-use crate::command::Send;
+use crate::change::{Change, Parcel};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::id::{ChannelId, Instance, NodeId};
 use crate::notification::Notification;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    ControlMessage, Frame, MAX_RELAY_TTL, RelayFailure, RelayHeader, RelayId, RelayMessage,
+    Cargo, ControlMessage, Frame, MAX_RELAY_TTL, RelayFailure, RelayHeader, RelayId, RelayMessage,
     RelayNotice, StableHasher,
 };
 use known::{Bounds, Known, Novelty};
@@ -142,14 +142,15 @@ impl Relay {
         &mut self,
         cx: &mut Context<'_>,
         ways: &mut impl Ways,
-        send: Send,
+        parcel: Parcel,
     ) -> Result<u64, CommandError> {
-        let Send { to: target, channel, key, destination, payload, .. } = send;
+        let Parcel { to: target, channel, key, cargo, destination, payload } = parcel;
         let Instance { node: origin, incarnation } = cx.me.instance;
         self.sequence += 1;
         let id = RelayId { origin, incarnation, sequence: self.sequence };
         let ttl = cx.config.relay.ttl;
-        let header = RelayHeader { id, target, ttl, hops: 0, flooded: false, key, destination };
+        let (hops, flooded) = (0, false);
+        let header = RelayHeader { id, target, ttl, hops, flooded, key, cargo, destination };
         let passing = Passing { header, channel, payload, from: None };
         self.pass_on(cx, ways, &passing)?;
         self.counters.sent += 1;
@@ -209,8 +210,20 @@ impl Relay {
             let notice = notice(&header);
             self.say(cx, header.id.origin, RelayMessage::Found(Box::new(notice)));
         }
-        let (from, destination) = (header.id.origin, header.destination);
-        cx.act(Action::Deliver(Delivery { from, channel, relayed: true, destination, payload }));
+        let RelayHeader { id, target: to, key, cargo, destination, .. } = header;
+        if cargo == Cargo::Message {
+            let (from, relayed) = (id.origin, true);
+            return cx.act(Action::Deliver(Delivery {
+                from,
+                channel,
+                relayed,
+                destination,
+                payload,
+            }));
+        }
+        let from = Instance { node: id.origin, incarnation: id.incarnation };
+        let parcel = Box::new(Parcel { to, channel, key, cargo, destination, payload });
+        cx.change(Change::Relayed { from, parcel });
     }
 
     /// Sends a message one hop further, or copies of it several ways.
@@ -336,7 +349,12 @@ impl Relay {
 
     fn say_failed(&mut self, cx: &mut Context<'_>, header: &RelayHeader, reason: RelayFailure) {
         let notice = Box::new(notice(header));
-        self.say(cx, header.id.origin, RelayMessage::Failed { notice, reason });
+        let message = match header.cargo {
+            Cargo::Message => RelayMessage::Failed { notice, reason },
+            // It is sent again: only the way is to be forgotten.
+            Cargo::Reliable { .. } | Cargo::Acknowledgement { .. } => RelayMessage::Astray(notice),
+        };
+        self.say(cx, header.id.origin, message);
     }
 
     /// Says something towards the origin of a message: so often in a second.
@@ -355,10 +373,13 @@ impl Relay {
     }
 
     /// Another part changed something.
-    pub(crate) fn change(&mut self, _cx: &mut Context<'_>, change: &Change) {
-        // What has been delivered stays delivered, whoever the peers are now.
-        if let Change::Reborn { .. } = change {
-            self.known.forget_ways();
+    pub(crate) fn change(&mut self, cx: &mut Context<'_>, ways: &mut impl Ways, change: &Change) {
+        match change {
+            // What has been delivered stays delivered, whoever the peers are now.
+            Change::Reborn { .. } => self.known.forget_ways(),
+            // Whoever left it here tries again.
+            Change::Relay(parcel) => _ = self.send(cx, ways, (**parcel).clone()),
+            _ => {}
         }
     }
 

@@ -82,7 +82,8 @@ impl Place {
         let channels = vec![vec![Some(lane(0))], vec![Some(lane(1))]].into();
         let (epoch, anchor) = (Epoch(1), lane(0));
         let instance = instance(other);
-        self.routes.up(PeerRoutes { instance, epoch, max_frame: 1 << 16, anchor, channels });
+        let (max_frame, reads_lz4) = (1 << 16, false);
+        self.routes.up(PeerRoutes { instance, epoch, max_frame, reads_lz4, anchor, channels });
     }
 
     /// A session with a neighbour begins; says what the part must be told.
@@ -97,7 +98,8 @@ impl Place {
         let anchor = ConnectionId::dialled(100 * other as u64);
         let channels = vec![vec![Some(anchor)], vec![None]].into();
         let (instance, epoch) = (instance(other), Epoch(1));
-        self.routes.up(PeerRoutes { instance, epoch, max_frame: 1 << 16, anchor, channels });
+        let (max_frame, reads_lz4) = (1 << 16, false);
+        self.routes.up(PeerRoutes { instance, epoch, max_frame, reads_lz4, anchor, channels });
     }
 
     /// The session with a neighbour ends.

@@ -132,15 +132,15 @@ impl World {
     }
 
     fn send_to(&mut self, from: usize, to: NodeId, text: &str) -> Result<u64, CommandError> {
-        let send = Send {
+        let parcel = Parcel {
             to,
             channel: ChannelId::DEFAULT,
             key: Some(1),
             destination: Destination::Inbox,
-            relay: true,
+            cargo: Cargo::Message,
             payload: text.as_bytes().to_vec().into(),
         };
-        let result = self.step(from, |relay, cx, ways| relay.send(cx, ways, send));
+        let result = self.step(from, |relay, cx, ways| relay.send(cx, ways, parcel));
         self.settle();
         result
     }
@@ -244,6 +244,7 @@ fn the_longest_ttl_is_used_up_and_every_frame_can_be_read() {
         hops,
         flooded: false,
         key: None,
+        cargo: Cargo::Message,
         destination: Destination::Inbox,
     };
     // As many hops as a target may be told of: whoever is none must not pass it on.
@@ -494,6 +495,7 @@ fn a_copy_is_known_again_as_long_as_its_origin_is_remembered() {
             hops: 1,
             flooded: false,
             key: None,
+            cargo: Cargo::Message,
             destination,
         };
         Item::Frame(Frame::Relayed { header: header.into(), payload: "x".into() })
@@ -522,7 +524,7 @@ fn whoever_begins_anew_has_forgotten_every_way_and_nothing_that_arrived() {
     world.send(2, 0, "2").unwrap();
     assert_eq!(world.nodes[0].1.known.way(id(2)), Some(id(1)));
     let reborn = Change::Reborn { reason: crate::error::CloseReason::Left };
-    world.step(0, |relay, cx, _| relay.change(cx, &reborn));
+    world.step(0, |relay, cx, ways| relay.change(cx, ways, &reborn));
     assert_eq!(world.nodes[0].1.known.way(id(2)), None);
     let header = RelayHeader {
         id: RelayId { origin: id(2), incarnation: Incarnation(1), sequence: 1 },
@@ -531,6 +533,7 @@ fn whoever_begins_anew_has_forgotten_every_way_and_nothing_that_arrived() {
         hops: 2,
         flooded: true,
         key: None,
+        cargo: Cargo::Message,
         destination: Destination::Inbox,
     };
     let frame = Frame::Relayed { header: header.into(), payload: "2".into() };

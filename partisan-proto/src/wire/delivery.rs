@@ -1,5 +1,6 @@
 //! Messages that must arrive, and their acknowledgements.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Bounded, Destination};
@@ -92,4 +93,20 @@ pub struct Acknowledgement {
     pub also: Bounded<(u64, u64), MAX_RANGES>,
     /// And of monotonic channels: places, and the number of the newest message for each.
     pub newest: Bounded<(u64, u64), MAX_RANGES>,
+}
+
+impl Acknowledgement {
+    /// As the payload of a relayed one.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        // Writing into memory that grows cannot fail.
+        postcard::to_allocvec(self).unwrap_or_default().into()
+    }
+
+    /// Reads what [`Acknowledgement::encode`] wrote; `None` for anything else.
+    #[must_use]
+    pub fn decode(payload: &[u8]) -> Option<Self> {
+        let (acknowledgement, rest) = postcard::take_from_bytes(payload).ok()?;
+        rest.is_empty().then_some(acknowledgement)
+    }
 }

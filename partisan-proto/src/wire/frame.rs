@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::app::INBOX;
 use super::call::{decode_header, encode_header, header_len};
+use super::compress::{compress, decompress};
 use super::{
     AppHeader, BroadcastMessage, ControlMessage, DecodeError, Destination, Hello,
     MAX_CONTROL_FRAME, NewestHeader, ProcessMessage, Refuse, RelayHeader, ReliableHeader,
@@ -35,6 +36,7 @@ const REQUEST: u8 = 7;
 const REPLY: u8 = 8;
 const RELIABLE: u8 = 9;
 const NEWEST: u8 = 10;
+const COMPRESSED: u8 = 11;
 const SKIPPABLE: u8 = 0x80;
 
 /// One frame.
@@ -166,7 +168,7 @@ pub fn decode(buffer: &mut BytesMut, limit: u32) -> Result<Decoded, DecodeError>
         Front::Incomplete(missing) => Ok(Decoded::Incomplete(missing)),
         Front::Whole { kind, bytes } => {
             let body = buffer.split_to(bytes).freeze().slice(FRAME_PREFIX..);
-            decode_body(kind, body)
+            decode_outer(kind, body, limit)
         }
     }
 }
@@ -215,7 +217,10 @@ fn front(buffer: &[u8], limit: u32) -> Result<Front, DecodeError> {
 /// What [`decode`] says of each, in the same order, at a fraction of the cost: they are taken from
 /// the buffer together. Ends after the first error.
 #[derive(Clone, Debug, Default)]
-pub struct Frames(Bytes);
+pub struct Frames {
+    bytes: Bytes,
+    limit: u32,
+}
 
 impl Frames {
     /// Takes every whole frame from the front of `buffer`, up to one that is incomplete or illegal:
@@ -229,7 +234,7 @@ impl Frames {
         if end == 0 {
             return Self::default();
         }
-        Self(buffer.split_to(end).freeze())
+        Self { bytes: buffer.split_to(end).freeze(), limit }
     }
 }
 
@@ -238,21 +243,21 @@ impl Iterator for Frames {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let [prefix @ .., kind] = *self.0.first_chunk::<FRAME_PREFIX>()?;
+        let [prefix @ .., kind] = *self.bytes.first_chunk::<FRAME_PREFIX>()?;
         let bytes = 4 + u32::from_be_bytes(prefix) as usize;
         // By far the most frequent case, without a detour.
-        let plain = kind == APP && bytes > FRAME_PREFIX && self.0[FRAME_PREFIX] == INBOX;
+        let plain = kind == APP && bytes > FRAME_PREFIX && self.bytes[FRAME_PREFIX] == INBOX;
         let decoded = if plain {
-            let payload = self.0.slice(FRAME_PREFIX + 1..bytes);
-            self.0.advance(bytes);
+            let payload = self.bytes.slice(FRAME_PREFIX + 1..bytes);
+            self.bytes.advance(bytes);
             let destination = Destination::Inbox;
             Ok(Decoded::Frame(Frame::App { destination, payload }))
         } else {
-            let body = self.0.split_to(bytes).slice(FRAME_PREFIX..);
-            decode_body(kind, body)
+            let body = self.bytes.split_to(bytes).slice(FRAME_PREFIX..);
+            decode_outer(kind, body, self.limit)
         };
         if decoded.is_err() {
-            self.0.clear();
+            self.bytes.clear();
         }
         Some(decoded)
     }
@@ -261,7 +266,8 @@ impl Iterator for Frames {
 /// How long a frame of this kind may be.
 fn limit_of(kind: u8, limit: u32) -> Result<u32, DecodeError> {
     match kind {
-        APP | BROADCAST | RELAYED | REQUEST | REPLY | RELIABLE | NEWEST | SKIPPABLE.. => Ok(limit),
+        APP | BROADCAST | RELAYED | REQUEST | REPLY | RELIABLE | NEWEST => Ok(limit),
+        COMPRESSED | SKIPPABLE.. => Ok(limit),
         CONTROL | SIGNAL => Ok(MAX_CONTROL_FRAME),
         HELLO | REFUSE => Ok(MAX_HELLO_FRAME),
         unknown => Err(DecodeError::UnknownKind(unknown)),
@@ -273,6 +279,19 @@ fn within(length: u32, limit: u32) -> Result<(), DecodeError> {
         return Err(DecodeError::Oversize { length, limit });
     }
     Ok(())
+}
+
+/// As [`decode_body`], of a frame that may be compressed.
+fn decode_outer(kind: u8, body: Bytes, limit: u32) -> Result<Decoded, DecodeError> {
+    if kind != COMPRESSED {
+        return decode_body(kind, body);
+    }
+    match decompress(&body, limit)? {
+        (kind @ (APP | BROADCAST | RELAYED | REQUEST | REPLY | RELIABLE | NEWEST), body) => {
+            decode_body(kind, body)
+        }
+        _ => Err(DecodeError::BadCompression),
+    }
 }
 
 fn decode_body(kind: u8, body: Bytes) -> Result<Decoded, DecodeError> {
@@ -358,6 +377,15 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
             out.put_slice(payload);
         }
     }
+}
+
+/// Appends `encoded`, one whole frame with a payload, to `out` as a compressed frame; `false`, and
+/// nothing appended, when that would not be shorter.
+///
+/// For peers that read such frames alone:
+/// [`PeerRoutes::compresses`](crate::PeerRoutes::compresses).
+pub fn compress_frame(encoded: &[u8], out: &mut Vec<u8>) -> bool {
+    compress(COMPRESSED, encoded, out)
 }
 
 /// Appends all of an application frame but its payload of `payload` bytes, which must follow.

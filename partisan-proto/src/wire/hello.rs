@@ -59,7 +59,8 @@ impl VersionRange {
 pub struct Hello {
     /// The versions the sender speaks.
     pub versions: VersionRange,
-    /// Optional features of the sender, one bit each; none is defined yet. What both have is used.
+    /// Optional features of the sender, one bit each: [`FEATURE_LZ4`](super::FEATURE_LZ4). Unknown
+    /// ones are ignored.
     pub features: u64,
     /// The longest application frame the sender takes, at least [`MIN_FRAME_LIMIT`].
     #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_limit))]

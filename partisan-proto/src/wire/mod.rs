@@ -13,6 +13,8 @@
 //! kind 8  = Reply     length:u16 postcard(ReplyHeader), then the payload as it is
 //! kind 9  = Reliable  length:u16 postcard(ReliableHeader), then as an App
 //! kind 10 = Newest    length:u16 postcard(NewestHeader), then as an App
+//! kind 11 = Compressed length:u32, then an LZ4 block of so many bytes: kind and body of a frame
+//!             with a payload
 //! others  : skipped when the top bit is set, else an error
 //! ```
 //!
@@ -24,6 +26,7 @@ mod app;
 mod bounded;
 mod broadcast;
 mod call;
+mod compress;
 mod control;
 mod delivery;
 mod frame;
@@ -46,6 +49,7 @@ pub use app::{AppHeader, Destination, DestinationName, MAX_APP_HEADER, encode_ap
 pub use bounded::Bounded;
 pub use broadcast::{BroadcastMessage, MAX_BROADCAST_HEADER, MAX_KEY};
 pub use call::{MAX_REQUEST_HEADER, ReplyHeader, RequestHeader, ServerAt};
+pub use compress::{COMPRESS_FROM, FEATURE_LZ4};
 pub use control::{
     Accept, Confirm, ControlMessage, Delta, Digest, Entry, GoodbyeReason, Gossip,
     MAX_CONTROL_FRAME, MAX_DELTA, MAX_SUMMARY, Presence, Proof, Request, Summary, SummaryEntry,
@@ -55,9 +59,9 @@ pub use delivery::{
     NewestHeader, ReliableHeader,
 };
 pub use frame::{
-    Decoded, FRAME_PREFIX, Frame, Frames, MAX_HELLO_FRAME, MIN_FRAME_LIMIT, decode, encode,
-    encode_app, encode_broadcast, encode_newest, encode_relayed, encode_reliable, encode_reply,
-    encode_request, missing, peek_kind,
+    Decoded, FRAME_PREFIX, Frame, Frames, MAX_HELLO_FRAME, MIN_FRAME_LIMIT, compress_frame, decode,
+    encode, encode_app, encode_broadcast, encode_newest, encode_relayed, encode_reliable,
+    encode_reply, encode_request, missing, peek_kind,
 };
 pub use hash::StableHasher;
 pub use hello::{Hello, Nonce, PROTOCOL_VERSION, Role, VersionRange};
@@ -74,7 +78,8 @@ pub use plumtree::{
 pub use process::{ProcessAt, ProcessMessage, TargetAt};
 pub use refuse::Refuse;
 pub use relay::{
-    MAX_RELAY_HEADER, MAX_RELAY_TTL, RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice,
+    Cargo, MAX_RELAY_HEADER, MAX_RELAY_TTL, RelayFailure, RelayHeader, RelayId, RelayMessage,
+    RelayNotice,
 };
 pub use scamp::{Introduction, ScampMessage};
 pub use star::{StarMessage, StarPiece};
@@ -113,6 +118,10 @@ pub enum DecodeError {
     /// An application header with impossible content.
     #[error("a malformed application header")]
     BadHeader,
+    /// A compressed frame that is no block of the length it tells, or holds what must not be
+    /// compressed.
+    #[error("a malformed compressed frame")]
+    BadCompression,
     /// A control message that does not decode, or has bytes left over.
     #[error("a malformed control message")]
     BadControl,

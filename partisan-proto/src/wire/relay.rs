@@ -14,12 +14,14 @@ use crate::id::{Incarnation, NodeId};
 /// refuse more.
 pub const MAX_RELAY_TTL: u8 = 32;
 /// The longest header of a relayed message, so that a sender can tell the longest payload.
-pub const MAX_RELAY_HEADER: usize = FIXED + 8 + MAX_APP_HEADER;
+pub const MAX_RELAY_HEADER: usize = FIXED + 8 + 16 + MAX_APP_HEADER;
 
 /// What every header has: four numbers, then ttl, hops and flags.
 const FIXED: usize = 4 * 8 + 3;
 const KEYED: u8 = 1;
 const FLOODED: u8 = 2;
+const RELIABLE: u8 = 4;
+const ACKNOWLEDGEMENT: u8 = 8;
 
 /// Which relayed message: unique in the life of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,8 +40,11 @@ pub struct RelayId {
 /// ```text
 /// origin:u64 incarnation:u64 sequence:u64 target:u64
 /// ttl:u8 hops:u8                    hops at least 1; together up to 33
-/// flags:u8                          1 = a key follows, 2 = flooded; other bits must be zero
+/// flags:u8                          1 = a key follows, 2 = flooded, 4 = must arrive,
+///                                   8 = an acknowledgement; other bits must be zero
 /// key:u64                           with flag 1
+/// sequence:u64 floor:u64            with flag 4, as in a ReliableHeader
+/// life:u64                          with flag 8, and then the payload is postcard(Acknowledgement)
 /// application header                as in an application message, then the payload
 /// ```
 ///
@@ -58,8 +63,89 @@ pub struct RelayHeader {
     pub flooded: bool,
     /// The key of the message, which picks the lane on every hop.
     pub key: Option<u64>,
-    /// Whom it is for, at the target.
+    /// What it carries.
+    pub cargo: Cargo,
+    /// Whom it is for, at the target; nobody, where it is an acknowledgement.
     pub destination: Destination,
+}
+
+/// What a relayed message carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cargo {
+    /// A message, best effort.
+    #[default]
+    Message,
+    /// A message that must arrive; the numbers are those of a
+    /// [`ReliableHeader`](super::ReliableHeader).
+    Reliable {
+        /// Its number among the messages that this life of the origin sent to the target, from 1.
+        sequence: u64,
+        /// The lowest number that the origin still wants to be acknowledged, at most `sequence`.
+        floor: u64,
+    },
+    /// An [`Acknowledgement`](super::Acknowledgement) of messages that this life of the target
+    /// sent.
+    Acknowledgement {
+        /// Which life of the target.
+        life: Incarnation,
+    },
+}
+
+impl Cargo {
+    /// Whether it is an acknowledgement.
+    #[must_use]
+    pub const fn acknowledges(self) -> bool {
+        matches!(self, Self::Acknowledgement { .. })
+    }
+
+    const fn encoded_len(self) -> usize {
+        match self {
+            Self::Message => 0,
+            Self::Reliable { .. } => 16,
+            Self::Acknowledgement { .. } => 8,
+        }
+    }
+
+    const fn flag(self) -> u8 {
+        match self {
+            Self::Message => 0,
+            Self::Reliable { .. } => RELIABLE,
+            Self::Acknowledgement { .. } => ACKNOWLEDGEMENT,
+        }
+    }
+
+    fn encode(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Message => {}
+            Self::Reliable { sequence, floor } => {
+                out.put_u64(sequence);
+                out.put_u64(floor);
+            }
+            Self::Acknowledgement { life } => out.put_u64(life.0),
+        }
+    }
+
+    fn decode(flags: u8, rest: &mut Bytes) -> Result<Self, DecodeError> {
+        let mut number = || match rest.len() {
+            0..8 => Err(DecodeError::Truncated),
+            _ => Ok(rest.get_u64()),
+        };
+        let cargo = match flags & (RELIABLE | ACKNOWLEDGEMENT) {
+            0 => Self::Message,
+            RELIABLE => Self::Reliable { sequence: number()?, floor: number()? },
+            ACKNOWLEDGEMENT => {
+                let life = Incarnation::try_from(number()?);
+                Self::Acknowledgement { life: life.map_err(|_| DecodeError::BadHeader)? }
+            }
+            _ => return Err(DecodeError::BadHeader),
+        };
+        match cargo {
+            Self::Reliable { sequence, floor } if floor == 0 || floor > sequence => {
+                Err(DecodeError::BadHeader)
+            }
+            cargo => Ok(cargo),
+        }
+    }
 }
 
 impl RelayHeader {
@@ -67,7 +153,7 @@ impl RelayHeader {
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         let key = if self.key.is_some() { 8 } else { 0 };
-        FIXED + key + self.destination.header_len()
+        FIXED + key + self.cargo.encoded_len() + self.destination.header_len()
     }
 
     fn app(&self) -> AppHeader {
@@ -83,10 +169,11 @@ impl RelayHeader {
         out.put_u8(self.ttl);
         out.put_u8(self.hops);
         let keyed = if self.key.is_some() { KEYED } else { 0 };
-        out.put_u8(keyed | if self.flooded { FLOODED } else { 0 });
+        out.put_u8(keyed | if self.flooded { FLOODED } else { 0 } | self.cargo.flag());
         if let Some(key) = self.key {
             out.put_u64(key);
         }
+        self.cargo.encode(out);
         encode_app_header(&self.app(), out);
     }
 
@@ -109,7 +196,7 @@ impl RelayHeader {
             || sequence == 0
             || hops == 0
             || u16::from(ttl) + u16::from(hops) > u16::from(MAX_RELAY_TTL) + 1
-            || flags & !(KEYED | FLOODED) != 0;
+            || flags & !(KEYED | FLOODED | RELIABLE | ACKNOWLEDGEMENT) != 0;
         if impossible {
             return Err(DecodeError::BadHeader);
         }
@@ -118,10 +205,11 @@ impl RelayHeader {
             _ if rest.len() < 8 => return Err(DecodeError::Truncated),
             _ => Some(rest.get_u64()),
         };
+        let cargo = Cargo::decode(flags, &mut rest)?;
         let (AppHeader { destination }, payload) = AppHeader::decode(&rest)?;
         let id = RelayId { origin, incarnation, sequence };
         let flooded = flags & FLOODED != 0;
-        Ok((Self { id, target, ttl, hops, flooded, key, destination }, payload))
+        Ok((Self { id, target, ttl, hops, flooded, key, cargo, destination }, payload))
     }
 }
 
@@ -139,8 +227,8 @@ pub enum RelayMessage {
     },
     /// A flooded message arrived: its target is reached through whoever tells this.
     Found(Box<RelayNotice>),
-    /// The message went one way, and copies of it had to be made on that: the way is wrong, and
-    /// the message may still arrive.
+    /// The message went one way, and that is wrong: copies of it had to be made, and it may still
+    /// arrive, or it is one that its origin sends again.
     Astray(Box<RelayNotice>),
 }
 
@@ -216,7 +304,22 @@ impl<'a> arbitrary::Arbitrary<'a> for RelayHeader {
             hops: u.int_in_range(1..=MAX_RELAY_TTL + 1 - ttl)?,
             flooded: u.arbitrary()?,
             key: u.arbitrary()?,
+            cargo: u.arbitrary()?,
             destination: u.arbitrary()?,
+        })
+    }
+}
+
+#[cfg(feature = "arbitrary")]
+impl<'a> arbitrary::Arbitrary<'a> for Cargo {
+    fn arbitrary(u: &mut arbitrary::Unstructured<'a>) -> arbitrary::Result<Self> {
+        Ok(match u.int_in_range(0..=3)? {
+            0 | 1 => Self::Message,
+            2 => {
+                let sequence = if u.ratio(1, 8)? { u64::MAX } else { u.int_in_range(1..=5)? };
+                Self::Reliable { sequence, floor: u.int_in_range(1..=sequence.min(5))? }
+            }
+            _ => Self::Acknowledgement { life: Incarnation(u.int_in_range(1..=3)?) },
         })
     }
 }

@@ -134,11 +134,19 @@ fn relay_id() -> impl Strategy<Value = RelayId> {
 
 fn relayed() -> impl Strategy<Value = Frame> {
     let ways = (0..=MAX_RELAY_TTL).prop_flat_map(|ttl| (Just(ttl), 1..=MAX_RELAY_TTL + 1 - ttl));
-    let numbers = (ways, any::<bool>(), any::<Option<u64>>());
+    let cargo = prop_oneof![
+        Just(Cargo::Message),
+        (1..=u64::MAX)
+            .prop_flat_map(|sequence| (Just(sequence), 1..=sequence))
+            .prop_map(|(sequence, floor)| Cargo::Reliable { sequence, floor }),
+        (1..=Incarnation::MOST.0)
+            .prop_map(|life| Cargo::Acknowledgement { life: Incarnation(life) }),
+    ];
+    let numbers = (ways, any::<bool>(), any::<Option<u64>>(), cargo);
     (relay_id(), node_id(), numbers, app()).prop_map(|(id, target, numbers, app)| {
-        let ((ttl, hops), flooded, key) = numbers;
+        let ((ttl, hops), flooded, key, cargo) = numbers;
         let Frame::App { destination, payload } = app else { unreachable!("made by `app`") };
-        let header = RelayHeader { id, target, ttl, hops, flooded, key, destination };
+        let header = RelayHeader { id, target, ttl, hops, flooded, key, cargo, destination };
         Frame::Relayed { header: Box::new(header), payload }
     })
 }
@@ -301,6 +309,7 @@ fn reply() -> BoxedStrategy<Frame> {
             Failure::NoFunction,
             Failure::Overloaded,
             Failure::AnswerTooLarge,
+            Failure::NotUnderstood,
         ]),
         exit_reason().prop_map(Failure::Exited),
         exit_reason().prop_map(|reason| match reason {

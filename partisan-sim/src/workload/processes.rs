@@ -130,7 +130,8 @@ impl World {
         let payload = Said::Parcel(parcel).write();
         let (to, destination) = (self.hosts()[to].name().id(), Destination::Inbox);
         let label = label_number.and_then(self::label);
-        let send = SendReliable { to, channel, key, destination, payload, expires, label };
+        let relay = label.is_none() && number.is_multiple_of(2);
+        let send = SendReliable { to, channel, key, destination, payload, expires, relay, label };
         self.command(from, Command::SendReliable(Box::new(send)))
     }
 }

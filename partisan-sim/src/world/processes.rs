@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use partisan_proto::call::{Failure, Request, Servant};
-use partisan_proto::process::{Actor, ActorContext, Effect, Input, SpawnOptions};
+use partisan_proto::process::{Actor, ActorContext, Effect, Input, MAX_PANICS, SpawnOptions};
 use partisan_proto::wire::Destination;
 use partisan_proto::{
     Command, CommandError, Delivery, Duration, Event, ExitReason, Incarnation, ProcessAct,
@@ -208,17 +208,9 @@ impl World {
             None => actor.start(&mut cx),
             Some(input) => actor.handle(&mut cx, input),
         }));
+        after_panics(&mut *actor, &mut cx, outcome);
         if let Some(process) = processes.running.get_mut(&serial) {
             (process.actor, process.numbers) = (Some(actor), numbers);
-        }
-        if let Err(panic) = outcome {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            return self.end_process(
-                number,
-                serial,
-                ExitReason::panicked(text.unwrap_or_default()),
-            );
         }
         for effect in effects {
             if !self.runs(number, serial) {
@@ -351,5 +343,25 @@ impl World {
         }
         self.checkers = checkers;
         self.violations.append(&mut found);
+    }
+}
+
+/// Tells an actor of its panics, until it does not panic of that.
+fn after_panics(
+    actor: &mut dyn Actor,
+    cx: &mut ActorContext<'_>,
+    mut outcome: std::thread::Result<()>,
+) {
+    for panics in 0.. {
+        let Err(panic) = outcome else {
+            return;
+        };
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let reason = ExitReason::panicked(text.unwrap_or_default());
+        if panics == MAX_PANICS {
+            return cx.end(reason);
+        }
+        outcome = catch_unwind(AssertUnwindSafe(|| actor.panicked(cx, reason)));
     }
 }

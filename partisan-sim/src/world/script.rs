@@ -125,7 +125,7 @@ impl World {
         }
         // One by one: what it does not know yet is no reproach to what it does.
         while let Some(event) = self.hosts[node].rest.backlog.pop_front() {
-            self.deliver(node, event);
+            self.hand_over(node, event);
         }
         self.network.pause(self.now, node, false, &mut self.queue);
         self.plan_turns(node);

@@ -1,9 +1,11 @@
 //! One step: an event handled by a node, and everything it asks for performed.
 
 use bytes::BytesMut;
-use partisan_proto::wire::{self, Decoded, Frame};
+use partisan_proto::config::Compression;
+use partisan_proto::wire::{self, COMPRESS_FROM, Decoded, Frame};
 use partisan_proto::{
-    Action, ConnectionId, Event, Instant, Outbox, QuestionId, Serial, Signal, Ticket, Timer,
+    Action, ChannelOptions, ConnectionId, ConnectionInfo, Event, Instant, Outbox, QuestionId,
+    Serial, Signal, Ticket, Timer,
 };
 
 use super::{Happening, Wire, World};
@@ -120,8 +122,15 @@ const fn is_told(event: &Event) -> bool {
 }
 
 impl World {
-    /// Gives an event to a node, now or, if its time stands still, when it goes on.
+    /// Gives an event to a node, if its interposers let it pass.
     pub(super) fn deliver(&mut self, number: usize, event: Event) {
+        if let Some(event) = self.shown(number, event) {
+            self.hand_over(number, event);
+        }
+    }
+
+    /// Gives an event to a node, now or, if its time stands still, when it goes on.
+    pub(super) fn hand_over(&mut self, number: usize, event: Event) {
         let host = &mut self.hosts[number];
         if host.paused {
             host.rest.backlog.push_back(event);
@@ -192,7 +201,7 @@ impl World {
             Action::Open { connection, addresses, timeout } => {
                 self.network.dial(now, number, connection, addresses, timeout, &mut self.queue);
             }
-            Action::Send { connection, frame } => self.transmit(number, connection, frame),
+            Action::Send { connection, frame } => self.send_out(number, connection, frame),
             Action::Close { connection, flush, .. } => {
                 self.network.close(now, number, connection, flush, &mut self.queue);
             }
@@ -227,14 +236,14 @@ impl World {
         }
     }
 
-    fn transmit(&mut self, number: usize, connection: ConnectionId, frame: Frame) {
+    pub(super) fn transmit(&mut self, number: usize, connection: ConnectionId, frame: Frame) {
         self.frames += 1;
         let (frame, size) = match self.options.wire {
             Wire::Typed => {
                 let size = estimated_size(&frame);
                 (frame, size)
             }
-            Wire::Encoded => match self.through_the_codec(frame) {
+            Wire::Encoded => match self.through_the_codec(number, connection, frame) {
                 Ok(passed) => passed,
                 Err(text) => {
                     let kind = ViolationKind::Codec;
@@ -250,17 +259,48 @@ impl World {
         }
     }
 
-    fn through_the_codec(&mut self, frame: Frame) -> Result<(Frame, u32), String> {
+    fn through_the_codec(
+        &mut self,
+        number: usize,
+        by: ConnectionId,
+        frame: Frame,
+    ) -> Result<(Frame, u32), String> {
         self.buffer.clear();
         wire::encode(&frame, &mut self.buffer);
-        let size = self.buffer.len() as u32;
         let mut bytes = BytesMut::from(&self.buffer[..]);
+        if frame.payload_frame_len() >= COMPRESS_FROM && self.compresses(number, by) {
+            let mut shorter = Vec::new();
+            if wire::compress_frame(&self.buffer, &mut shorter) {
+                bytes = BytesMut::from(&shorter[..]);
+            }
+        }
+        let size = bytes.len() as u32;
         match wire::decode(&mut bytes, u32::MAX) {
             Ok(Decoded::Frame(decoded)) if bytes.is_empty() && decoded == frame => {
                 Ok((decoded, size))
             }
             other => Err(format!("{frame:?} came back from the codec as {other:?}")),
         }
+    }
+
+    /// Whether a node compresses what it sends by a connection.
+    fn compresses(&self, number: usize, by: ConnectionId) -> bool {
+        let host = &self.hosts[number];
+        let channels = &host.rest.config.channels;
+        let plain = |options: ChannelOptions| options.compression == Compression::None;
+        let Some(node) = host.node.as_ref() else {
+            return false;
+        };
+        if channels.iter().all(|(_, _, options)| plain(options)) {
+            return false;
+        }
+        let lanes = node.connections();
+        let lane = lanes.iter().find(|one| one.connection == by);
+        let agreed = |one: &ConnectionInfo| {
+            let peer = node.routes().peer(one.peer);
+            peer.is_some_and(|peer| peer.compresses(channels, one.channel))
+        };
+        lane.is_some_and(agreed)
     }
 
     fn reschedule(&mut self, number: usize, wake_at: Option<(Instant, Timer)>) {

@@ -23,9 +23,13 @@ pub(crate) enum Payload<'a> {
 
 impl Payload<'_> {
     pub(crate) fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Borrowed(bytes) => bytes.len(),
-            Self::Shared(bytes) => bytes.len(),
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
         }
     }
 
@@ -77,6 +81,11 @@ impl Batch {
         let before = self.copied.len();
         wire::encode_app(header, payload.len(), &mut self.copied);
         self.put_payload(before, payload);
+    }
+
+    /// A whole frame, encoded already.
+    pub(crate) fn put_encoded(&mut self, encoded: &Bytes) {
+        self.put_payload(self.copied.len(), Payload::Shared(encoded));
     }
 
     /// Appends the payload of a frame whose header begins at `before`.

@@ -1,6 +1,7 @@
 //! One connection: what its task, the loop and the senders share.
 
 mod batch;
+mod compress;
 mod queue;
 mod reader;
 mod serve;
@@ -49,6 +50,15 @@ pub(crate) struct Lane {
     pub(crate) channel: ChannelId,
 }
 
+/// What was agreed with the peer about a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// The longest frame that it takes, without the length.
+    pub(crate) max_frame: u32,
+    /// Whether what is sent to it is compressed.
+    pub(crate) compressed: bool,
+}
+
 impl Lane {
     /// Whether it is for the protocol alone.
     pub(crate) fn is_anchor(self) -> bool {
@@ -64,7 +74,7 @@ pub(crate) struct Connection {
     /// Held while messages are delivered, so that none is once [`Connection::end`] has returned: a
     /// lane that is dialled again is never overtaken by its old connection.
     gate: Mutex<Gate>,
-    lane: OnceLock<Lane>,
+    lane: OnceLock<(Lane, Terms)>,
     phase: watch::Sender<Phase>,
     /// How many frames of the handshake the core has handled.
     handled: AtomicU64,
@@ -95,10 +105,14 @@ impl Connection {
         }
     }
 
-    /// The core has established it: its messages may be delivered.
-    pub(crate) fn establish(&self, lane: Lane) {
-        // Only the loop calls this, once for each connection.
-        let _ = self.lane.set(lane);
+    /// The core has established it, and may send by it.
+    pub(crate) fn assign(&self, lane: Lane, terms: Terms) {
+        // Only the loop calls this, and says the same each time.
+        let _ = self.lane.set((lane, terms));
+    }
+
+    /// What it brings may be delivered.
+    pub(crate) fn open(&self) {
         let mut gate = lock(&self.gate);
         if *gate == Gate::Handshaking {
             *gate = Gate::Open;
@@ -110,7 +124,18 @@ impl Connection {
 
     /// For whom it is, once it is established.
     pub(crate) fn lane(&self) -> Option<Lane> {
-        self.lane.get().copied()
+        self.lane.get().map(|(lane, _)| *lane)
+    }
+
+    /// The longest frame that the peer takes, without the length.
+    pub(crate) fn max_frame(&self) -> usize {
+        self.lane.get().map_or(0, |(_, terms)| terms.max_frame as usize)
+    }
+
+    /// Waits until it ends.
+    pub(crate) async fn ended(&self) {
+        // It ends at the latest with what is waited on.
+        _ = self.phase().wait_for(|phase| *phase != Phase::Running).await;
     }
 
     /// Runs `deliver` if messages may be delivered; nothing can close the gate meanwhile.

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use partisan_proto::wire::{AppHeader, ControlMessage, Frame};
 use tokio::sync::{Notify, Semaphore};
 
@@ -16,6 +17,23 @@ pub(crate) enum Outgoing<'a> {
     App { header: &'a AppHeader, payload: Payload<'a>, reserved: Reserved },
     /// A frame of the core.
     Core(&'a Frame),
+    /// A frame with a payload, encoded, and the room reserved for it.
+    Encoded(&'a Bytes, Reserved),
+}
+
+impl Outgoing<'_> {
+    /// It is not put, or not as it is: what it reserved is given back.
+    pub(crate) fn release(self, queue: &Queue) {
+        queue.written(0, self.into_reserved().0);
+    }
+
+    /// The room that is reserved for it.
+    pub(crate) fn into_reserved(self) -> Reserved {
+        match self {
+            Self::App { reserved, .. } | Self::Encoded(_, reserved) => reserved,
+            Self::Core(_) => Reserved(0),
+        }
+    }
 }
 
 /// Room reserved for one application frame; given back when it is written.
@@ -132,6 +150,10 @@ impl Queue {
             Outgoing::App { header, payload, reserved } => {
                 state.app.permits += reserved.0;
                 self.put_app(&mut state, |batch| batch.put_app(header, *payload));
+            }
+            Outgoing::Encoded(encoded, reserved) => {
+                state.app.permits += reserved.0;
+                self.put_app(&mut state, |batch| batch.put_encoded(encoded));
             }
             Outgoing::Core(frame) if frame.has_payload() => {
                 self.put_app(&mut state, |batch| batch.put_frame(frame));
@@ -275,7 +297,6 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use partisan_proto::process::{MonitorId, Serial};
     use partisan_proto::wire::ProcessMessage;
     use std::future::Future;

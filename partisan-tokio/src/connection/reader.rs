@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Connection, Gate, Lane, Surroundings};
 use crate::event_loop::LoopEvent;
-use crate::interception;
+use crate::interception::Arrival;
 use crate::mailboxes::Arrived;
 
 /// How much memory an established peer's frame is given before it arrives.
@@ -51,7 +51,7 @@ impl Reader {
         &mut self,
         connection: &Arc<Connection>,
         from: &mut (impl AsyncRead + Unpin),
-        around: &Surroundings,
+        around: &Arc<Surroundings>,
     ) -> CloseReason {
         loop {
             let missing = match self.decode_all(connection, around).await {
@@ -98,23 +98,26 @@ impl Reader {
     async fn decode_all(
         &mut self,
         connection: &Arc<Connection>,
-        around: &Surroundings,
+        around: &Arc<Surroundings>,
     ) -> Result<usize, CloseReason> {
         let missing = loop {
             match self.next_frame(around.max_frame) {
-                Ok(Decoded::Frame(frame)) => match interception::incoming(connection, frame) {
-                    Frame::App { destination, payload } => {
-                        self.arrived.push_back(Arrived { destination, payload })
-                    }
-                    frame if frame.has_payload() => {
-                        // What processes ask and tell comes after what they sent before.
-                        if !matches!(frame, Frame::Relayed { .. } | Frame::Broadcast(_)) {
-                            self.deliver(connection, around).await?;
+                Ok(Decoded::Frame(frame)) => {
+                    match around.interception.incoming(connection, frame) {
+                        Arrival::Now(frame, times) => {
+                            self.take_in(connection, frame, times, around).await?;
                         }
-                        self.hand_over_payload(connection, frame, around).await?;
+                        Arrival::Later(frame, times, delay) => {
+                            let (connection, all) = (Arc::clone(connection), Arc::clone(around));
+                            around.interception.spawn(async move {
+                                if delay.passes(&connection).await {
+                                    Self::take_in_late(&connection, frame, times, &all).await;
+                                }
+                            });
+                        }
+                        Arrival::Dropped => {}
                     }
-                    frame => self.hand_over(connection, frame, None, around).await?,
-                },
+                }
                 Ok(Decoded::Skipped) => {}
                 Ok(Decoded::Incomplete(missing)) => break Ok(missing),
                 // What came before the malformed frame is delivered first.
@@ -123,6 +126,56 @@ impl Reader {
         };
         self.deliver(connection, around).await?;
         missing
+    }
+
+    /// Handles a frame, so many times.
+    async fn take_in(
+        &mut self,
+        connection: &Arc<Connection>,
+        frame: Frame,
+        times: u8,
+        around: &Surroundings,
+    ) -> Result<(), CloseReason> {
+        for _ in 1..times {
+            self.take_in_once(connection, frame.clone(), around).await?;
+        }
+        self.take_in_once(connection, frame, around).await
+    }
+
+    async fn take_in_once(
+        &mut self,
+        connection: &Arc<Connection>,
+        frame: Frame,
+        around: &Surroundings,
+    ) -> Result<(), CloseReason> {
+        match frame {
+            Frame::App { destination, payload } => {
+                self.arrived.push_back(Arrived { destination, payload });
+                Ok(())
+            }
+            frame if frame.has_payload() => {
+                // What processes ask and tell comes after what they sent before.
+                if !matches!(frame, Frame::Relayed { .. } | Frame::Broadcast(_)) {
+                    self.deliver(connection, around).await?;
+                }
+                self.hand_over_payload(connection, frame, around).await
+            }
+            frame => self.hand_over(connection, frame, None, around).await,
+        }
+    }
+
+    /// Handles a frame that was delayed, behind whatever has come since.
+    async fn take_in_late(
+        connection: &Arc<Connection>,
+        frame: Frame,
+        times: u8,
+        around: &Surroundings,
+    ) {
+        let mut reader = Self::new();
+        // What its connection brings in order is not its business.
+        if reader.take_in(connection, frame, times, around).await.is_ok() {
+            _ = reader.deliver(connection, around).await;
+        }
     }
 
     /// The next frame: all of one read are decoded together, but for the few of the handshake.

@@ -14,6 +14,7 @@ use super::{Connection, Phase};
 use crate::broadcasts::Subscriptions;
 use crate::driver_config::DriverConfig;
 use crate::event_loop::LoopEvent;
+use crate::interception::Interception;
 use crate::mailboxes::Mailboxes;
 
 /// What the tasks of all connections of a node have in common.
@@ -25,6 +26,7 @@ pub(crate) struct Surroundings {
     pub(crate) mailboxes: Arc<Mailboxes>,
     pub(crate) subscriptions: Arc<Subscriptions>,
     pub(crate) events: mpsc::Sender<LoopEvent>,
+    pub(crate) interception: Arc<Interception>,
     /// The node itself.
     pub(crate) me: NodeId,
     /// One permit a byte of the payloads that the loop may be given.
@@ -113,7 +115,7 @@ impl Drop for FinishOnDrop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::connection::{Lane, Outgoing};
+    use crate::connection::{Lane, Outgoing, Terms};
     use partisan_proto::wire::{self, ControlMessage, Frame};
     use partisan_proto::{ChannelId, ConnectionId, Incarnation, NodeId};
     use tokio::io::AsyncReadExt;
@@ -145,6 +147,7 @@ mod tests {
             events,
             me: NodeId::from_u64(2),
             loop_room: Arc::new(Semaphore::new(1 << 20)),
+            interception: Arc::new(Interception::new(1, tokio::time::Instant::now())),
         });
         let task = serve(Arc::clone(&connection), accepted.unwrap().0, around);
         Served { connection, peer: peer.unwrap(), mailboxes, told, task: tokio::spawn(task) }
@@ -152,6 +155,11 @@ mod tests {
 
     fn lane() -> Lane {
         Lane { peer: NodeId::from_u64(1), channel: ChannelId::DEFAULT }
+    }
+
+    fn establish(connection: &Connection) {
+        connection.assign(lane(), Terms { max_frame: 1 << 20, compressed: false });
+        connection.open();
     }
 
     fn message(text: &'static str) -> Frame {
@@ -173,7 +181,7 @@ mod tests {
     async fn nothing_is_delivered_after_the_end_even_by_a_reader_that_waits_for_room() {
         let mut all = served().await;
         let mut inbox = all.mailboxes.inbox().unwrap();
-        all.connection.establish(lane());
+        establish(&all.connection);
         let bytes = encoded(&[message("1"), message("2"), message("3")]);
         all.peer.write_all(&bytes).await.unwrap();
         assert_eq!(inbox.recv().await.unwrap().payload, "1");
@@ -198,7 +206,7 @@ mod tests {
         };
         assert_eq!(frame, step);
         assert!(inbox.try_recv().is_none());
-        connection.establish(lane());
+        establish(&connection);
         connection.frame_handled();
         assert_eq!(inbox.recv().await.unwrap().payload, "1");
         assert_eq!(inbox.recv().await.unwrap().payload, "2");

@@ -1,15 +1,16 @@
 //! Pure machines as processes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use partisan_proto::process::{self, Actor, ActorContext, Effect};
+use partisan_proto::process::{self, Actor, ActorContext, Effect, MAX_PANICS};
 use partisan_proto::{Command, ExitReason, ProcessAct, Serial};
 use tokio::sync::oneshot;
 
 use super::doings::Doing;
-use super::spawn::live;
+use super::spawn::{live, text_of};
 use super::{Input, Process, Spawn, SpawnOptions, Start, reason_of};
 use crate::error::NodeError;
 use crate::node::Node;
@@ -48,7 +49,8 @@ fn act(mut process: Process, mut actor: Box<dyn Actor>) -> Acting {
     Box::pin(async move {
         let mut numbers = 0;
         let mut effects = Vec::new();
-        step(&process, &mut numbers, &mut effects, |cx| actor.start(cx));
+        let start = |actor: &mut dyn Actor, cx: &mut ActorContext<'_>| actor.start(cx);
+        step(&process, &mut *actor, &mut numbers, &mut effects, start);
         loop {
             for effect in effects.drain(..) {
                 if let Some(reason) = perform(&mut process, effect).await {
@@ -56,21 +58,35 @@ fn act(mut process: Process, mut actor: Box<dyn Actor>) -> Acting {
                 }
             }
             let Some(input) = process.receive().await else { return ExitReason::Shutdown };
-            let input = pure(input);
-            step(&process, &mut numbers, &mut effects, |cx| actor.handle(cx, input));
+            step(&process, &mut *actor, &mut numbers, &mut effects, |actor, cx| {
+                actor.handle(cx, pure(input));
+            });
         }
     })
 }
 
+/// Lets a machine do something, and tells it of its panics, until it does not panic of that.
 fn step(
     process: &Process,
+    actor: &mut dyn Actor,
     numbers: &mut u64,
     effects: &mut Vec<Effect>,
-    run: impl FnOnce(&mut ActorContext<'_>),
+    run: impl FnOnce(&mut dyn Actor, &mut ActorContext<'_>),
 ) {
     let shared = &process.node().shared;
     let mut serials = || shared.serial();
-    run(&mut ActorContext::new(shared.clock(), process.id(), numbers, &mut serials, effects));
+    let mut cx = ActorContext::new(shared.clock(), process.id(), numbers, &mut serials, effects);
+    let mut outcome = catch_unwind(AssertUnwindSafe(|| run(actor, &mut cx)));
+    for panics in 0.. {
+        let Err(panic) = outcome else { return };
+        let text = text_of(&*panic);
+        tracing::error!(process = %process.id(), panic = text, "an actor panicked");
+        let reason = ExitReason::panicked(&text);
+        if panics == MAX_PANICS {
+            return cx.end(reason);
+        }
+        outcome = catch_unwind(AssertUnwindSafe(|| actor.panicked(&mut cx, reason)));
+    }
 }
 
 fn pure(input: Input) -> process::Input {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use partisan_proto::call::Server;
-use partisan_proto::process::{Lane, MonitorId, NodeFilter, TimerId};
+use partisan_proto::process::{Lane, NodeFilter, TimerId};
 use partisan_proto::{
     Answer, Command, ExitReason, NodeId, ProcessAct, ProcessId, ProcessName, Target,
 };
@@ -403,9 +403,7 @@ impl Process {
         F: FnOnce(Self) -> Fut + Send + 'static,
         Fut: Future<Output: IntoExitReason> + Send + 'static,
     {
-        let number = self.state.number();
-        let expected = Placed::new(&self.state, number)?;
-        options.begin.monitor = Some(MonitorId { owner: self.state.id.serial, number });
+        let (expected, number) = Placed::monitor(&self.state, &mut options)?;
         let spawned = self.node.spawn_with(options, run).await?;
         expected.keep();
         Ok((spawned, number))

@@ -74,7 +74,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use partisan_proto::call::Failure;
-use partisan_proto::process::ReplyTo;
+use partisan_proto::process::{MonitorId, ReplyTo};
 use partisan_proto::{ExitReason, ProcessAct, ProcessId, ProcessName, Serial, Target};
 use tokio::sync::oneshot;
 
@@ -165,7 +165,7 @@ impl Node {
         all.map(|serial| self.process_id(serial)).collect()
     }
 
-    fn process_id(&self, serial: Serial) -> ProcessId {
+    pub(crate) fn process_id(&self, serial: Serial) -> ProcessId {
         ProcessId { node: self.id, birth: self.shared.mailboxes.birth(), serial }
     }
 
@@ -243,6 +243,18 @@ impl<'a> Placed<'a> {
     pub(crate) fn new(state: &'a ProcessState, number: u64) -> Result<Self, Stopped> {
         state.expect(number)?;
         Ok(Self { state, number: Some(number) })
+    }
+
+    /// The number of a monitor that a process which is spawned with `options` is to have on this
+    /// one's behalf.
+    pub(crate) fn monitor(
+        state: &'a ProcessState,
+        options: &mut SpawnOptions,
+    ) -> Result<(Self, u64), NodeError> {
+        let number = state.number();
+        let expected = Self::new(state, number)?;
+        options.begin.monitor = Some(MonitorId { owner: state.id.serial, number });
+        Ok((expected, number))
     }
 
     pub(crate) fn keep(mut self) {

@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use partisan_proto::call::Failure;
 use partisan_proto::process::{MonitorId, RequestId};
 use partisan_proto::wire::{
-    Accept, Acknowledgement, Bounded, CausalHeader, Confirm, ControlMessage, Decoded, Delta,
+    Accept, Acknowledgement, Bounded, Cargo, CausalHeader, Confirm, ControlMessage, Decoded, Delta,
     Dependency, Destination, Digest, Elsewhere, Entry, Frame, GoodbyeReason, Gossip, Hello,
     Introduction, NewestHeader, PartitionId, PartitionMessage, Presence, ProcessAt, ProcessMessage,
     Refuse, RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice, ReliableHeader,
@@ -24,6 +24,9 @@ use partisan_proto::{
     ChannelName, ChannelOptions, Channels, ClusterName, Epoch, ExitReason, Incarnation, Instance,
     LabelId, LabelName, NodeId, NodeName, NodeSpec, ProcessName, Refusal, Serial, Tag,
 };
+
+/// The vector that is only read.
+const COMPRESSED: &str = "compressed";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/v1")
@@ -139,9 +142,14 @@ fn session_vectors() -> Vec<(&'static str, &'static str, Frame)> {
 fn relay_vectors() -> Vec<(&'static str, &'static str, Frame)> {
     let id = RelayId { origin: spec().id(), incarnation: Incarnation(3), sequence: 300 };
     let target = NodeId::from_u64(0x0123_4567_89ab_cdef);
-    let header = |flooded, key, destination| {
-        Box::new(RelayHeader { id, target, ttl: 4, hops: 2, flooded, key, destination })
+    let carrying = |cargo, flooded, key, destination| {
+        Box::new(RelayHeader { id, target, ttl: 4, hops: 2, flooded, key, cargo, destination })
     };
+    let header = |flooded, key, destination| carrying(Cargo::Message, flooded, key, destination);
+    let reliable = Cargo::Reliable { sequence: 300, floor: 299 };
+    let acknowledges = Cargo::Acknowledgement { life: Incarnation(3) };
+    let also = Bounded::from_first([(9, 300)]);
+    let told = Acknowledgement { upto: 7, also, newest: Bounded::new() };
     let relayed =
         |header, payload: &'static [u8]| Frame::Relayed { header, payload: payload.into() };
     let store = Destination::name("größe").unwrap();
@@ -158,6 +166,19 @@ fn relay_vectors() -> Vec<(&'static str, &'static str, Frame)> {
             "relayed_flooded",
             "a copy of a message with a key, for a name",
             relayed(header(true, Some(7), store), &[0, 0xff]),
+        ),
+        (
+            "relayed_reliable",
+            "message 300 that must arrive, and 299 still may",
+            relayed(carrying(reliable, false, Some(7), Destination::Inbox), b"hello"),
+        ),
+        (
+            "relayed_acknowledgement",
+            "all up to 7, and 9 to 300",
+            Frame::Relayed {
+                header: carrying(acknowledges, true, None, Destination::Inbox),
+                payload: told.encode(),
+            },
         ),
         ("relay_failed", "a queue was full", control(ControlMessage::Relay(failed))),
         (
@@ -269,6 +290,7 @@ fn call_vectors() -> Vec<(&'static str, &'static str, Frame)> {
         ("reply_thrown", "the function refused", answer(Some(Failure::Thrown(bytes)))),
         ("reply_overloaded", "too much to do", answer(Some(Failure::Overloaded))),
         ("reply_too_large", "the answer is too large", answer(Some(Failure::AnswerTooLarge))),
+        ("reply_not_understood", "of another type", answer(Some(Failure::NotUnderstood))),
     ]
 }
 
@@ -429,9 +451,20 @@ fn every_message_of_version_1_is_written_and_read_as_ever() {
     }
 }
 
+/// How short a compressed frame becomes is the writer's business; every block is read for ever.
+#[test]
+fn compressed_frames_are_read_as_ever() {
+    let text = fs::read_to_string(folder().join(COMPRESSED).with_extension("hex")).unwrap();
+    let payload = vec![b'a'; 300].into();
+    let frame = Frame::App { destination: Destination::Inbox, payload };
+    let decoded = decode(&mut BytesMut::from(&unhex(&text)[..]), 1 << 10);
+    assert_eq!(decoded, Ok(Decoded::Frame(frame)));
+}
+
 #[test]
 fn no_vector_is_forgotten() {
-    let known: Vec<_> = vectors().into_iter().map(|(name, ..)| name).collect();
+    let mut known: Vec<_> = vectors().into_iter().map(|(name, ..)| name).collect();
+    known.push(COMPRESSED);
     for entry in fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();

@@ -158,3 +158,30 @@ fn the_tree_of_an_older_life_is_forgotten_at_once() {
     net.forge(1, 0, late);
     assert_eq!(known(&net), 0, "news of the past");
 }
+
+/// Between the first node that forgets a tree and the last one some time passes, and neighbours may
+/// come then.
+#[test]
+fn a_tree_that_its_root_renews_no_more_is_not_brought_back_by_who_still_knows_it() {
+    let mut net = Net::with(4, config(|broadcast| broadcast.own_trees = OwnTrees::Always));
+    net.connect_all(&[(0, 1), (1, 2)]);
+    net.broadcast(1);
+    net.pass(Duration::from_secs(1));
+    for _ in 0..2 {
+        net.broadcast(0);
+        net.pass(Duration::from_secs(4));
+    }
+    net.connect(1, 3);
+    net.pass(Duration::from_secs(1));
+    let knowing = |net: &Net| {
+        let knows = |number: &usize| net.peers[*number].part.tree(net.id(0)).own;
+        (0..4).filter(knows).collect::<Vec<_>>()
+    };
+    assert_eq!(knowing(&net), [0, 1, 2, 3]);
+    while knowing(&net).contains(&2) == knowing(&net).contains(&3) {
+        net.pass(ms(100));
+    }
+    net.connect(2, 3);
+    net.pass(Duration::from_secs(40));
+    assert!(knowing(&net).is_empty());
+}

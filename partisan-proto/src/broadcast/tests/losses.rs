@@ -64,6 +64,33 @@ fn what_one_node_got_all_get_though_its_origin_is_dead() {
     assert_eq!(net.receivers(id), net.all());
 }
 
+/// Neighbours who died unnoticed take a message with them; whoever comes in their place is told of
+/// it, without an exchange.
+#[test]
+fn what_was_lost_with_all_neighbours_comes_to_the_next_one() {
+    for heartbeats in [true, false] {
+        let mut net = Net::with(
+            4,
+            config(|broadcast| {
+                broadcast.heartbeats = heartbeats;
+                broadcast.exchange.enabled = false;
+            }),
+        );
+        net.connect_all(&[(0, 1), (0, 2), (2, 3)]);
+        net.broadcast(0);
+        net.pass(Duration::from_secs(2));
+        net.disconnect(0, 2);
+        let id = net.broadcast(0);
+        // What is on its way dies with its receiver.
+        net.disconnect(0, 1);
+        net.pass(Duration::from_secs(60));
+        assert_eq!(net.receivers(id), [0]);
+        net.connect(0, 3);
+        net.pass(Duration::from_secs(1));
+        assert_eq!(net.receivers(id), [0, 2, 3], "heartbeats {heartbeats}");
+    }
+}
+
 /// D3: what was sent in either part comes to the other when they meet.
 #[test]
 fn parts_that_meet_again_get_what_they_missed() {

@@ -238,6 +238,7 @@ impl Net {
         let connection = |lane| ConnectionId::from_u64(to as u64 * 4 + lane);
         let lane = (!self.laneless.contains(&(from, to))).then(|| connection(1));
         self.peers[from].routes.up(PeerRoutes {
+            reads_lz4: false,
             instance,
             epoch: Epoch(1),
             max_frame: 1 << 20,

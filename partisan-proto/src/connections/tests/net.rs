@@ -28,6 +28,8 @@ pub(crate) struct Keeper {
     pub(crate) keep: Vec<Arc<NodeSpec>>,
     pub(crate) turn_away: Option<Refusal>,
     pub(crate) contacts: u32,
+    /// Whether its peers are its neighbours.
+    pub(crate) neighbors: bool,
     /// What it tells the connections at the next [`Command::UpdateMembers`].
     pub(crate) wishes: Shared<Change>,
     /// What the connections told it of probes and round trips.
@@ -77,6 +79,11 @@ impl Manager for Keeper {
     }
 
     fn change(&mut self, cx: &mut Context<'_>, change: &Change) {
+        match change {
+            Change::PeerUp { instance, .. } if self.neighbors => cx.neighbor_up(*instance),
+            Change::PeerDown { instance, .. } if self.neighbors => cx.neighbor_down(instance.node),
+            _ => {}
+        }
         if let Change::Outdated { refusal: Refusal::StaleIncarnation(known) } = change {
             cx.reincarnate(*known);
         }

@@ -3,17 +3,23 @@
 mod causal;
 mod newest;
 mod random;
+mod relayed;
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::*;
-use crate::command::Command;
+use crate::action::{Answer, Delivery};
+use crate::command::{Command, SendReliable};
 use crate::connections::tests::net::{Keeper, Net, channels, spec};
 use crate::error::CloseReason;
 use crate::event::Event;
-use crate::id::LabelName;
-use crate::wire::Destination;
+use crate::id::{ChannelId, LabelName, Ticket};
+use crate::time::Duration;
+use crate::wire::{Acknowledgement, ControlMessage, Destination};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -53,6 +59,7 @@ fn message(net: &Net, to: usize, number: u8) -> SendReliable {
         key: Some(number.into()),
         destination: Destination::Inbox,
         payload: Bytes::copy_from_slice(&[number]),
+        relay: false,
         expires: None,
         label: None,
     }

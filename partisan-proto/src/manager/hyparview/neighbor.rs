@@ -300,6 +300,7 @@ impl HyParView {
     }
 
     fn activate_for(&mut self, cx: &mut Context<'_>, node: NodeId, gone: Option<NodeId>) {
+        let alone = self.is_isolated();
         let Some(peer) = self.peers.get_mut(node) else {
             return;
         };
@@ -319,6 +320,9 @@ impl HyParView {
         self.unsaved = true;
         self.search.fruitless = 0;
         self.tell_removals(cx, node);
+        if alone {
+            self.send_sample(cx);
+        }
         self.end_recall(cx);
         self.finish_joins(cx, node);
     }

@@ -3,6 +3,9 @@
 //! A sample of a node's views goes on a walk, and whoever has it at the end sends as much back. The
 //! paper's origin is answered over a connection of its own; here the answer goes back the way the
 //! shuffle came, which the message tells, so that no connection is opened for it and none can leak.
+//!
+//! Besides the regular ones, a node that was alone shuffles as soon as it has a neighbour: else it
+//! would know nobody but a few neighbours for a while, and be lost if those died together.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -32,6 +35,11 @@ impl HyParView {
         self.disperse(cx.now);
         self.removals.expire(cx.now);
         self.break_out(cx);
+        self.send_sample(cx);
+    }
+
+    /// Sends a sample of the views on a walk, to be exchanged for another.
+    pub(super) fn send_sample(&mut self, cx: &mut Context<'_>) {
         let Some(hop) = self.next_hop_of_walk(&[]) else {
             return;
         };

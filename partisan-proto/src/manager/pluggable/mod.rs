@@ -359,6 +359,8 @@ impl Manager for Pluggable {
             | Change::Partitioned
             | Change::LaneOpened { .. }
             | Change::LaneClosed { .. }
+            | Change::Relay(_)
+            | Change::Relayed { .. }
             | Change::ProcessEnded { .. } => {
                 return;
             }

@@ -20,6 +20,7 @@ on_both! {
     hpv_a_restarted_node_has_its_place_again: 12;
     hpv_a_whole_cluster_starts_again_without_contacts: 12;
     hpv_members_come_and_go_with_the_active_view: 12;
+    hpv_a_young_overlay_outlives_the_death_of_two_nodes_in_five: 12;
     xbot_high_active_connected_symmetric_evict: 12;
     xbot_low_active_connected_symmetric_evict: 12;
     xbot_twelve_nodes_connected_symmetric_evict: 12;
@@ -278,6 +279,38 @@ fn hpv_members_come_and_go_with_the_active_view(cluster: &mut impl Cluster) {
                 present == Some(usize::from(cluster.knows(*node, *peer)))
             })
         })
+    });
+}
+
+/// Everybody joined a moment ago, through the one before: who has few neighbours as yet must know
+/// somebody else already when those die together.
+fn hpv_a_young_overlay_outlives_the_death_of_two_nodes_in_five(cluster: &mut impl Cluster) {
+    cluster.start(50, &with(HyParViewConfig::default()));
+    for node in 1..50 {
+        let asked = cluster.sync_join(node, node - 1, Duration::from_secs(60));
+        assert!(matches!(cluster.wait_for_answer(asked), Ok(Answer::Joined(_))));
+    }
+    let all = Vec::from_iter(0..50);
+    cluster.wait("an overlay", |cluster| is_overlay(cluster, &all, 5));
+    // All neighbours of those who have fewest.
+    let mut by_degree: Vec<_> = all.iter().map(|node| (active(cluster, *node), *node)).collect();
+    by_degree.sort_by_key(|(peers, _)| peers.len());
+    let (mut dead, mut bereft) = (BTreeSet::new(), BTreeSet::new());
+    for (peers, node) in by_degree {
+        let apart = !dead.contains(&node) && peers.is_disjoint(&bereft);
+        if apart && dead.union(&peers).count() <= 20 {
+            dead.extend(peers);
+            bereft.insert(node);
+        }
+    }
+    dead.iter().for_each(|node| cluster.crash(*node));
+    let rest: Vec<usize> = all.into_iter().filter(|node| !dead.contains(node)).collect();
+    for node in &bereft {
+        cluster.broadcast(*node, "default", "who is there?");
+    }
+    cluster.wait("it at all", |cluster| {
+        let heard = |node, from| !cluster.heard(node, from).is_empty();
+        rest.iter().all(|node| bereft.iter().all(|from| heard(*node, *from)))
     });
 }
 

@@ -56,6 +56,7 @@ mod channels;
 mod events;
 mod full;
 mod hyparview;
+mod interpose;
 mod join;
 mod joins;
 mod leave;

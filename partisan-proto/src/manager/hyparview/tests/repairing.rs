@@ -217,3 +217,21 @@ fn parts_that_lost_each_other_find_each_other_again() {
     assert_eq!(component(&mesh, 0).len(), 16);
     assert_at_rest(&mesh);
 }
+
+/// Everybody has just joined, through the one before: who lost all of its neighbours together must
+/// know somebody else.
+#[test]
+fn who_joined_a_moment_ago_knows_others_than_its_neighbours() {
+    const NODES: usize = 40;
+    let mut mesh = strangers(NODES, &config());
+    for node in 1..NODES {
+        mesh.join(node, node - 1);
+        // It is in, and its walks are still on their way.
+        (0..2).for_each(|_| mesh.hop());
+    }
+    mesh.settle();
+    for (node, machine) in mesh.machines.iter().enumerate().skip(10) {
+        let views = machine.manager.views();
+        assert!(views.passive.len() >= 3, "node {node}: {views:?}");
+    }
+}

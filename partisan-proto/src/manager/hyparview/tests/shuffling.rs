@@ -60,6 +60,28 @@ fn a_node_without_neighbors_sends_none() {
 }
 
 #[test]
+fn who_was_alone_shuffles_as_soon_as_it_has_a_neighbor_and_not_with_each_further_one() {
+    let mut machine = newborn(0, config());
+    machine.start();
+    let regular = machine.timers.due(Timer::Shuffle);
+    for _ in 0..2 {
+        connect(&mut machine, 1);
+        let output = hear(&mut machine, 1, request(Wish::Low, 0));
+        let [HyParViewMessage::Accept(_), HyParViewMessage::Shuffle(sent)] = &told(&output, 1)[..]
+        else {
+            panic!("the other side must know of the link by then")
+        };
+        assert_eq!(ids(&sent.nodes), [id(0)]);
+        connect(&mut machine, 2);
+        let output = hear(&mut machine, 2, request(Wish::Low, 0));
+        assert!(shuffles(&output).is_empty());
+        machine.down(instance(&spec(1), LIFE));
+        machine.down(instance(&spec(2), LIFE));
+    }
+    assert_eq!(machine.timers.due(Timer::Shuffle), regular, "the regular ones are as they were");
+}
+
+#[test]
 fn a_shuffle_goes_on_with_its_origin_where_it_has_not_been() {
     let mut machine = with_neighbors(config(), 4);
     for _ in 0..20 {

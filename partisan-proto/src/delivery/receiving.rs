@@ -1,0 +1,230 @@
+//! What comes in: each message once, causal ones in their order, and acknowledged.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::Deliveries;
+use super::causal::Waiting;
+use super::incoming::{Incoming, Novelty};
+use crate::action::{Action, Delivery};
+use crate::call::Wires;
+use crate::change::{Change, Parcel};
+use crate::context::Context;
+use crate::id::{ChannelId, Instance, LabelId, NodeId};
+use crate::time::Duration;
+use crate::timers::Timer;
+use crate::wire::{
+    Acknowledgement, Cargo, ControlMessage, Destination, NewestHeader, ReliableHeader,
+};
+
+impl Deliveries {
+    /// A message of a monotonic channel arrived.
+    pub(crate) fn receive_newest(
+        &mut self,
+        cx: &mut Context<'_>,
+        (from, channel): (Instance, ChannelId),
+        header: NewestHeader,
+        payload: Bytes,
+    ) {
+        let most = cx.config.delivery.max_places;
+        if self.incoming_of(cx, from).is_newest(&header, cx.now, most) {
+            self.counters.delivered += 1;
+            let (from, relayed, destination) = (from.node, false, header.destination);
+            cx.act(Action::Deliver(Delivery { from, channel, relayed, destination, payload }));
+        } else {
+            self.counters.duplicates += 1;
+        }
+        self.acknowledge_soon(cx, from.node);
+    }
+
+    /// What came from this life of a node so far.
+    fn incoming_of(&mut self, cx: &mut Context<'_>, from: Instance) -> &mut Incoming {
+        if !self.incoming.contains_key(&from.node) {
+            self.make_room(cx);
+        }
+        let incoming = self.incoming.entry(from.node).or_insert_with(|| Incoming::new(from));
+        incoming.begin(from, cx.now);
+        incoming
+    }
+
+    /// A message arrived.
+    pub(crate) fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        (from, channel, relayed): (Instance, ChannelId, bool),
+        header: ReliableHeader,
+        payload: Bytes,
+    ) {
+        let config = &cx.config.delivery;
+        let ahead = config.max_ahead;
+        let novelty = self.incoming_of(cx, from).judge(header.sequence, header.floor, ahead as u64);
+        match novelty {
+            Novelty::New => {}
+            Novelty::Known => {
+                self.counters.duplicates += 1;
+                return self.acknowledge_soon(cx, from.node);
+            }
+            // It is told of when it is delivered.
+            Novelty::Waits => return self.counters.duplicates += 1,
+            Novelty::TooFar => return self.counters.refused += 1,
+        }
+        let (node, destination) = (from.node, header.destination);
+        let delivery = Delivery { from: node, channel, relayed, destination, payload };
+        let Some(causal) = header.causal else {
+            return self.deliver(cx, from, header.sequence, delivery);
+        };
+        let (patience, most) = (config.causal_patience, config.max_waiting);
+        let label = causal.label;
+        let Some(barrier) = self.labels.get_mut(&label) else {
+            return self.counters.unknown_label += 1;
+        };
+        let (sequence, since) = (header.sequence, cx.now);
+        let waiting = Waiting { from, sequence, header: causal, delivery, since };
+        if barrier.take(cx, waiting, most) {
+            if let Some(incoming) = self.incoming.get_mut(&node) {
+                incoming.wait(sequence);
+            }
+            self.deliver_causal(cx, label, patience);
+        } else {
+            self.counters.refused += 1;
+        }
+    }
+
+    /// A message, or an acknowledgement, came by way of other nodes.
+    pub(super) fn receive_relayed(
+        &mut self,
+        cx: &mut Context<'_>,
+        wires: &mut impl Wires,
+        from: Instance,
+        parcel: &Parcel,
+    ) {
+        match parcel.cargo {
+            Cargo::Message => {}
+            Cargo::Reliable { sequence, floor } => {
+                if self.is_outdated(cx, from) {
+                    self.counters.refused += 1;
+                    return;
+                }
+                self.incoming_of(cx, from).came_relayed(parcel.channel);
+                let (causal, destination) = (None, parcel.destination.clone());
+                let header = ReliableHeader { sequence, floor, causal, destination };
+                self.receive(cx, (from, parcel.channel, true), header, parcel.payload.clone());
+            }
+            Cargo::Acknowledgement { life } => {
+                if life == cx.me.instance.incarnation
+                    && let Some(acknowledgement) = Acknowledgement::decode(&parcel.payload)
+                {
+                    self.acknowledged(cx, wires, from, &acknowledgement);
+                }
+            }
+        }
+    }
+
+    /// Whether a later life of a node is known than this one: what was relayed may be late, and must
+    /// not be taken for the beginning of another.
+    fn is_outdated(&self, cx: &Context<'_>, from: Instance) -> bool {
+        let known = self.incoming.get(&from.node).map(Incoming::from);
+        let peer = cx.routes.peer(from.node).map(|routes| routes.instance);
+        let lives = known.into_iter().chain(peer).map(|instance| instance.incarnation);
+        lives.max().is_some_and(|newest| newest > from.incarnation)
+    }
+
+    fn deliver(&mut self, cx: &mut Context<'_>, from: Instance, sequence: u64, delivery: Delivery) {
+        self.counters.delivered += 1;
+        cx.act(Action::Deliver(delivery));
+        // Of a life that is over nothing is acknowledged any more.
+        if let Some(incoming) = self.incoming.get_mut(&from.node)
+            && incoming.delivered(from, sequence)
+        {
+            self.acknowledge_soon(cx, from.node);
+        }
+    }
+
+    /// Delivers the causal messages that wait for nothing any more, and those that waited too long.
+    fn deliver_causal(&mut self, cx: &mut Context<'_>, label: LabelId, patience: Duration) {
+        while let Some(causal) = self.labels.get_mut(&label)
+            && let Some((waiting, patient)) = causal.next(cx, patience)
+        {
+            self.counters.out_of_patience += u64::from(!patient);
+            let Waiting { from, sequence, delivery, .. } = waiting;
+            self.deliver(cx, from, sequence, delivery);
+        }
+        self.set_causal_timer(cx);
+    }
+
+    /// Looks at what waits, of all labels.
+    pub(super) fn deliver_all_causal(&mut self, cx: &mut Context<'_>) {
+        let patience = cx.config.delivery.causal_patience;
+        let waits = self.labels.iter().filter(|(_, causal)| causal.is_waiting());
+        let labels: Vec<LabelId> = waits.map(|(label, _)| *label).collect();
+        for label in labels {
+            self.deliver_causal(cx, label, patience);
+        }
+    }
+
+    /// Delivers what has waited long enough, and forgets what nobody need wait for any more.
+    pub(super) fn lose_patience(&mut self, cx: &mut Context<'_>) {
+        let patience = cx.config.delivery.causal_patience;
+        self.labels.values_mut().for_each(|causal| causal.forget_old(cx.now, patience));
+        self.deliver_all_causal(cx);
+        self.set_causal_timer(cx);
+    }
+
+    pub(super) fn set_causal_timer(&self, cx: &mut Context<'_>) {
+        let config = &cx.config.delivery;
+        let (patience, expiry) = (config.causal_patience, config.expire_after);
+        let due = self.labels.values().filter_map(|causal| causal.due(patience, expiry)).min();
+        match due {
+            Some(due) => cx.timers.set(Timer::Causal, due),
+            None => _ = cx.timers.cancel(Timer::Causal),
+        }
+    }
+
+    fn acknowledge_soon(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        if let Some(incoming) = self.incoming.get_mut(&node)
+            && incoming.owe()
+        {
+            cx.set_timer(Timer::Acknowledge(node), cx.config.delivery.acknowledge_after);
+        }
+    }
+
+    /// Tells a sender what has been delivered.
+    pub(super) fn acknowledge(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let peer = cx.routes.peer(node).map(|routes| routes.instance);
+        let Some(incoming) = self.incoming.get_mut(&node) else { return };
+        let Some(acknowledgement) = incoming.acknowledgement() else { return };
+        let from = incoming.from();
+        match (peer, incoming.relayed()) {
+            (Some(peer), _) if peer == from => {
+                cx.send(node, ControlMessage::Acknowledge(Box::new(acknowledgement)));
+            }
+            (None, Some(channel)) => {
+                let cargo = Cargo::Acknowledgement { life: from.incarnation };
+                let (key, destination) = (None, Destination::Inbox);
+                let payload = acknowledgement.encode();
+                let parcel = Parcel { to: node, channel, key, cargo, destination, payload };
+                cx.change(Change::Relay(Box::new(parcel)));
+            }
+            // A later life numbers anew; and without a session they come again with the next one, and
+            // are told of again.
+            _ => {}
+        }
+    }
+
+    /// Forgets a sender when there are as many as may be: the one not heard of for the longest time,
+    /// connected ones last.
+    fn make_room(&mut self, cx: &mut Context<'_>) {
+        if self.incoming.len() < cx.config.delivery.max_senders {
+            return;
+        }
+        let age = |(node, incoming): &(&NodeId, &Incoming)| {
+            (cx.routes.peer(**node).is_some(), incoming.heard(), **node)
+        };
+        if let Some(oldest) = self.incoming.iter().min_by_key(age).map(|(node, _)| *node) {
+            self.incoming.remove(&oldest);
+            cx.timers.cancel(Timer::Acknowledge(oldest));
+        }
+    }
+}

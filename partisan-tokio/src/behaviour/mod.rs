@@ -1,0 +1,50 @@
+//! OTP's behaviours on real nodes: see [`partisan_proto::behaviour`] for what they promise.
+//!
+//! ```
+//! use partisan_proto::behaviour::{CallResult, Caller, GenServer, Next, Protocol};
+//! use partisan_proto::process::ActorContext;
+//! use partisan_tokio::{Node, NodeName, Settings};
+//!
+//! #[derive(Debug, Default)]
+//! struct Counter(u64);
+//!
+//! impl Protocol for Counter {
+//!     type Call = ();
+//!     type Reply = u64;
+//!     type Cast = u64;
+//! }
+//!
+//! impl GenServer for Counter {
+//!     type Continue = ();
+//!
+//!     fn handle_call(&mut self, _: (), _: Caller<u64>, _: &mut ActorContext<'_>) -> CallResult<Self> {
+//!         CallResult::reply(self.0)
+//!     }
+//!
+//!     fn handle_cast(&mut self, more: u64, _: &mut ActorContext<'_>) -> Next<Self> {
+//!         self.0 += more;
+//!         Next::Wait
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = Node::start(Settings::new(NodeName::new("alice@127.0.0.1")?)).await?;
+//! let counter = node.start_server(Counter::default()).await?;
+//! counter.cast(&20).await;
+//! counter.cast(&22).await;
+//! assert_eq!(counter.call(&()).await?, 42);
+//! # node.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod group;
+mod handle;
+mod start;
+
+pub use error::{ServerStartError, StopError};
+pub use group::ServerGroup;
+pub use handle::ServerHandle;
+pub use start::StartOptions;
