@@ -53,7 +53,6 @@
 
 mod causal;
 mod incoming;
-mod monotonic;
 mod newest;
 mod outgoing;
 mod past;
