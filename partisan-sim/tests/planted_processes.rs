@@ -360,13 +360,8 @@ fn a_message_that_is_given_up_before_its_time_is_found() {
             (world.hosts()[1].name().id(), ChannelId::DEFAULT, Destination::Inbox);
         let parcel = Parcel { from: 0, life: 1, to: 1, label: None, number: 1 };
         let payload = Said::Parcel(parcel).write();
-<<<<<<< HEAD
-        let (key, label) = (None, None);
-        let send = SendReliable { to, channel, key, destination, payload, expires, relay: false, label };
-=======
         let (key, label, relay) = (None, None, false);
         let send = SendReliable { to, channel, key, destination, payload, expires, label, relay };
->>>>>>> simperf
         let (ticket, command) = (Ticket(1), Command::SendReliable(send.into()));
         let result = Err(CommandError::NotAcknowledged(to));
         let given_up = Action::Reply { ticket, result };

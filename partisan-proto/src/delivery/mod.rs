@@ -53,6 +53,7 @@
 
 mod causal;
 mod incoming;
+mod monotonic;
 mod newest;
 mod outgoing;
 mod past;

@@ -166,18 +166,6 @@ impl Deliveries {
         }
     }
 
-    /// Drops what waits on monotonic channels for a node that left or was removed: nobody waits for
-    /// it.
-    fn forget_newest(&mut self, cx: &Context<'_>, to: NodeId) {
-        if let Err(CommandError::UnknownNode(_)) = cx.routes.reachable(to)
-            && let Some(outgoing) = self.outgoing.get_mut(&to)
-        {
-            let forgotten = outgoing.newest.forget();
-            self.places -= forgotten;
-            self.counters.expired += forgotten as u64;
-        }
-    }
-
     /// The fate of a message is known.
     pub(super) fn settle(
         &mut self,
