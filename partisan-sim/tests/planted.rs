@@ -301,8 +301,12 @@ fn hyparview_config() -> Config {
 /// What is wrong with an overlay of eight after a while, when such messages are lost and node 7
 /// leaves.
 fn overlay_without(lost: fn(&HyParViewMessage) -> bool) -> Option<Violation> {
+    seeded_overlay_without(1, lost)
+}
+
+fn seeded_overlay_without(seed: u64, lost: fn(&HyParViewMessage) -> bool) -> Option<Violation> {
     let config = std::sync::Arc::new(hyparview_config());
-    let mut world = World::new(WorldOptions { seed: 1, config, ..WorldOptions::default() });
+    let mut world = World::new(WorldOptions { seed, config, ..WorldOptions::default() });
     check::watch(&mut world);
     world.check(hyparview::SoundViews::default());
     world.rule(move |frame| match frame.frame {
@@ -341,8 +345,10 @@ fn a_leave_of_which_nobody_hears_is_found() {
 fn neighbors_who_are_never_agreed_on_are_found() {
     let agrees = |message: &HyParViewMessage| matches!(message, HyParViewMessage::Accept(_));
     // Joins that never end, or a link that has one side until the other gives up: which of them
-    // comes first depends on the moment.
-    let found = overlay_without(agrees).expect("it is found");
+    // comes first depends on the moment. Two who ask each other at once need no answer, and so all
+    // may find neighbours in the end.
+    let found = (1..=8).find_map(|seed| seeded_overlay_without(seed, agrees));
+    let found = found.expect("it is found");
     assert!(matches!(found.kind, ViolationKind::Membership | ViolationKind::Leak), "{found}");
 }
 
