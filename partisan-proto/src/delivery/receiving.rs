@@ -29,7 +29,8 @@ impl Deliveries {
         payload: Bytes,
     ) {
         let most = cx.config.delivery.max_places;
-        if self.incoming_of(cx, from).is_newest(&header, cx.now, most) {
+        let Some(incoming) = self.incoming_of(cx, from) else { return };
+        if incoming.is_newest(&header, cx.now, most) {
             self.counters.delivered += 1;
             let (from, relayed, destination) = (from.node, false, header.destination);
             cx.act(Action::Deliver(Delivery { from, channel, relayed, destination, payload }));
@@ -39,14 +40,19 @@ impl Deliveries {
         self.acknowledge_soon(cx, from.node);
     }
 
-    /// What came from this life of a node so far.
-    fn incoming_of(&mut self, cx: &mut Context<'_>, from: Instance) -> &mut Incoming {
+    /// What came from this life of a node so far; `None` when a later one is known, of which other
+    /// nodes may have brought something before the session with this one ends.
+    fn incoming_of(&mut self, cx: &mut Context<'_>, from: Instance) -> Option<&mut Incoming> {
+        if self.is_outdated(cx, from) {
+            self.counters.refused += 1;
+            return None;
+        }
         if !self.incoming.contains_key(&from.node) {
             self.make_room(cx);
         }
         let incoming = self.incoming.entry(from.node).or_insert_with(|| Incoming::new(from));
         incoming.begin(from, cx.now);
-        incoming
+        Some(incoming)
     }
 
     /// A message arrived.
@@ -59,7 +65,8 @@ impl Deliveries {
     ) {
         let config = &cx.config.delivery;
         let ahead = config.max_ahead;
-        let novelty = self.incoming_of(cx, from).judge(header.sequence, header.floor, ahead as u64);
+        let Some(incoming) = self.incoming_of(cx, from) else { return };
+        let novelty = incoming.judge(header.sequence, header.floor, ahead as u64);
         match novelty {
             Novelty::New => {}
             Novelty::Known => {
@@ -103,11 +110,8 @@ impl Deliveries {
         match parcel.cargo {
             Cargo::Message => {}
             Cargo::Reliable { sequence, floor } => {
-                if self.is_outdated(cx, from) {
-                    self.counters.refused += 1;
-                    return;
-                }
-                self.incoming_of(cx, from).came_relayed(parcel.channel);
+                let Some(incoming) = self.incoming_of(cx, from) else { return };
+                incoming.came_relayed(parcel.channel);
                 let (causal, destination) = (None, parcel.destination.clone());
                 let header = ReliableHeader { sequence, floor, causal, destination };
                 self.receive(cx, (from, parcel.channel, true), header, parcel.payload.clone());
