@@ -83,7 +83,8 @@ impl Deliveries {
         payload: Bytes,
     ) {
         let most = cx.config.delivery.max_places;
-        if self.incoming_of(cx, from).is_newest(&header, cx.now, most) {
+        let Some(incoming) = self.incoming_of(cx, from) else { return };
+        if incoming.is_newest(&header, cx.now, most) {
             self.counters.delivered += 1;
             let (from, relayed, destination) = (from.node, false, header.destination);
             cx.act(Action::Deliver(Delivery { from, channel, relayed, destination, payload }));

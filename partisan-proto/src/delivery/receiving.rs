@@ -18,14 +18,23 @@ use crate::timers::Timer;
 use crate::wire::{Acknowledgement, Cargo, ControlMessage, Destination, ReliableHeader};
 
 impl Deliveries {
-    /// What came from this life of a node so far.
-    pub(super) fn incoming_of(&mut self, cx: &mut Context<'_>, from: Instance) -> &mut Incoming {
+    /// What came from this life of a node so far; `None` when a later one is known, of which other
+    /// nodes may have brought something before the session with this one ends.
+    pub(super) fn incoming_of(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Instance,
+    ) -> Option<&mut Incoming> {
+        if self.is_outdated(cx, from) {
+            self.counters.refused += 1;
+            return None;
+        }
         if !self.incoming.contains_key(&from.node) {
             self.make_room(cx);
         }
         let incoming = self.incoming.entry(from.node).or_insert_with(|| Incoming::new(from));
         incoming.begin(from, cx.now);
-        incoming
+        Some(incoming)
     }
 
     /// A message arrived.
@@ -38,7 +47,8 @@ impl Deliveries {
     ) {
         let config = &cx.config.delivery;
         let ahead = config.max_ahead;
-        let novelty = self.incoming_of(cx, from).judge(header.sequence, header.floor, ahead as u64);
+        let Some(incoming) = self.incoming_of(cx, from) else { return };
+        let novelty = incoming.judge(header.sequence, header.floor, ahead as u64);
         match novelty {
             Novelty::New => {}
             Novelty::Known => {
@@ -82,11 +92,8 @@ impl Deliveries {
         match parcel.cargo {
             Cargo::Message => {}
             Cargo::Reliable { sequence, floor } => {
-                if self.is_outdated(cx, from) {
-                    self.counters.refused += 1;
-                    return;
-                }
-                self.incoming_of(cx, from).came_relayed(parcel.channel);
+                let Some(incoming) = self.incoming_of(cx, from) else { return };
+                incoming.came_relayed(parcel.channel);
                 let (causal, destination) = (None, parcel.destination.clone());
                 let header = ReliableHeader { sequence, floor, causal, destination };
                 self.receive(cx, (from, parcel.channel, true), header, parcel.payload.clone());

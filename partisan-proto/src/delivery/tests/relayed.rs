@@ -151,27 +151,50 @@ fn what_a_life_that_is_over_relayed_is_not_taken_for_a_beginning() {
     net.run_for(SECOND);
     assert_arrived(&mut net, 3);
     // What the first life relayed is late.
-    let lane = net.node(2).connections().into_iter().find(|one| one.channel == ChannelId(2));
-    let id = RelayId { origin: net.id(0), incarnation: Incarnation(1), sequence: 1 };
-    let header = RelayHeader {
-        id,
-        target: net.id(2),
-        ttl: 1,
-        hops: 2,
-        flooded: true,
-        key: None,
-        cargo: Cargo::Reliable { sequence: 7, floor: 7 },
-        destination: Destination::Inbox,
-    };
-    let frame = Frame::Relayed { header: Box::new(header), payload: Bytes::from_static(&[77]) };
-    let connection = lane.unwrap().connection;
-    net.handle(2, Event::Received { connection, frame });
+    relay_by_hand(&mut net, (0, 1), 7);
     net.run_for(SECOND);
     assert!(delivered(&mut net, 2).is_empty());
     let next = relayed(&net, 2, 4);
     send(&mut net, 0, next);
     net.run_for(SECOND);
     assert_eq!(delivered(&mut net, 2), [4], "and nothing of its second life again");
+}
+
+/// The last node gets a relayed message of this life of a node, with this number.
+fn relay_by_hand(net: &mut Net, (origin, life): (usize, u64), sequence: u64) {
+    let lane = net.node(2).connections().into_iter().find(|one| one.channel == ChannelId(2));
+    let incarnation = Incarnation(life);
+    let header = RelayHeader {
+        id: RelayId { origin: net.id(origin), incarnation, sequence },
+        target: net.id(2),
+        ttl: 1,
+        hops: 2,
+        flooded: true,
+        key: None,
+        cargo: Cargo::Reliable { sequence, floor: sequence },
+        destination: Destination::Inbox,
+    };
+    let frame = Frame::Relayed { header: Box::new(header), payload: Bytes::from_static(&[77]) };
+    let connection = lane.unwrap().connection;
+    net.handle(2, Event::Received { connection, frame });
+}
+
+#[test]
+fn a_session_of_a_life_that_is_over_brings_nothing_again() {
+    let mut net = line(&config());
+    let first = message(&net, 2, 1);
+    send(&mut net, 1, first);
+    net.settle();
+    assert_eq!(delivered(&mut net, 2), [1]);
+    // Its acknowledgement is lost; and the next life of the sender is heard of before the end of the
+    // session with this one.
+    net.mute = vec![2];
+    net.run_for(SECOND / 2);
+    relay_by_hand(&mut net, (1, 2), 1);
+    assert_eq!(delivered(&mut net, 2), [77]);
+    net.mute.clear();
+    net.run_for(5 * SECOND);
+    assert!(delivered(&mut net, 2).is_empty());
 }
 
 #[test]
