@@ -1,5 +1,7 @@
 //! The applications over TCP: the examples, as tests.
 
+#![expect(clippy::duplicate_mod, reason = "each example brings the stage that it needs alone")]
+
 #[path = "../examples/actors.rs"]
 #[expect(dead_code, reason = "the example is a program with a `main`")]
 mod actors;
