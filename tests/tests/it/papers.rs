@@ -74,7 +74,7 @@ fn hyparview_itself() -> Subject {
 fn hyparview_makes_a_random_regular_graph_of_joins_one_by_one() {
     let mut findings = Findings::default();
     // Those who lack a neighbour look for each other ever less often: it takes some cycles.
-    hyparview::stable(&hyparview_itself(), 1, 300, 20, &mut findings);
+    hyparview::stable(&hyparview_itself(), 1, 1000, 20, &mut findings);
     judge(&findings);
 }
 
