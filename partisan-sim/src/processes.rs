@@ -11,7 +11,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use partisan_proto::call::Failure;
 use partisan_proto::process::{Actor, Input, SpawnOptions};
-use partisan_proto::{Duration, ExitReason, ProcessAct, Serial, Signal, Ticket};
+use partisan_proto::{Duration, ExitReason, ProcessAct, Serial, Ticket};
 
 use crate::world::Then;
 
@@ -160,21 +160,9 @@ impl Running {
 
     /// Takes out of the mailbox what an act says is not wanted any more.
     pub(crate) fn flush(&mut self, act: &ProcessAct) {
-        let (ProcessAct::Demonitor { number: ended }
-        | ProcessAct::Abandon { number: ended }
-        | ProcessAct::CancelTimer { number: ended }) = act
-        else {
-            return;
-        };
-        self.mailbox.retain(|input| match input {
-            Input::Signal(
-                Signal::Down { number, .. }
-                | Signal::NodeLost { number, .. }
-                | Signal::Answer { number, .. }
-                | Signal::Timer { number, .. },
-            ) => number != ended,
-            _ => true,
-        });
+        if let Some(number) = act.revokes() {
+            self.mailbox.retain(|input| !input.is_about(number));
+        }
     }
 }
 

@@ -232,7 +232,11 @@ impl<E: Engine> Behaviour<E> {
             if !matches!(input, Input::Signal(_)) {
                 self.statistics.held -= 1;
             }
+            let mark = cx.mark();
             self.take(cx, input);
+            for number in cx.revoked(mark) {
+                self.held.retain(|input| !input.is_about(number));
+            }
         }
     }
 
@@ -388,7 +392,9 @@ impl<E: Engine> Behaviour<E> {
         match input {
             Input::Signal(Signal::Exit { from, reason }) => {
                 let node = ProcessId { serial: Serial::NODE, ..cx.me() };
-                let above = *from == node || Some(*from) == self.parent;
+                // Before it has begun, whoever is linked to it is who was to start it.
+                let early = self.phase == Phase::Waiting;
+                let above = *from == node || Some(*from) == self.parent || early;
                 above.then(|| reason.clone())
             }
             _ => None,

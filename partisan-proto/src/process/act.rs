@@ -235,6 +235,33 @@ pub enum Signal {
     },
 }
 
+impl ProcessAct {
+    /// The number about which nothing is to come any more.
+    #[must_use]
+    pub const fn revokes(&self) -> Option<u64> {
+        match self {
+            Self::Demonitor { number }
+            | Self::Abandon { number }
+            | Self::CancelTimer { number } => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+impl Signal {
+    /// The number that it is about, as the process numbered it.
+    #[must_use]
+    pub const fn number(&self) -> Option<u64> {
+        match self {
+            Self::Down { number, .. }
+            | Self::NodeLost { number, .. }
+            | Self::Answer { number, .. }
+            | Self::Timer { number, .. } => Some(*number),
+            Self::Exit { .. } | Self::NodeUp { .. } | Self::NodeDown { .. } => None,
+        }
+    }
+}
+
 /// How a process begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]

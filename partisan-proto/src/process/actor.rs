@@ -66,6 +66,14 @@ pub enum Input {
     Signal(Signal),
 }
 
+impl Input {
+    /// Whether it is a signal about this number.
+    #[must_use]
+    pub fn is_about(&self, number: u64) -> bool {
+        matches!(self, Self::Signal(signal) if signal.number() == Some(number))
+    }
+}
+
 /// What an [`Actor`] wants done.
 #[derive(Debug)]
 pub enum Effect {
@@ -308,6 +316,20 @@ impl<'a> ActorContext<'a> {
         let serial = (self.serials)();
         self.effects.push(Effect::Spawn { serial, actor, options });
         ProcessId { serial, ..self.me }
+    }
+
+    /// How many effects there are.
+    pub(crate) fn mark(&self) -> usize {
+        self.effects.len()
+    }
+
+    /// The numbers about which nothing is to come any more, as it said since a mark.
+    pub(crate) fn revoked(&self, mark: usize) -> impl Iterator<Item = u64> {
+        let since = self.effects.iter().skip(mark);
+        since.filter_map(|effect| match effect {
+            Effect::Act(act) => act.revokes(),
+            _ => None,
+        })
     }
 
     /// Ends itself (`exit/1`).

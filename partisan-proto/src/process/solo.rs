@@ -205,16 +205,17 @@ impl<A: Actor> Solo<A> {
     }
 
     fn perform(&mut self, effect: Effect) {
+        if let Effect::Act(act) = &effect
+            && let Some(number) = act.revokes()
+        {
+            self.mailbox.retain(|input| !input.is_about(number));
+        }
         match effect {
             Effect::Act(ProcessAct::SendAfter { number, after, target, payload }) => {
                 self.timers.insert((self.now + after, number), (target, payload));
             }
             Effect::Act(ProcessAct::CancelTimer { number: cancelled }) => {
                 self.timers.retain(|(_, number), _| *number != cancelled);
-                self.mailbox.retain(|input| {
-                    !matches!(input, Input::Signal(Signal::Timer { number, .. })
-                        if *number == cancelled)
-                });
             }
             Effect::Act(ProcessAct::Reply { reply_to, result }) => {
                 self.replies.entry(reply_to).or_insert(result);

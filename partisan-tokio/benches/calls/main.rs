@@ -17,6 +17,19 @@
 //! | 1 KiB | 0.9, 0.9 | 2.2, 1.8 | 1.0, 0.5 |
 //! | 64 KiB | 0.9, 0.9 | 0.7, 0.6 | 0.8, 0.7 |
 //!
+//! Calls to a `GenServer` on the same node and on the other, beside an mpsc and a oneshot channel
+//! without any node, in thousands a second (p50 in us):
+//!
+//! | callers | here | there | bare |
+//! |---|---|---|---|
+//! | 1 | 123 (2.6) | 14 (23) | 1,075 (0.3) |
+//! | 16 | 104 (50) | 75 (71) | 1,056 (1.5) |
+//! | 64 | 121 (167) | 99 (209) | 1,024 (39) |
+//!
+//! Every call passes the loop of its node, which is what a local one costs beside a bare channel. The
+//! engine of state machines handles 5.1 million events a second that keep their state, 0.8 million
+//! that change it and start a timeout, 1.3 million of which half are put off and taken up again.
+//!
 //! One call of 64 bytes takes 19 us beside 15; a monitor 1.4 us to set up, one after the other; and
 //! from telling a process to end until its DOWN passes as long as one bare round trip.
 

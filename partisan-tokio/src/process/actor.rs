@@ -135,14 +135,11 @@ async fn do_act(process: &mut Process, act: ProcessAct) {
         ProcessAct::Call { number, payload, .. } => (Some(*number), payload.len()),
         ProcessAct::SendAfter { number, payload, .. } => (Some(*number), payload.len()),
         ProcessAct::Reply { result, .. } => (None, result.as_ref().map_or(0, Bytes::len)),
-        ProcessAct::Demonitor { number }
-        | ProcessAct::Abandon { number }
-        | ProcessAct::CancelTimer { number } => {
-            process.flush(*number);
-            (None, 0)
-        }
         _ => (None, 0),
     };
+    if let Some(number) = act.revokes() {
+        process.flush(number);
+    }
     let towards = match &act {
         ProcessAct::Monitor { target, .. } | ProcessAct::Exit { target, .. } => Some(target.node()),
         ProcessAct::Link(other) | ProcessAct::Unlink(other) => Some(other.node),

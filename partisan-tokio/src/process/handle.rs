@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::doings::{Doing, Doings};
 use super::spawn::{IntoExitReason, Life, SpawnOptions};
-use super::state::{ProcessState, number};
+use super::state::ProcessState;
 use super::{Input, Placed};
 use crate::calls::{CallOptions, RequestError, RequestHandle, as_bytes};
 use crate::error::{NodeError, SendError};
@@ -148,7 +148,7 @@ impl Process {
     pub(crate) fn flush(&mut self, flushed: u64) -> bool {
         let was = self.state.forget(flushed);
         let about = |input: &Input| match input {
-            Input::Signal(signal) => number(signal) == Some(flushed),
+            Input::Signal(signal) => signal.number() == Some(flushed),
             _ => false,
         };
         self.passed.retain(|input| !about(input));

@@ -77,7 +77,7 @@ impl ProcessState {
         // Held while the signal is put into the mailbox: whoever forgets a number finds it there.
         let mut expected = lock(&self.expected);
         let Some(known) = expected.as_mut() else { return };
-        match number(&signal).map(|number| known.remove(&number)) {
+        match signal.number().map(|number| known.remove(&number)) {
             None | Some(Some(Expected::InMailbox)) => self.mailbox.push_signal(signal),
             // Whoever waited may have given up.
             Some(Some(Expected::Here(tell))) => drop(tell.send(signal)),
@@ -93,22 +93,11 @@ impl ProcessState {
     }
 }
 
-/// The number that a signal is about.
-pub(crate) const fn number(signal: &Signal) -> Option<u64> {
-    match signal {
-        Signal::Down { number, .. }
-        | Signal::NodeLost { number, .. }
-        | Signal::Answer { number, .. }
-        | Signal::Timer { number, .. } => Some(*number),
-        _ => None,
-    }
-}
-
 fn is_about(entry: &Entry, wanted: u64) -> bool {
     match entry {
         Entry::Message(_) => false,
         Entry::Other(input) => match &**input {
-            super::Input::Signal(signal) => number(signal) == Some(wanted),
+            super::Input::Signal(signal) => signal.number() == Some(wanted),
             _ => false,
         },
     }

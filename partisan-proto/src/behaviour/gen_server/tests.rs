@@ -37,6 +37,8 @@ enum Do {
     ReplyAndStop(String, ExitReason),
     Panic,
     Ignore,
+    /// Takes a monitor back.
+    Demonitor(u64),
 }
 
 impl Protocol for Script {
@@ -92,6 +94,9 @@ impl GenServer for Script {
         self.log.push(alloc::format!("cast {label}"));
         if let (Do::Owed(reply), Some(caller)) = (&what, self.owed.take()) {
             caller.reply(cx, reply);
+        }
+        if let Do::Demonitor(number) = what {
+            cx.demonitor(number);
         }
         next(what)
     }
@@ -487,4 +492,29 @@ fn references_and_callers_travel() {
     let caller = Caller::<String>::new(call(&mut lone, "a", Do::Nothing));
     let bytes = postcard::to_allocvec(&caller).unwrap();
     assert_eq!(postcard::from_bytes::<Caller<String>>(&bytes), Ok(caller));
+}
+
+#[test]
+fn what_it_takes_back_does_not_come_even_if_it_waited_while_it_was_suspended() {
+    let mut lone = running();
+    ask::<()>(&mut lone, SystemRequest::Suspend);
+    cast(&mut lone, "a", Do::Demonitor(5));
+    let target = Target::Process(lone.other());
+    for number in [5, 6] {
+        let reason = ExitReason::Normal;
+        lone.signal(Signal::Down { number, target: target.clone(), reason });
+    }
+    lone.run();
+    ask::<()>(&mut lone, SystemRequest::Resume);
+    assert_eq!(log(&lone).len(), 2, "{:?}", log(&lone));
+    assert!(log(&lone)[1].starts_with("info Down { number: 6"));
+}
+
+#[test]
+fn one_that_was_never_started_ends_with_whoever_was_to_start_it() {
+    let mut lone = Solo::start(ServerProcess::new(Script::default()).awaiting_start());
+    lone.signal(Signal::Exit { from: lone.other(), reason: why("x") });
+    lone.run();
+    assert_eq!(lone.ended(), Some(&why("x")));
+    assert_eq!(log(&lone), Vec::<&str>::new());
 }
