@@ -118,6 +118,13 @@ impl Incoming {
         self.waiting.insert(sequence);
     }
 
+    /// What waits will not be delivered, and nothing is acknowledged for now: it all comes again.
+    pub(super) fn pause(&mut self) {
+        self.waiting.clear();
+        self.seen.clear();
+        self.owed = false;
+    }
+
     /// A message was delivered; says whether it is of this life of the node.
     pub(super) fn delivered(&mut self, from: Instance, sequence: u64) -> bool {
         if self.from != from {

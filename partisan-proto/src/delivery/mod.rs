@@ -45,7 +45,8 @@
 //!
 //! On a **monotonic** channel only the newest message matters (`newest`).
 //!
-//! A node that leaves its cluster ends this life: what it has not got acknowledged fails.
+//! A node that leaves its cluster ends this life: what it has not got acknowledged fails. What was
+//! delivered to it is not delivered again when it is back, unless it was started anew.
 //!
 //! After Partisan's `partisan_acknowledgement_backend` and `partisan_causality_backend`; unlike
 //! there, duplicates are dropped, causality holds over third parties and for many labels, and tables
@@ -183,7 +184,8 @@ impl Deliveries {
         self.deliver_all_causal(cx);
     }
 
-    /// This life of the node is over.
+    /// This life of the node is over. What was delivered stays known, since the application goes on
+    /// in the next one.
     fn end(&mut self, cx: &mut Context<'_>, error: &CommandError) {
         let peers: Vec<NodeId> = self.outgoing.keys().copied().collect();
         for to in peers {
@@ -193,13 +195,13 @@ impl Deliveries {
             }
             cx.timers.cancel(Timer::Retransmit(to));
         }
-        for node in self.incoming.keys() {
+        for (node, incoming) in &mut self.incoming {
             cx.timers.cancel(Timer::Acknowledge(*node));
+            incoming.pause();
         }
         cx.timers.cancel(Timer::Causal);
         self.places = 0;
         self.outgoing.clear();
-        self.incoming.clear();
         self.labels.values_mut().for_each(|causal| *causal = Causal::default());
     }
 

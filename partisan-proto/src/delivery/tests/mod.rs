@@ -355,6 +355,24 @@ fn stopping_and_leaving_end_what_waits() {
 }
 
 #[test]
+fn what_arrived_is_not_delivered_again_to_who_left_and_is_back() {
+    let mut net = cluster(2);
+    let first = message(&net, 1, 1);
+    send(&mut net, 0, first);
+    net.settle();
+    assert_eq!(delivered(&mut net, 1), [1]);
+    net.command(1, Command::Leave);
+    net.run_for(20 * SECOND);
+    assert!(net.joined(0, 1));
+    let second = message(&net, 1, 2);
+    send(&mut net, 0, second);
+    net.run_for(SECOND);
+    assert_eq!(delivered(&mut net, 1), [2]);
+    assert!(answers(&mut net).iter().all(Result::is_ok));
+    assert_clean(&net);
+}
+
+#[test]
 fn acknowledgements_of_what_was_never_sent_are_nothing() {
     let mut net = cluster(2);
     let connection = net.node(0).routes().anchor(net.id(1)).unwrap();

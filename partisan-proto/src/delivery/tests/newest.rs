@@ -106,6 +106,23 @@ fn the_last_one_arrives_whatever_is_lost() {
     assert_clean(&net);
 }
 
+/// Its application is the same.
+#[test]
+fn values_do_not_go_back_though_the_receiver_left_and_is_back() {
+    let mut net = cluster(2);
+    tell(&mut net, 0, 1, None, 1);
+    net.settle();
+    assert_eq!(delivered(&mut net, 1), [1]);
+    net.command(1, Command::Leave);
+    net.run_for(20 * SECOND);
+    assert!(net.joined(0, 1));
+    assert_eq!(delivered(&mut net, 1), [0; 0]);
+    tell(&mut net, 0, 1, None, 2);
+    net.run_for(SECOND);
+    assert_eq!(delivered(&mut net, 1), [2]);
+    assert_clean(&net);
+}
+
 #[test]
 fn a_full_lane_keeps_the_newest_alone() {
     let mut net = cluster(2);
