@@ -41,7 +41,7 @@ impl Log {
     /// Asks a virtual actor; `false` when it cannot be reached now. Fails where it is active twice.
     async fn ask(&mut self, silo: &SiloHandle, actor: usize) -> Result<bool, Failure> {
         let call = SiloCall::Ask(format!("actor {actor}"), Vec::new());
-        let options = partisan_tokio::CallOptions { timeout: Some(LEASE * 2), ..silo.options() };
+        let options = silo.options().timeout(LEASE * 2);
         // A request that was on its way to a node that died has no answer.
         let Ok(SiloReply::Answer { activation, answer }) = silo.call_with(&call, options).await
         else {

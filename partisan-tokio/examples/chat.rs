@@ -109,7 +109,8 @@ pub(crate) async fn run(say: Say<'_>) -> Result<(), Failure> {
     say("\ncho's node is killed while she speaks, and the others go on:\n");
     guests[2].say("wait, my node is").await?;
     for guest in &mut guests[..2] {
-        say(&format!("  {} hears {}", guest.nick, guest.hear().await?));
+        let heard = guest.hear().await?;
+        say(&format!("  {} hears {heard}", guest.nick));
     }
     cluster.kill(2).await;
     for (who, words) in [(0, "cho?"), (1, "she is gone")] {

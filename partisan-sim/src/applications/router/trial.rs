@@ -109,6 +109,13 @@ fn first_topics(pick: u64) -> Vec<Topic> {
     vec![topic(pick), topic(pick + 1)]
 }
 
+/// The pairs of nodes that are connected; overlays of partial views change them even when all is
+/// well.
+fn pairs(world: &World) -> BTreeSet<(usize, usize)> {
+    let all = world.live().flat_map(|from| world.live().map(move |to| (from, to)));
+    all.filter(|(from, to)| from != to && world.is_connected(*from, *to)).collect()
+}
+
 impl Application for Trial {
     fn configure(&self, config: &mut Config) {
         super::configure(config);
@@ -155,6 +162,7 @@ impl Application for Trial {
                 self.clone().subscribe(world, *ear, topic(number), true);
             }
         }
+        let mut steady = pairs(world);
         world.run_for(KNOWN);
         for ear in &ears {
             self.clone().listen(world, *ear);
@@ -166,13 +174,15 @@ impl Application for Trial {
                 self.clone().publish(world, (*node, *births), *pick, topic(*pick));
             }
             world.run_for(Duration::from_millis(50));
+            steady.retain(|(from, to)| world.is_connected(*from, *to));
         }
         world.run_for(PATIENCE);
+        steady.retain(|(from, to)| world.is_connected(*from, *to));
         for ear in &ears {
             self.clone().listen(world, *ear);
         }
         world.run_for(PATIENCE);
-        self.judge(world);
+        self.judge(world, &steady);
     }
 }
 
@@ -259,12 +269,12 @@ impl Trial {
         });
     }
 
-    /// Each listener has heard all of the last publications of nodes that its own is connected to,
-    /// since all of them were published when all was well.
-    fn judge(&self, world: &mut World) {
+    /// Each listener has heard all of the last publications of nodes that its own was connected to
+    /// all the while, since all of them were published when all was well.
+    fn judge(&self, world: &mut World, steady: &BTreeSet<(usize, usize)>) {
         for ear in self.ears(world) {
             let ledger = self.0.borrow();
-            let reaches = |node: &usize| *node == ear.0 || world.is_connected(*node, ear.0);
+            let reaches = |node: &usize| *node == ear.0 || steady.contains(&(*node, ear.0));
             let answered = ledger.answered.iter().filter(|(_, node)| reaches(node));
             let heard = ledger.last.get(&ear);
             let heard = |publication: &u64| heard.is_some_and(|heard| heard.contains(publication));
