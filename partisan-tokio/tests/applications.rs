@@ -1,4 +1,5 @@
 //! The applications over TCP: the examples, as tests.
+#![expect(clippy::duplicate_mod, reason = "each example is a program of its own, with its stage")]
 
 #[path = "../examples/actors.rs"]
 #[expect(dead_code, reason = "the example is a program with a `main`")]
