@@ -109,11 +109,12 @@ fn first_topics(pick: u64) -> Vec<Topic> {
     vec![topic(pick), topic(pick + 1)]
 }
 
-/// The pairs of nodes that are connected; overlays of partial views change them even when all is
-/// well.
+/// The pairs of nodes that are connected as both see it; overlays of partial views change them even
+/// when all is well.
 fn pairs(world: &World) -> BTreeSet<(usize, usize)> {
     let all = world.live().flat_map(|from| world.live().map(move |to| (from, to)));
-    all.filter(|(from, to)| from != to && world.is_connected(*from, *to)).collect()
+    let both = |a: usize, b: usize| world.is_connected(a, b) && world.is_connected(b, a);
+    all.filter(|(from, to)| from != to && both(*from, *to)).collect()
 }
 
 impl Application for Trial {
@@ -163,7 +164,11 @@ impl Application for Trial {
             }
         }
         let mut steady = pairs(world);
-        world.run_for(KNOWN);
+        for _ in 0..KNOWN.as_secs() {
+            world.run_for(Duration::from_secs(1));
+            let now = pairs(world);
+            steady.retain(|pair| now.contains(pair));
+        }
         for ear in &ears {
             self.clone().listen(world, *ear);
         }
@@ -174,10 +179,12 @@ impl Application for Trial {
                 self.clone().publish(world, (*node, *births), *pick, topic(*pick));
             }
             world.run_for(Duration::from_millis(50));
-            steady.retain(|(from, to)| world.is_connected(*from, *to));
+            let now = pairs(world);
+            steady.retain(|pair| now.contains(pair));
         }
         world.run_for(PATIENCE);
-        steady.retain(|(from, to)| world.is_connected(*from, *to));
+        let now = pairs(world);
+        steady.retain(|pair| now.contains(pair));
         for ear in &ears {
             self.clone().listen(world, *ear);
         }
