@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use partisan_proto::behaviour::{AnswerError, ServerProcess};
-use partisan_proto::{Config, Duration};
+use partisan_proto::{Action, Config, Duration, NodeId, Notification};
 
 use super::listener::{Heard, Listener};
 use super::server::{Event, Router, RouterCall, RouterReply, Session, Topic};
 use super::{channel, server_name};
 use crate::applications::{Application, broken, process, server_of};
-use crate::check::{Violation, ViolationKind};
-use crate::world::World;
+use crate::check::{Checker, Violation, ViolationKind};
+use crate::world::{Step, World};
 
 /// So few topics that users meet.
 const TOPICS: u64 = 4;
@@ -28,7 +28,7 @@ const BURST: u64 = 20;
 
 /// The router on trial.
 #[derive(Debug, Default)]
-pub struct Trial(RefCell<Ledger>);
+pub struct Trial(RefCell<Ledger>, Losses);
 
 /// A listener: of which life of which node, and the how manieth there.
 type Ear = (usize, u32, u64);
@@ -109,6 +109,29 @@ fn first_topics(pick: u64) -> Vec<Topic> {
     vec![topic(pick), topic(pick + 1)]
 }
 
+/// Which nodes were told that they lost which others.
+#[derive(Clone, Debug, Default)]
+struct Losses(Rc<RefCell<BTreeSet<(usize, NodeId)>>>);
+
+impl Losses {
+    /// Whether either of two lost the other.
+    fn lost(&self, world: &World, one: usize, other: usize) -> bool {
+        let id = |node: usize| world.hosts()[node].name().id();
+        let losses = self.0.borrow();
+        losses.contains(&(one, id(other))) || losses.contains(&(other, id(one)))
+    }
+}
+
+impl Checker for Losses {
+    fn on_step(&mut self, step: &Step<'_>, _: &World, _: &mut Vec<Violation>) {
+        for action in step.actions {
+            if let Action::Notify(Notification::NodeDown { instance, .. }) = action {
+                self.0.borrow_mut().insert((step.node, instance.node));
+            }
+        }
+    }
+}
+
 /// The pairs of nodes that are connected as both see it; overlays of partial views change them even
 /// when all is well.
 fn pairs(world: &World) -> BTreeSet<(usize, usize)> {
@@ -123,6 +146,7 @@ impl Application for Trial {
     }
 
     fn install(self: Rc<Self>, world: &mut World, _: usize) {
+        world.check(self.1.clone());
         let channel = channel(world.config());
         world.set_program(Rc::new(move |node, births| {
             let mut program =
@@ -164,11 +188,8 @@ impl Application for Trial {
             }
         }
         let mut steady = pairs(world);
-        for _ in 0..KNOWN.as_secs() {
-            world.run_for(Duration::from_secs(1));
-            let now = pairs(world);
-            steady.retain(|pair| now.contains(pair));
-        }
+        self.1.0.borrow_mut().clear();
+        world.run_for(KNOWN);
         for ear in &ears {
             self.clone().listen(world, *ear);
         }
@@ -179,12 +200,9 @@ impl Application for Trial {
                 self.clone().publish(world, (*node, *births), *pick, topic(*pick));
             }
             world.run_for(Duration::from_millis(50));
-            let now = pairs(world);
-            steady.retain(|pair| now.contains(pair));
         }
         world.run_for(PATIENCE);
-        let now = pairs(world);
-        steady.retain(|pair| now.contains(pair));
+        steady.retain(|(one, other)| !self.1.lost(world, *one, *other));
         for ear in &ears {
             self.clone().listen(world, *ear);
         }
