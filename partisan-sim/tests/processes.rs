@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use partisan_proto::behaviour::{AnswerError, Protocol, ServerRef};
 use partisan_proto::call::{CallError, Failure, Server};
 use partisan_proto::process::{Actor, ActorContext, Input, SpawnOptions};
 use partisan_proto::{
@@ -269,4 +270,38 @@ fn an_answer_waits_for_the_end_of_an_injected_partition() {
     world.command(1, Command::ResolvePartition(id));
     second(&mut world);
     assert_eq!(signals(&answers), [Signal::Answer { number: 1, result: Ok("x".into()) }]);
+}
+
+/// Speaks to nobody, as it is nowhere.
+#[derive(Debug)]
+struct Nobody;
+
+impl Protocol for Nobody {
+    type Call = ();
+    type Reply = ();
+    type Cast = ();
+}
+
+#[test]
+fn a_node_itself_asks_and_learns_what_came_of_it_unless_it_dies() {
+    let mut world = cluster();
+    let heard = Rc::new(std::cell::Cell::new(0));
+    let ask = |world: &mut World| {
+        let (heard, there) = (heard.clone(), world.hosts()[1].name().id());
+        let server = ServerRef::<Nobody>::named(there, name("nobody"));
+        world.ask(0, &server, &(), None, move |_, reply| {
+            let none = AnswerError::Call(CallError::Failed(Failure::NoProcess));
+            assert_eq!(reply, Err(none));
+            heard.set(heard.get() + 1);
+        });
+    };
+    ask(&mut world);
+    second(&mut world);
+    assert_eq!(heard.get(), 1);
+    ask(&mut world);
+    world.crash(0);
+    second(&mut world);
+    ask(&mut world);
+    second(&mut world);
+    assert_eq!(heard.get(), 1, "the dead ask nothing and hear nothing");
 }

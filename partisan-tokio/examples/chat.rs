@@ -109,8 +109,8 @@ pub(crate) async fn run(say: Say<'_>) -> Result<(), Failure> {
     say("\ncho's node is killed while she speaks, and the others go on:\n");
     guests[2].say("wait, my node is").await?;
     for guest in &mut guests[..2] {
-        let line = guest.hear().await?;
-        say(&format!("  {} hears {line}", guest.nick));
+        let heard = guest.hear().await?;
+        say(&format!("  {} hears {heard}", guest.nick));
     }
     cluster.kill(2).await;
     for (who, words) in [(0, "cho?"), (1, "she is gone")] {

@@ -1,4 +1,5 @@
 //! The applications over TCP: the examples, as tests.
+#![expect(clippy::duplicate_mod, reason = "each example is a program of its own, with its stage")]
 
 #![expect(clippy::duplicate_mod, reason = "each example brings the stage that it needs alone")]
 

@@ -9,7 +9,7 @@
 //! **Acknowledged**: each life of a node numbers its messages to each other node. What is not
 //! acknowledged is kept, and sent again: at once when the connection that it went by is lost, when
 //! the next session begins, and now and then for the case that somebody in between dropped it. The
-//! receiver delivers each number once for each life of the two nodes, and acknowledges what it has
+//! receiver delivers each number once for each life of the sender, and acknowledges what it has
 //! delivered, cumulatively, with gaps. A message that is not acknowledged in time failed, and its
 //! sender is told, once; it may have arrived all the same. Cost: one acknowledgement for all that
 //! arrived in a turn of the driver, one timer for each peer.

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use partisan_proto::behaviour::{AnswerError, ServerProcess};
-use partisan_proto::{Config, Duration};
+use partisan_proto::{Action, Config, Duration, NodeId, Notification};
 
 use super::listener::{Heard, Listener};
 use super::server::{Event, Router, RouterCall, RouterReply, Session, Topic};
 use super::{channel, server_name};
 use crate::applications::{Application, broken, process, server_of};
-use crate::check::{Violation, ViolationKind};
-use crate::world::World;
+use crate::check::{Checker, Violation, ViolationKind};
+use crate::world::{Step, World};
 
 /// So few topics that users meet.
 const TOPICS: u64 = 4;
@@ -28,7 +28,7 @@ const BURST: u64 = 20;
 
 /// The router on trial.
 #[derive(Debug, Default)]
-pub struct Trial(RefCell<Ledger>);
+pub struct Trial(RefCell<Ledger>, Losses);
 
 /// A listener: of which life of which node, and the how manieth there.
 type Ear = (usize, u32, u64);
@@ -109,12 +109,44 @@ fn first_topics(pick: u64) -> Vec<Topic> {
     vec![topic(pick), topic(pick + 1)]
 }
 
+/// Which nodes were told that they lost which others.
+#[derive(Clone, Debug, Default)]
+struct Losses(Rc<RefCell<BTreeSet<(usize, NodeId)>>>);
+
+impl Losses {
+    /// Whether either of two lost the other.
+    fn lost(&self, world: &World, one: usize, other: usize) -> bool {
+        let id = |node: usize| world.hosts()[node].name().id();
+        let losses = self.0.borrow();
+        losses.contains(&(one, id(other))) || losses.contains(&(other, id(one)))
+    }
+}
+
+impl Checker for Losses {
+    fn on_step(&mut self, step: &Step<'_>, _: &World, _: &mut Vec<Violation>) {
+        for action in step.actions {
+            if let Action::Notify(Notification::NodeDown { instance, .. }) = action {
+                self.0.borrow_mut().insert((step.node, instance.node));
+            }
+        }
+    }
+}
+
+/// The pairs of nodes that are connected as both see it; overlays of partial views change them even
+/// when all is well.
+fn pairs(world: &World) -> BTreeSet<(usize, usize)> {
+    let all = world.live().flat_map(|from| world.live().map(move |to| (from, to)));
+    let both = |a: usize, b: usize| world.is_connected(a, b) && world.is_connected(b, a);
+    all.filter(|(from, to)| from != to && both(*from, *to)).collect()
+}
+
 impl Application for Trial {
     fn configure(&self, config: &mut Config) {
         super::configure(config);
     }
 
     fn install(self: Rc<Self>, world: &mut World, _: usize) {
+        world.check(self.1.clone());
         let channel = channel(world.config());
         world.set_program(Rc::new(move |node, births| {
             let mut program =
@@ -155,6 +187,8 @@ impl Application for Trial {
                 self.clone().subscribe(world, *ear, topic(number), true);
             }
         }
+        let mut steady = pairs(world);
+        self.1.0.borrow_mut().clear();
         world.run_for(KNOWN);
         for ear in &ears {
             self.clone().listen(world, *ear);
@@ -168,11 +202,12 @@ impl Application for Trial {
             world.run_for(Duration::from_millis(50));
         }
         world.run_for(PATIENCE);
+        steady.retain(|(one, other)| !self.1.lost(world, *one, *other));
         for ear in &ears {
             self.clone().listen(world, *ear);
         }
         world.run_for(PATIENCE);
-        self.judge(world);
+        self.judge(world, &steady);
     }
 }
 
@@ -259,12 +294,12 @@ impl Trial {
         });
     }
 
-    /// Each listener has heard all of the last publications of nodes that its own is connected to,
-    /// since all of them were published when all was well.
-    fn judge(&self, world: &mut World) {
+    /// Each listener has heard all of the last publications of nodes that its own was connected to
+    /// all the while, since all of them were published when all was well.
+    fn judge(&self, world: &mut World, steady: &BTreeSet<(usize, usize)>) {
         for ear in self.ears(world) {
             let ledger = self.0.borrow();
-            let reaches = |node: &usize| *node == ear.0 || world.is_connected(*node, ear.0);
+            let reaches = |node: &usize| *node == ear.0 || steady.contains(&(*node, ear.0));
             let answered = ledger.answered.iter().filter(|(_, node)| reaches(node));
             let heard = ledger.last.get(&ear);
             let heard = |publication: &u64| heard.is_some_and(|heard| heard.contains(publication));
