@@ -1,8 +1,6 @@
 //! The applications over TCP: the examples, as tests.
 #![expect(clippy::duplicate_mod, reason = "each example is a program of its own, with its stage")]
 
-#![expect(clippy::duplicate_mod, reason = "each example brings the stage that it needs alone")]
-
 #[path = "../examples/actors.rs"]
 #[expect(dead_code, reason = "the example is a program with a `main`")]
 mod actors;

@@ -1,9 +1,11 @@
 //! Plain messages between two processes arrive in the order of sending, and none twice; without a
-//! key on a channel of several lanes in any order, and none twice.
+//! key on a channel of several lanes in any order, and none twice; on a monotonic channel in order
+//! for each destination, as long as the receiver is not started anew.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use partisan_proto::process::MonitorId;
+use partisan_proto::process::{MonitorId, Reference};
 use partisan_proto::{Action, Event, ExitReason, NodeId, ProcessAct, ProcessId, Signal, Target};
 
 use crate::check::{Checker, Violation, ViolationKind};
@@ -11,10 +13,13 @@ use crate::workload::deed::{Note, Road, Said};
 use crate::world::{Step, World};
 
 /// FIFO for each (sender, receiver, channel, key), no duplicates, and news of a process's end keeps
-/// its place: nothing that it sent before on that lane comes after it.
+/// its place: nothing that it sent before on that lane comes after it, but what a monotonic channel
+/// kept back.
 #[derive(Debug, Default)]
 pub struct Fifo {
     last: BTreeMap<(ProcessId, NodeId, Road), u64>,
+    /// The same of monotonic channels.
+    newest: BTreeMap<(ProcessId, Reference, Road), u64>,
     /// By which road the news of each monitor comes.
     watched: BTreeMap<(usize, MonitorId), Road>,
     /// Who was said to have ended, where, by which road.
@@ -46,6 +51,10 @@ impl Fifo {
     ) -> Option<(ViolationKind, String)> {
         let config = world.hosts()[step.node].rest.config.clone();
         let channel = partisan_proto::ChannelId(note.road.channel);
+        if config.channels.is_monotonic(channel) {
+            let last = self.newest.entry((note.from, note.to.clone(), note.road)).or_default();
+            return out_of_order(last, note);
+        }
         let one = config.channels.options(channel).map(|options| options.parallelism) == Some(1);
         if note.road.key.is_none() && !one {
             let new = self.unordered.insert((note.from, note.number));
@@ -57,14 +66,19 @@ impl Fifo {
             return Some((ViolationKind::Order, text));
         }
         let stream = (note.from, note.to.node(), note.road);
-        let last = self.last.entry(stream).or_default();
-        if note.number == *last {
-            return Some((ViolationKind::Duplicate, format!("{note:?} arrived twice")));
+        out_of_order(self.last.entry(stream).or_default(), note)
+    }
+}
+
+/// What is wrong with a message that came after this number.
+fn out_of_order(last: &mut u64, note: &Note) -> Option<(ViolationKind, String)> {
+    let before = std::mem::replace(last, note.number.max(*last));
+    match note.number.cmp(&before) {
+        Ordering::Greater => None,
+        Ordering::Equal => Some((ViolationKind::Duplicate, format!("{note:?} arrived twice"))),
+        Ordering::Less => {
+            Some((ViolationKind::Order, format!("{note:?} arrived behind number {before}")))
         }
-        let late = note.number < *last;
-        let text = format!("{note:?} arrived behind number {last}");
-        *last = note.number.max(*last);
-        late.then_some((ViolationKind::Order, text))
     }
 }
 
@@ -96,7 +110,9 @@ impl Checker for Fifo {
         }
     }
 
-    fn on_crash(&mut self, _: &World, node: usize) {
+    fn on_crash(&mut self, world: &World, node: usize) {
+        let crashed = super::id(world, node);
+        self.newest.retain(|(_, to, _), _| to.node() != crashed);
         self.watched.retain(|(of, _), _| *of != node);
     }
 }
