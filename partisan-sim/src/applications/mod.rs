@@ -8,7 +8,7 @@
 //! | [`actors`] | Erleans | virtual actors: one activation in the cluster, by votes and leases |
 //! | [`router`] | Bondy | publish and subscribe, in order per session by partition key |
 //!
-//! Each has its servers, which know nothing of the simulator, and a [`Application`] that is its
+//! Each has its servers, which know nothing of the simulator, and an [`Application`] that is its
 //! trial: what users do, and the checker of what is promised to them.
 
 pub mod actors;
