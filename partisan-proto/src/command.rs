@@ -190,6 +190,22 @@ pub struct SendReliable {
     pub label: Option<LabelId>,
 }
 
+impl SendReliable {
+    /// A message for a node's inbox on the default channel, without a key or a label.
+    pub fn new(to: NodeId, payload: impl Into<Bytes>) -> Self {
+        Self {
+            to,
+            channel: ChannelId::DEFAULT,
+            key: None,
+            destination: Destination::Inbox,
+            payload: payload.into(),
+            expires: None,
+            relay: false,
+            label: None,
+        }
+    }
+}
+
 /// A message to broadcast.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]

@@ -109,11 +109,13 @@ pub enum Verdict<T = Bytes> {
     Pass,
     /// It is lost.
     Drop,
-    /// It takes so much longer, and what is behind it may overtake it.
+    /// It takes so much longer, and what is behind it may overtake it. A driver delays a bounded number
+    /// at a time, and lets others pass at once.
     Delay(Duration),
     /// It passes, and once more.
     Duplicate,
-    /// This passes in its place: as a message, with the same destination.
+    /// This passes in its place: as a message, with the same destination. One that is longer than its
+    /// connection takes does not, and the message passes as it was.
     Rewrite(T),
 }
 

@@ -90,8 +90,10 @@ pub enum NodeError {
     /// The text is no name of a function or a process.
     #[error(transparent)]
     BadName(NameError),
-    /// The name is one of the node's own.
-    #[error("names that begin with `partisan.` are the node's own; choose another, not `{0}`")]
+    /// The name is one of the node's own functions.
+    #[error(
+        "names of functions that begin with `partisan.` are the node's own; choose another, not `{0}`"
+    )]
     ReservedName(String),
     /// The node itself keeps the messages of this handler of broadcasts.
     #[error("handler `{0}` keeps no messages; configure it with store = \"application\"")]

@@ -457,6 +457,7 @@ impl Drop for EventLoop {
         }
         self.processes.close();
         self.shared.functions.close();
+        self.shared.interception.close();
         self.shared.mailboxes.close();
         self.shared.subscriptions.close();
         lock(&self.shared.events).take();

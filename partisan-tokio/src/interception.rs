@@ -1,5 +1,6 @@
 //! The two places that every frame passes, whichever path it takes: where interposers are asked.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +21,8 @@ use crate::sync::lock;
 pub(crate) struct Interception {
     /// Whether there are any: all that a message costs otherwise.
     active: AtomicBool,
+    /// The node has stopped.
+    closed: AtomicBool,
     interposers: Mutex<Interposers>,
     /// One permit a message that may be delayed at a time.
     places: Arc<Semaphore>,
@@ -50,6 +53,7 @@ impl Interception {
     pub(crate) fn new(places: usize, started: tokio::time::Instant) -> Self {
         Self {
             active: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             interposers: Mutex::default(),
             places: Arc::new(Semaphore::new(places)),
             refused: AtomicU64::new(0),
@@ -60,6 +64,10 @@ impl Interception {
 
     pub(crate) fn add(&self, name: &str, interposer: impl Interposer + 'static) {
         let mut interposers = lock(&self.interposers);
+        if self.closed.load(Ordering::Acquire) {
+            drop(interposers);
+            return;
+        }
         interposers.add(name, interposer);
         self.active.store(true, Ordering::Release);
     }
@@ -145,7 +153,25 @@ impl Interception {
         let nanos = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let at = Instant::from_nanos(nanos);
         let passing = Passing { at, side, peer: lane.peer, channel: lane.channel, kind, payload };
-        lock(&self.interposers).judge(&passing)
+        let mut interposers = lock(&self.interposers);
+        // Code of the application: what it panics with must not end the node.
+        catch_unwind(AssertUnwindSafe(|| interposers.judge(&passing))).unwrap_or_else(|_| {
+            tracing::error!(?side, ?kind, "an interposer panicked; the message passes as it is");
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            Fate::UNTOUCHED
+        })
+    }
+
+    /// Asks nobody any more, and lets go what interposers hold.
+    pub(crate) fn close(&self) {
+        let interposers = {
+            let mut interposers = lock(&self.interposers);
+            self.closed.store(true, Ordering::Release);
+            self.active.store(false, Ordering::Release);
+            std::mem::take(&mut *interposers)
+        };
+        // The code of the application is dropped without a lock held.
+        drop(interposers);
     }
 
     /// The frame with another payload, if the peer takes it so long.

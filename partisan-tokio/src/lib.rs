@@ -83,8 +83,10 @@ pub use store::Recovered;
 
 pub use partisan_proto::behaviour::ServerRef;
 pub use partisan_proto::call::{CallError, Failure, Server};
+pub use partisan_proto::config::Compression;
+pub use partisan_proto::interposition;
 pub use partisan_proto::process::{Lane, NodeFilter, ReplyTo};
-pub use partisan_proto::wire::PartitionId;
+pub use partisan_proto::wire::{Destination, PartitionId};
 pub use partisan_proto::{
     Address, ChannelId, ChannelName, ChannelOptions, Channels, CloseReason, ClusterName,
     CommandError, Config, ConnectionInfo, Contact, ExitReason, Incarnation, Instance, JoinError,

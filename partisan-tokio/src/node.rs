@@ -232,7 +232,10 @@ impl Node {
     /// [`interposition`](partisan_proto::interposition).
     ///
     /// It is asked one message at a time, by whoever sends or receives; it must not send anything
-    /// itself, nor wait.
+    /// itself, nor wait. When it panics, that message passes as it is, and is counted
+    /// ([`NodeCounters::uninterposed`](crate::NodeCounters)). What it holds is let go when the node
+    /// stops; one that holds a [`Node`] keeps that running until then. Once the node has stopped
+    /// this does nothing.
     ///
     /// ```
     /// # fn doc(node: &partisan_tokio::Node) {

@@ -165,7 +165,22 @@ impl Node {
     /// Sends a message until it is acknowledged; returns when its receiver has it. Where a label is
     /// given it is delivered in causal order: see [`delivery`](partisan_proto::delivery).
     ///
-    /// Giving up waiting does not take it back.
+    /// Giving up waiting does not take it back. A node that is not known here, or not any more, is
+    /// waited for as one that is not connected: until the message expires.
+    ///
+    /// ```
+    /// # async fn doc(node: &partisan_tokio::Node, to: partisan_tokio::NodeId)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// use partisan_tokio::{LabelId, LabelName, SendReliable};
+    ///
+    /// // What `Message::decode` reads.
+    /// let payload = postcard::to_allocvec("it is your turn")?;
+    /// // One of `Config::delivery.labels`, of all nodes.
+    /// let label = Some(LabelId::of(&LabelName::new("room")?));
+    /// node.send_reliable(SendReliable { label, ..SendReliable::new(to, payload) }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`SendError::Command`] with the reason why it is not known to have arrived.

@@ -10,7 +10,6 @@ use alloc::vec::Vec;
 
 use bytes::{BufMut, Bytes};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 /// How a cast begins. No text in UTF-8 begins so.
 const CAST: [u8; 4] = [0xFF, b'g', b'c', 1];
@@ -67,13 +66,7 @@ pub(super) fn write(value: &(impl Serialize + ?Sized)) -> Result<Bytes, postcard
     Ok(postcard::to_allocvec(value)?.into())
 }
 
-/// Reads a value that takes all of the bytes.
-pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, postcard::Error> {
-    match postcard::take_from_bytes(bytes)? {
-        (value, []) => Ok(value),
-        (_, _) => Err(postcard::Error::DeserializeBadEncoding),
-    }
-}
+pub(super) use crate::wire::read_payload as read;
 
 fn behind(tag: &[u8], value: &impl Serialize) -> Result<Bytes, postcard::Error> {
     let mut bytes = Vec::with_capacity(tag.len() + 16);

@@ -32,7 +32,9 @@ impl Deliveries {
             Err(error) => return Err(error),
         }
         if relay {
-            return Err(CommandError::NotSupported("relays of messages of monotonic channels"));
+            return Err(CommandError::NotSupported(
+                "relays of messages of monotonic channels; use another channel",
+            ));
         }
         let limit = cx.config.delivery.max_places;
         let lane = Lane { channel, key };

@@ -48,10 +48,14 @@ impl Deliveries {
             return Err(CommandError::ReservedChannel);
         }
         if cx.config.channels.is_monotonic(channel) {
-            return Err(CommandError::NotSupported("acknowledgements on monotonic channels"));
+            return Err(CommandError::NotSupported(
+                "acknowledgements on monotonic channels; use another channel",
+            ));
         }
         if relay && label.is_some() {
-            return Err(CommandError::NotSupported("relays of causal messages"));
+            return Err(CommandError::NotSupported(
+                "relays of causal messages; leave out the label or the relay",
+            ));
         }
         if let Some(label) = label.filter(|label| !self.labels.contains_key(label)) {
             return Err(CommandError::UnknownLabel(label));

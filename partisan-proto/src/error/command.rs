@@ -160,8 +160,8 @@ pub enum CommandError {
     /// The name stands for nobody.
     #[error("nobody is registered here as `{0}`")]
     NameUnknown(ProcessName),
-    /// This manager does not do that.
-    #[error("this manager does not support {0}")]
+    /// The manager does not do that, or it does not go together.
+    #[error("not supported: {0}")]
     NotSupported(&'static str),
 }
 

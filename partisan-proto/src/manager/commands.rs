@@ -54,7 +54,7 @@ pub(super) trait Obey {
             }
             Command::UpdateMembers(specs) => self.update_members(cx, specs),
             // Not given to managers.
-            _ => Err(CommandError::NotSupported("this command")),
+            _ => Err(CommandError::NotSupported("this manager does not know this command")),
         };
         cx.reply(ticket, result.map(|()| Answer::Done));
     }

@@ -34,6 +34,7 @@ mod hash;
 mod hello;
 mod hyparview;
 mod partition;
+mod payload;
 mod plumtree;
 mod process;
 mod refuse;
@@ -71,6 +72,7 @@ pub use hyparview::{
     ShuffleReply, Switch, Verdict, Walk, Wish,
 };
 pub use partition::{MAX_PARTITIONS, PartitionId, PartitionMessage};
+pub use payload::read_payload;
 pub use plumtree::{
     Announcement, Graft, Heartbeat, Holdings, MAX_ANNOUNCED, MAX_HEARTBEATS, MAX_HOLDINGS,
     MAX_NOT_FOUND, PlumtreeMessage, Range, Subject, TreeId, Wanted,

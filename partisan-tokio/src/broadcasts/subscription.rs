@@ -75,7 +75,7 @@ impl ReceivedBroadcast {
     /// # Errors
     /// When the payload is no `T` in the postcard format.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, postcard::Error> {
-        postcard::from_bytes(&self.0.payload)
+        partisan_proto::wire::read_payload(&self.0.payload)
     }
 }
 

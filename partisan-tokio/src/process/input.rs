@@ -60,7 +60,7 @@ impl Request {
     /// # Errors
     /// When the payload is no `T` in the postcard format.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, postcard::Error> {
-        postcard::from_bytes(&self.payload)
+        partisan_proto::wire::read_payload(&self.payload)
     }
 
     /// Answers it, serialised with postcard.

@@ -268,6 +268,10 @@ impl EventLoop {
                 }
             }
         }
+        // It was under way when the others were told.
+        if self.processes.stopping.is_some() {
+            self.shut_down(serial);
+        }
     }
 
     pub(crate) fn run_process(&mut self, serial: Serial, task: Task) {
@@ -349,14 +353,19 @@ impl EventLoop {
         let until = Instant::now() + self.around.config.process_grace;
         self.processes.stopping = Some(Stopping { until, replies: vec![reply] });
         let all: Vec<Serial> = self.processes.living.keys().copied().collect();
-        for process in all.into_iter().filter(|process| *process != Serial::NODE) {
-            if self.core.process(process).is_some_and(|known| known.trap_exit) {
-                let signal =
-                    Signal::Exit { from: self.shared.own.id, reason: ExitReason::Shutdown };
-                self.signal(process, signal);
-            } else {
-                self.end_process(process, ExitReason::Shutdown);
-            }
+        all.into_iter().for_each(|process| self.shut_down(process));
+    }
+
+    /// Ends a process with its node: one that traps exits is told.
+    fn shut_down(&mut self, process: Serial) {
+        if process == Serial::NODE {
+            return;
+        }
+        if self.core.process(process).is_some_and(|known| known.trap_exit) {
+            let signal = Signal::Exit { from: self.shared.own.id, reason: ExitReason::Shutdown };
+            self.signal(process, signal);
+        } else {
+            self.end_process(process, ExitReason::Shutdown);
         }
     }
 

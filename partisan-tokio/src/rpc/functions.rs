@@ -33,7 +33,7 @@ type Factory = Arc<dyn Fn(&[u8]) -> Result<Code, postcard::Error> + Send + Sync>
 pub(crate) struct Functions {
     functions: Mutex<HashMap<ProcessName, Function>>,
     factories: Mutex<HashMap<ProcessName, Factory>>,
-    /// One permit a function that may run.
+    /// One permit a function that may run; closed once nothing is offered any more.
     places: Arc<Semaphore>,
 }
 
@@ -53,11 +53,11 @@ impl Functions {
     }
 
     pub(crate) fn add(&self, name: &str, function: Function) -> Result<(), NodeError> {
-        add(&self.functions, name, function)
+        self.offer(&self.functions, name, function)
     }
 
     pub(crate) fn add_factory(&self, name: &str, factory: Factory) -> Result<(), NodeError> {
-        add(&self.factories, name, factory)
+        self.offer(&self.factories, name, factory)
     }
 
     pub(crate) fn remove(&self, name: &str) -> bool {
@@ -100,24 +100,33 @@ impl Functions {
 
     /// Forgets everything, and what it holds.
     pub(crate) fn close(&self) {
+        self.places.close();
         let functions = std::mem::take(&mut *lock(&self.functions));
         let factories = std::mem::take(&mut *lock(&self.factories));
         // The code of the application is dropped without a lock held.
         drop((functions, factories));
     }
-}
 
-fn add<T>(to: &Mutex<HashMap<ProcessName, T>>, name: &str, entry: T) -> Result<(), NodeError> {
-    let key = ProcessName::new(name).map_err(NodeError::BadName)?;
-    if name.starts_with(RESERVED) {
-        return Err(NodeError::ReservedName(name.to_owned()));
+    fn offer<T>(
+        &self,
+        to: &Mutex<HashMap<ProcessName, T>>,
+        name: &str,
+        entry: T,
+    ) -> Result<(), NodeError> {
+        let key = ProcessName::new(name).map_err(NodeError::BadName)?;
+        if name.starts_with(RESERVED) {
+            return Err(NodeError::ReservedName(name.to_owned()));
+        }
+        let mut entries = lock(to);
+        if self.places.is_closed() {
+            return Err(NodeError::Stopped);
+        }
+        if entries.contains_key(&key) {
+            return Err(NodeError::Registered(name.to_owned()));
+        }
+        entries.insert(key, entry);
+        Ok(())
     }
-    let mut entries = lock(to);
-    if entries.contains_key(&key) {
-        return Err(NodeError::Registered(name.to_owned()));
-    }
-    entries.insert(key, entry);
-    Ok(())
 }
 
 fn remove<T>(from: &Mutex<HashMap<ProcessName, T>>, name: &str) -> bool {
@@ -134,7 +143,7 @@ where
     F: Fn(T) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<R, E>> + Send + 'static,
 {
-    Arc::new(move |payload| match postcard::from_bytes(&payload) {
+    Arc::new(move |payload| match partisan_proto::wire::read_payload(&payload) {
         Err(_) => Box::pin(std::future::ready(Err(bad_argument()))),
         Ok(argument) => {
             let running = run(argument);
@@ -156,7 +165,7 @@ where
     Fut: Future<Output: IntoExitReason> + Send + 'static,
 {
     Arc::new(move |argument| {
-        let argument: T = postcard::from_bytes(argument)?;
+        let argument: T = partisan_proto::wire::read_payload(argument)?;
         let run = run.clone();
         Ok(Box::new(move |process| {
             Box::pin(async move { run(process, argument).await.into_exit_reason() })

@@ -41,7 +41,7 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError::Registered`] while another has the name; `BadName`; `ReservedName` for one that
-    /// begins with `partisan.`.
+    /// begins with `partisan.`; `Stopped`.
     pub fn register_function<T, R, E, F, Fut>(&self, name: &str, run: F) -> Result<(), NodeError>
     where
         T: DeserializeOwned,

@@ -80,6 +80,9 @@ pub enum SpecError {
     /// Two children have one name.
     #[error("two children are called `{0}`; give each a name of its own")]
     DuplicateId(String),
+    /// A child has no name.
+    #[error("a child has an empty name; give it one")]
+    EmptyId,
     /// A significant child is never over, since it is permanent.
     #[error("`{0}` is significant and permanent; make it transient or temporary")]
     SignificantPermanent(String),
@@ -192,7 +195,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// One without children.
+    /// One without children, which gives up at the second restart within five seconds.
     #[must_use]
     pub const fn new(strategy: Strategy) -> Self {
         Self {
@@ -256,6 +259,9 @@ impl Supervisor {
     }
 
     pub(super) fn check_child(&self, child: &ChildSpec) -> Result<(), SpecError> {
+        if child.id.is_empty() {
+            return Err(SpecError::EmptyId);
+        }
         if child.significant && child.restart == Restart::Permanent {
             return Err(SpecError::SignificantPermanent(child.id.clone()));
         }

@@ -454,6 +454,7 @@ fn what_cannot_be_is_refused_before_anything_starts() {
     let one = |child: ChildSpec| Supervisor::new(Strategy::OneForOne).child(child);
     let cases = [
         (three(Strategy::OneForOne).child(kid("a")), SpecError::DuplicateId("a".into())),
+        (one(kid("")), SpecError::EmptyId),
         (one(kid("a").significant()), SpecError::SignificantPermanent("a".into())),
         (
             one(kid("a").significant().restart(Restart::Temporary)),

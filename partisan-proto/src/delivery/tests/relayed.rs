@@ -202,6 +202,7 @@ fn causal_and_monotonic_ones_are_refused() {
     let mut net = line(&config());
     let labelled = SendReliable { label: Some(LabelId::of(&label())), ..relayed(&net, 2, 1) };
     send(&mut net, 0, labelled);
-    let refused = CommandError::NotSupported("relays of causal messages");
+    let refused =
+        CommandError::NotSupported("relays of causal messages; leave out the label or the relay");
     assert_eq!(answers(&mut net), [Err(refused)]);
 }

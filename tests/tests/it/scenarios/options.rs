@@ -64,11 +64,13 @@ fn expected(config: &Config, asked: Asked) -> Answered {
     match asked {
         Asked { channel: ChannelId::MEMBERSHIP, .. } => Err(CommandError::ReservedChannel),
         Asked { acknowledged: true, .. } if monotonic => {
-            refused("acknowledgements on monotonic channels")
+            refused("acknowledgements on monotonic channels; use another channel")
         }
-        Asked { causal: true, relay: true, .. } => refused("relays of causal messages"),
+        Asked { causal: true, relay: true, .. } => {
+            refused("relays of causal messages; leave out the label or the relay")
+        }
         Asked { relay: true, .. } if monotonic => {
-            refused("relays of messages of monotonic channels")
+            refused("relays of messages of monotonic channels; use another channel")
         }
         Asked { acknowledged: true, .. } => Ok(Answer::Acknowledged),
         _ => Ok(Answer::Done),
