@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::SnapshotError;
 use crate::id::{Incarnation, NodeName};
-use crate::wire::Entry;
+use crate::wire::{Entry, read_whole};
 
 const MAGIC: [u8; 8] = *b"partisan";
 const VERSION: u16 = 1;
@@ -70,10 +70,8 @@ impl Snapshot {
         if stored != checksum(found, content) {
             return Err(SnapshotError::Checksum);
         }
-        match postcard::take_from_bytes::<Self>(content) {
-            Ok((snapshot, [])) if snapshot.is_sound() => Ok(snapshot),
-            Ok(_) | Err(_) => Err(SnapshotError::Content),
-        }
+        let snapshot = read_whole(content).ok().filter(Self::is_sound);
+        snapshot.ok_or(SnapshotError::Content)
     }
 
     fn is_sound(&self) -> bool {

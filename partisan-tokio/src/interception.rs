@@ -26,7 +26,8 @@ pub(crate) struct Interception {
     interposers: Mutex<Interposers>,
     /// One permit a message that may be delayed at a time.
     places: Arc<Semaphore>,
-    /// Messages that were not delayed as long as they should, or not rewritten, for want of room.
+    /// Messages that were not delayed as long as they should, or not rewritten, for want of room; and
+    /// those at which an interposer panicked.
     refused: AtomicU64,
     /// Senders may be threads of nobody's runtime.
     runtime: Handle,

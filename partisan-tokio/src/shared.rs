@@ -103,7 +103,7 @@ pub struct NodeCounters {
     /// Connections closed since the peer did not read its control frames.
     pub stalled: u64,
     /// Messages that interposers wanted delayed beyond `driver.delayed_messages`, and which passed
-    /// at once, or longer than their receiver takes, and which passed as they were.
+    /// at once, or longer than their receiver takes, or panicked at: these passed as they were.
     pub uninterposed: u64,
 }
 

@@ -66,7 +66,7 @@ pub(super) fn write(value: &(impl Serialize + ?Sized)) -> Result<Bytes, postcard
     Ok(postcard::to_allocvec(value)?.into())
 }
 
-pub(super) use crate::wire::read_payload as read;
+pub(super) use crate::wire::read_whole as read;
 
 fn behind(tag: &[u8], value: &impl Serialize) -> Result<Bytes, postcard::Error> {
     let mut bytes = Vec::with_capacity(tag.len() + 16);

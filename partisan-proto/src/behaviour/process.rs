@@ -64,7 +64,10 @@ pub trait Engine: fmt::Debug + Send {
     }
 
     /// It has begun, and whoever started it knows. Before anything else is handled.
-    fn begin(&mut self, cx: &mut ActorContext<'_>) -> Flow;
+    fn begin(&mut self, cx: &mut ActorContext<'_>) -> Flow {
+        _ = cx;
+        ControlFlow::Continue(())
+    }
 
     /// Handles a call; `Err` when it is not understood.
     fn call(

@@ -23,9 +23,9 @@
 //! message waits for may be lost for ever, since its sender ended; so none waits longer than
 //! `delivery.causal_patience`, and dependencies are forgotten after that time.
 //!
-//! **Restarts.** A message that must arrive is delivered once for each life of its receiver: whether
+//! **Restarts.** A message that must arrive is delivered once for each start of its receiver: whether
 //! an application that died had done what it was told, nobody but itself can know, so one that was
-//! not acknowledged comes again to the next life. A causal message is for one life alone, and fails
+//! not acknowledged comes again after the next start. A causal message is for one life alone, and fails
 //! with it ([`CommandError::PeerRestarted`]). What a restarted application still knows of its
 //! earlier life comes before what it sends only as long as its node knows that, too: the causal past
 //! ([`Command::CausalPast`](crate::Command::CausalPast)) is a few bytes for the application to store

@@ -13,7 +13,7 @@ use crate::action::Answer;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::id::LabelId;
-use crate::wire::{Bounded, Elsewhere, MAX_DEPENDENCIES};
+use crate::wire::{Bounded, Elsewhere, MAX_DEPENDENCIES, read_whole};
 
 const VERSION: u8 = 1;
 
@@ -42,10 +42,8 @@ impl Deliveries {
     ) -> Result<Answer, CommandError> {
         let causal = self.labels.get_mut(&label).ok_or(CommandError::UnknownLabel(label))?;
         let content = past.strip_prefix(&[VERSION]).ok_or(CommandError::BadCausalPast)?;
-        match postcard::take_from_bytes::<Past>(content) {
-            Ok((past, [])) => causal.recall(cx.now, cx.me.instance, &past),
-            Ok(_) | Err(_) => return Err(CommandError::BadCausalPast),
-        }
+        let past: Past = read_whole(content).map_err(|_| CommandError::BadCausalPast)?;
+        causal.recall(cx.now, cx.me.instance, &past);
         self.set_causal_timer(cx);
         Ok(Answer::Done)
     }

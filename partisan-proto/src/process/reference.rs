@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ProcessId, ReplyTo, RequestId, Serial, Target};
 use crate::id::{Incarnation, NodeId, NodeName, ProcessName};
+use crate::wire::read_whole;
 
 /// Names a process, or a request that waits for its answer, anywhere in the cluster.
 ///
@@ -180,10 +181,7 @@ impl Reference {
     /// # Errors
     /// [`ParseReferenceError::BadBytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ParseReferenceError> {
-        match postcard::take_from_bytes(bytes) {
-            Ok((reference, [])) => Ok(reference),
-            Ok(_) | Err(_) => Err(ParseReferenceError::BadBytes),
-        }
+        read_whole(bytes).map_err(|_| ParseReferenceError::BadBytes)
     }
 
     /// As text, with the node's name in place of its identifier; `node` must be its name.

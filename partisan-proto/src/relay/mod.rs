@@ -27,8 +27,9 @@
 //! effort, once, and that is final: it has not arrived and will not
 //! ([`Notification::RelayFailed`]). Copies end silently, since another may have arrived. Arrival is
 //! never confirmed, but for messages that must arrive: those are numbered, kept and sent again by
-//! [`delivery`](crate::delivery), and so are their acknowledgements carried back. Each is delivered at most once in a life of its target, as long as that remembers
-//! its origin ([`RelayConfig::max_known`](crate::config::RelayConfig::max_known)).
+//! [`delivery`](crate::delivery), and so are their acknowledgements carried back. Each is delivered
+//! at most once in a life of its target, as long as that remembers its origin
+//! ([`RelayConfig::max_known`](crate::config::RelayConfig::max_known)).
 //!
 //! *Order.* None is promised. Messages of one key that take the same way keep their order, since
 //! the key picks one lane on every hop; but ways change.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{DecodeError, ProcessAt};
+use super::{DecodeError, ProcessAt, read_whole};
 use crate::call::Failure;
 use crate::id::{Incarnation, ProcessName};
 use crate::process::RequestId;
@@ -77,8 +77,6 @@ pub(super) fn decode_header<T: for<'de> Deserialize<'de>>(
     let [high, low] = *body.first_chunk::<2>().ok_or(DecodeError::Truncated)?;
     let end = 2 + usize::from(u16::from_be_bytes([high, low]));
     let header = body.get(2..end).ok_or(DecodeError::Truncated)?;
-    match postcard::take_from_bytes(header) {
-        Ok((header, [])) => Ok((header, body.slice(end..))),
-        Ok(_) | Err(_) => Err(DecodeError::BadHeader),
-    }
+    let header = read_whole(header).map_err(|_| DecodeError::BadHeader)?;
+    Ok((header, body.slice(end..)))
 }

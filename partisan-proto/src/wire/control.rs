@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Acknowledgement, Bounded, DecodeError, HyParViewMessage, PartitionMessage, PlumtreeMessage,
-    ProcessMessage, RelayMessage, ScampMessage, StarMessage,
+    ProcessMessage, RelayMessage, ScampMessage, StarMessage, read_whole,
 };
 use crate::id::{Epoch, Incarnation, NodeId};
 use crate::spec::NodeSpec;
@@ -218,10 +218,7 @@ impl ControlMessage {
     /// # Errors
     /// [`DecodeError::BadControl`] when it does not decode or bytes are left over.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
-        match postcard::take_from_bytes(body) {
-            Ok((message, [])) => Ok(message),
-            Ok(_) | Err(_) => Err(DecodeError::BadControl),
-        }
+        read_whole(body).map_err(|_| DecodeError::BadControl)
     }
 
     /// Whether it belongs to the handshake.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Bounded, Destination};
+use super::{Bounded, Destination, read_whole};
 use crate::id::{Instance, LabelId};
 
 /// The most dependencies that a causal message carries.
@@ -106,7 +106,6 @@ impl Acknowledgement {
     /// Reads what [`Acknowledgement::encode`] wrote; `None` for anything else.
     #[must_use]
     pub fn decode(payload: &[u8]) -> Option<Self> {
-        let (acknowledgement, rest) = postcard::take_from_bytes(payload).ok()?;
-        rest.is_empty().then_some(acknowledgement)
+        read_whole(payload).ok()
     }
 }

@@ -34,7 +34,6 @@ mod hash;
 mod hello;
 mod hyparview;
 mod partition;
-mod payload;
 mod plumtree;
 mod process;
 mod refuse;
@@ -45,6 +44,7 @@ mod star;
 pub(crate) mod strategies;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use app::{AppHeader, Destination, DestinationName, MAX_APP_HEADER, encode_app_header};
 pub use bounded::Bounded;
@@ -72,7 +72,6 @@ pub use hyparview::{
     ShuffleReply, Switch, Verdict, Walk, Wish,
 };
 pub use partition::{MAX_PARTITIONS, PartitionId, PartitionMessage};
-pub use payload::read_payload;
 pub use plumtree::{
     Announcement, Graft, Heartbeat, Holdings, MAX_ANNOUNCED, MAX_HEARTBEATS, MAX_HOLDINGS,
     MAX_NOT_FOUND, PlumtreeMessage, Range, Subject, TreeId, Wanted,
@@ -85,6 +84,7 @@ pub use relay::{
 };
 pub use scamp::{Introduction, ScampMessage};
 pub use star::{StarMessage, StarPiece};
+pub use whole::read_whole;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::DecodeError;
+use super::{DecodeError, read_whole};
 use crate::id::{ChannelName, Incarnation, ProcessName};
 use crate::process::{ExitReason, MonitorId, RequestId, Serial};
 
@@ -93,10 +93,7 @@ impl ProcessMessage {
     }
 
     pub(super) fn decode(body: &[u8]) -> Result<Self, DecodeError> {
-        match postcard::take_from_bytes(body) {
-            Ok((message, [])) => Ok(message),
-            Ok(_) | Err(_) => Err(DecodeError::BadControl),
-        }
+        read_whole(body).map_err(|_| DecodeError::BadControl)
     }
 }
 

@@ -189,7 +189,7 @@ impl<P: Protocol> ServerHandle<P> {
     /// [`RequestError`].
     pub async fn state<T: DeserializeOwned>(&self) -> Result<Option<T>, RequestError> {
         let state: Option<StateBytes> = self.system(SystemRequest::GetState).await?;
-        let read = |state: StateBytes| partisan_proto::wire::read_payload(state.as_bytes());
+        let read = |state: StateBytes| partisan_proto::wire::read_whole(state.as_bytes());
         state.map(read).transpose().map_err(RequestError::Decode)
     }
 

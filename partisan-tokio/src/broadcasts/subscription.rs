@@ -75,7 +75,7 @@ impl ReceivedBroadcast {
     /// # Errors
     /// When the payload is no `T` in the postcard format.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, postcard::Error> {
-        partisan_proto::wire::read_payload(&self.0.payload)
+        partisan_proto::wire::read_whole(&self.0.payload)
     }
 }
 

@@ -43,7 +43,7 @@ impl RequestError {
     #[must_use]
     pub fn thrown<E: DeserializeOwned>(&self) -> Option<E> {
         match self.failure()? {
-            Failure::Thrown(bytes) => partisan_proto::wire::read_payload(bytes.as_bytes()).ok(),
+            Failure::Thrown(bytes) => partisan_proto::wire::read_whole(bytes.as_bytes()).ok(),
             _ => None,
         }
     }

@@ -198,7 +198,7 @@ impl<R> Drop for RequestHandle<R> {
 }
 
 pub(crate) fn decoded<R: DeserializeOwned>(bytes: Bytes) -> Result<R, RequestError> {
-    partisan_proto::wire::read_payload(&bytes).map_err(RequestError::Decode)
+    partisan_proto::wire::read_whole(&bytes).map_err(RequestError::Decode)
 }
 
 pub(crate) const fn as_bytes(bytes: Bytes) -> Result<Bytes, RequestError> {

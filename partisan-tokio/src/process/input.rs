@@ -60,7 +60,7 @@ impl Request {
     /// # Errors
     /// When the payload is no `T` in the postcard format.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, postcard::Error> {
-        partisan_proto::wire::read_payload(&self.payload)
+        partisan_proto::wire::read_whole(&self.payload)
     }
 
     /// Answers it, serialised with postcard.

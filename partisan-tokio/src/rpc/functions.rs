@@ -143,7 +143,7 @@ where
     F: Fn(T) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<R, E>> + Send + 'static,
 {
-    Arc::new(move |payload| match partisan_proto::wire::read_payload(&payload) {
+    Arc::new(move |payload| match partisan_proto::wire::read_whole(&payload) {
         Err(_) => Box::pin(std::future::ready(Err(bad_argument()))),
         Ok(argument) => {
             let running = run(argument);
@@ -165,7 +165,7 @@ where
     Fut: Future<Output: IntoExitReason> + Send + 'static,
 {
     Arc::new(move |argument| {
-        let argument: T = partisan_proto::wire::read_payload(argument)?;
+        let argument: T = partisan_proto::wire::read_whole(argument)?;
         let run = run.clone();
         Ok(Box::new(move |process| {
             Box::pin(async move { run(process, argument).await.into_exit_reason() })

@@ -276,10 +276,6 @@ impl<B: Bus> Engine for EventEngine<B> {
         ControlFlow::Continue(Some(Started::Running))
     }
 
-    fn begin(&mut self, _: &mut ActorContext<'_>) -> Flow {
-        ControlFlow::Continue(())
-    }
-
     fn call(
         &mut self,
         cx: &mut ActorContext<'_>,

@@ -473,10 +473,6 @@ impl Engine for SupervisorEngine {
         self.has_begun(flow)
     }
 
-    fn begin(&mut self, _: &mut ActorContext<'_>) -> Flow {
-        ControlFlow::Continue(())
-    }
-
     fn call(
         &mut self,
         cx: &mut ActorContext<'_>,

@@ -3,6 +3,7 @@
 use partisan_proto::Instant;
 use partisan_proto::behaviour::Caller;
 use partisan_proto::process::{Actor, ActorContext, Input};
+use partisan_proto::wire::read_whole;
 use serde::{Deserialize, Serialize};
 
 use super::silo::SiloReply;
@@ -43,7 +44,7 @@ impl Task {
     /// From bytes, if they are one.
     #[must_use]
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        postcard::from_bytes(bytes.strip_prefix(MAGIC)?).ok()
+        read_whole(bytes.strip_prefix(MAGIC)?).ok()
     }
 
     /// Whether it may still be done.

@@ -6,6 +6,7 @@ use partisan_proto::behaviour::{
     CallResult, Caller, GenServer, Info, Next, Protocol, ServerRef, StoreAnswer, StoreQuestion,
 };
 use partisan_proto::process::ActorContext;
+use partisan_proto::wire::read_whole;
 use partisan_proto::{Broadcast, Duration, HandlerId, ProcessId, Signal};
 use serde::{Deserialize, Serialize};
 
@@ -192,9 +193,9 @@ impl Room {
         caller: Caller<ChatReply>,
         question: StoreQuestion,
     ) -> CallResult<Self> {
-        let dot = |key: &[u8]| postcard::from_bytes::<Dot>(key);
+        let dot = |key: &[u8]| read_whole::<Dot>(key);
         let answer = match question {
-            StoreQuestion::Merge { payload, .. } => match postcard::from_bytes(&payload) {
+            StoreQuestion::Merge { payload, .. } => match read_whole(&payload) {
                 Ok(line) => self.take(cx, line),
                 Err(_) => StoreAnswer::Invalid,
             },

@@ -6,6 +6,7 @@ use partisan_proto::behaviour::{
     CallResult, Caller, GenServer, Info, Next, Protocol, ServerRef, StoreAnswer, StoreQuestion,
 };
 use partisan_proto::process::ActorContext;
+use partisan_proto::wire::read_whole;
 use partisan_proto::{Broadcast, Duration, HandlerId, Instance, ProcessId, Signal};
 use serde::{Deserialize, Serialize};
 
@@ -206,12 +207,12 @@ impl Kv {
         };
         let answer = match question {
             StoreQuestion::Merge { key, payload } => self.merge(cx, &key, &payload),
-            StoreQuestion::IsStale { key } => match postcard::from_bytes(&key) {
+            StoreQuestion::IsStale { key } => match read_whole(&key) {
                 Ok(subject) if knows(self, &subject).is_none() => StoreAnswer::Missing,
                 _ => StoreAnswer::Stale,
             },
             StoreQuestion::Fetch { key } => {
-                let subject: Option<Subject> = postcard::from_bytes(&key).ok();
+                let subject: Option<Subject> = read_whole(&key).ok();
                 let object = subject.and_then(|subject| knows(self, &subject));
                 let update = object.map(|object| Update { object, confirm: None });
                 match update.map(|update| postcard::to_allocvec(&update)) {
@@ -226,8 +227,8 @@ impl Kv {
 
     /// Another replica has told of a write.
     fn merge(&mut self, cx: &mut ActorContext<'_>, name: &[u8], payload: &[u8]) -> StoreAnswer {
-        let subject: Result<Subject, _> = postcard::from_bytes(name);
-        let update: Result<Update, _> = postcard::from_bytes(payload);
+        let subject: Result<Subject, _> = read_whole(name);
+        let update: Result<Update, _> = read_whole(payload);
         let (Ok(Subject { key, dot }), Ok(Update { object, confirm })) = (subject, update) else {
             return StoreAnswer::Invalid;
         };

@@ -7,6 +7,7 @@ use partisan_proto::behaviour::{
     CallResult, Caller, GenServer, Info, Init, Next, Protocol, ServerRef,
 };
 use partisan_proto::process::ActorContext;
+use partisan_proto::wire::read_whole;
 use serde::{Deserialize, Serialize};
 
 use super::server::{Event, Router, RouterCall, Topic};
@@ -79,7 +80,7 @@ impl GenServer for Listener {
 
     fn handle_info(&mut self, info: Info, _cx: &mut ActorContext<'_>) -> Next<Self> {
         if let Info::Message { payload, .. } = info
-            && let Ok(event) = postcard::from_bytes(&payload)
+            && let Ok(event) = read_whole(&payload)
         {
             self.heard.events.push_back(event);
             if self.heard.events.len() > MAX_HEARD {

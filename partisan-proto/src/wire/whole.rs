@@ -1,4 +1,4 @@
-//! What applications write into payloads.
+//! Values that are all that some bytes say.
 
 use serde::Deserialize;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 ///
 /// # Errors
 /// When the bytes are of another shape, or go on behind the value.
-pub fn read_payload<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, postcard::Error> {
+pub fn read_whole<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, postcard::Error> {
     match postcard::take_from_bytes(bytes)? {
         (value, []) => Ok(value),
         (_, _) => Err(postcard::Error::DeserializeBadEncoding),
@@ -21,9 +21,9 @@ mod tests {
     #[test]
     fn what_goes_on_behind_the_value_is_of_another_type() {
         let text = postcard::to_allocvec("hello").unwrap();
-        assert_eq!(read_payload::<alloc::string::String>(&text).unwrap(), "hello");
-        assert!(read_payload::<u32>(&text).is_err());
-        assert!(read_payload::<()>(&text).is_err());
-        assert!(read_payload::<u8>(&[]).is_err());
+        assert_eq!(read_whole::<alloc::string::String>(&text).unwrap(), "hello");
+        assert!(read_whole::<u32>(&text).is_err());
+        assert!(read_whole::<()>(&text).is_err());
+        assert!(read_whole::<u8>(&[]).is_err());
     }
 }
