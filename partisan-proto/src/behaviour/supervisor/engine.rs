@@ -320,8 +320,9 @@ impl SupervisorEngine {
                 let known = dynamic.as_ref().and_then(|dynamic| dynamic(id));
                 let spec = known.ok_or(ChildError::Unknown)?;
                 let bad = |error: super::SpecError| ChildError::BadSpec(error.to_string());
+                let spec = ChildSpec { id: id.into(), ..spec };
                 self.spec.check_child(&spec).map_err(bad)?;
-                ChildSpec { id: id.into(), ..spec }
+                spec
             }
         };
         let key = self.children.add(spec, args);

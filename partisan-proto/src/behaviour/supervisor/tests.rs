@@ -450,6 +450,15 @@ fn significant_children_may_end_it() {
 }
 
 #[test]
+fn a_child_that_is_asked_for_is_called_so_and_not_as_it_was_made() {
+    let nameless = |_: &str| Some(kid(""));
+    let mut family = Family::new(Supervisor::new(Strategy::OneForOne).dynamic(nameless));
+    let start = |id: &str| Ask::StartChild { id: id.into(), args: vec![] };
+    assert!(matches!(family.asks(start("a")), Answer::Started(Ok(Some(_)))));
+    assert!(matches!(family.asks(start("")), Answer::Started(Err(ChildError::BadSpec(_)))));
+}
+
+#[test]
 fn what_cannot_be_is_refused_before_anything_starts() {
     let one = |child: ChildSpec| Supervisor::new(Strategy::OneForOne).child(child);
     let cases = [
