@@ -34,6 +34,11 @@ pub struct HyParViewConfig {
     pub shuffle_active: usize,
     /// How many nodes of the passive view a shuffle names at most. Default 4.
     pub shuffle_passive: usize,
+    /// How many nodes in reserve must be found alive in a row, after a neighbour was lost that did
+    /// not leave, or somebody could not be reached, until they are believed in again. Each shuffle
+    /// checks two, and who cannot be reached is forgotten. Nobody is checked twice for one loss; 0:
+    /// nobody ever is. Default 16.
+    pub checks: usize,
     /// How often a node that lacks neighbours looks for more; ever less often, up to 8 times this,
     /// while it finds none. The loss of a neighbour is answered at once. Default 5 s (Partisan's
     /// `random_promotion_interval`).
@@ -157,6 +162,7 @@ impl Default for HyParViewConfig {
             shuffle_interval: Duration::from_secs(10),
             shuffle_active: 3,
             shuffle_passive: 4,
+            checks: 16,
             promotion_interval: Duration::from_secs(5),
             parallel_requests: 3,
             answer_timeout: Duration::from_secs(5),
@@ -206,6 +212,7 @@ impl HyParViewConfig {
         positive("hyparview.shuffle_interval", self.shuffle_interval)?;
         within("hyparview.shuffle_active", self.shuffle_active as u64, 0, 15)?;
         within("hyparview.shuffle_passive", self.shuffle_passive as u64, 0, 15)?;
+        within("hyparview.checks", self.checks as u64, 0, 10_000)?;
         positive("hyparview.promotion_interval", self.promotion_interval)?;
         within("hyparview.parallel_requests", self.parallel_requests as u64, 1, 100)?;
         positive("hyparview.answer_timeout", self.answer_timeout)?;

@@ -4,7 +4,7 @@
 //! Each node has a small *active view*, its neighbours, with whom it is connected, and a larger
 //! *passive view* of nodes in reserve. The active view is symmetric, and repaired at once when a
 //! neighbour is lost (`repair`); the passive one is kept fresh by exchanges of samples
-//! (`shuffle`). Neighbours are agreed on by both sides (`neighbor`); newcomers take places in
+//! (`shuffle`), and rid of the dead by checks after a loss (`check`). Neighbours are agreed on by both sides (`neighbor`); newcomers take places in
 //! the midst of existing links (`join`); who leaves or is removed is not brought back by stale
 //! views (`removal`). With X-BOT (`xbot`) neighbours are exchanged for cheaper ones.
 //!
@@ -16,6 +16,7 @@
 //! they are empty; a shuffle keeps its origin; nothing waits for anything but time and answers.
 
 mod book;
+mod check;
 mod commands;
 mod join;
 mod neighbor;
@@ -52,6 +53,7 @@ use crate::time::Instant;
 use crate::timers::Timer;
 use crate::wire::{ControlMessage, HyParViewMessage, StableHasher};
 use book::Book;
+use check::Checks;
 use join::Crowd;
 use passive::{Known, Passive};
 use peers::{Peer, Peers, State};
@@ -68,6 +70,8 @@ pub struct HyParView {
     peers: Peers,
     passive: Passive,
     book: Book,
+    /// Whether those in reserve are alive, if that is in doubt.
+    checks: Option<Box<Checks>>,
     removals: Removals,
     search: Search,
     /// The number of the last shuffle, and whom it named.
@@ -116,6 +120,7 @@ impl HyParView {
             peers: Peers::default(),
             passive: Passive::new(config.passive_size),
             book: Book::new(config.remembered),
+            checks: None,
             removals: Removals::new(config.max_removals, config.removal_memory),
             search: Search::default(),
             shuffled: (0, Vec::new()),
@@ -232,10 +237,13 @@ impl HyParView {
                 self.reserve(known);
                 if !released {
                     self.passive.suspect(node);
+                    self.owe_checks();
                 }
                 self.look_anew(cx);
             }
             State::Dialled(purpose) | State::Asked(purpose) => self.fell_through(cx, purpose, node),
+            // Whoever came by, perhaps to see whether this node is alive, is alive itself.
+            State::Stranger if !self.passive.is_full() => self.reserve(known),
             State::Stranger | State::Draining => {}
         }
     }
@@ -425,6 +433,7 @@ impl Manager for HyParView {
         self.peers.hash(&mut hasher);
         self.passive.hash(&mut hasher);
         self.book.hash(&mut hasher);
+        self.checks.hash(&mut hasher);
         self.removals.hash(&mut hasher);
         self.search.hash(&mut hasher);
         self.shuffled.hash(&mut hasher);

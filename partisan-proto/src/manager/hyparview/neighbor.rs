@@ -11,6 +11,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::HyParView;
+use super::check::is_no_news;
 use super::passive::Known;
 use super::peers::{Peer, Purpose, State};
 use crate::change::Change;
@@ -73,6 +74,12 @@ impl HyParView {
         let node = instance.node;
         match self.peers.state(node) {
             Some(State::Stranger | State::Draining) => self.pursue(cx, node, purpose),
+            // What is wanted of it comes before the mere check.
+            Some(State::Dialled(Purpose::Check)) => {
+                if let Some(peer) = self.peers.get_mut(node) {
+                    peer.state = State::Dialled(purpose);
+                }
+            }
             Some(State::Dialled(_) | State::Asked(_) | State::Active) => {}
             None if node == cx.me.instance.node => {}
             None => {
@@ -103,6 +110,7 @@ impl HyParView {
                 self.request(cx, node, purpose);
             }
             Purpose::Candidate | Purpose::Exchange => self.measure(cx, node, purpose),
+            Purpose::Check => self.found_alive(cx, node),
         }
     }
 
@@ -231,7 +239,7 @@ impl HyParView {
                     let victim = offered.or_else(|| self.pick_victim(node));
                     (victim, Parting::Replaced, Vec::new())
                 }
-                Purpose::Fill | Purpose::Candidate | Purpose::Exchange => {
+                Purpose::Fill | Purpose::Candidate | Purpose::Exchange | Purpose::Check => {
                     (None, Parting::Evicted, Vec::new())
                 }
             };
@@ -478,7 +486,9 @@ impl HyParView {
             return;
         }
         cx.timers.cancel(Timer::Peer(node));
-        if let Some(peer) = self.peers.remove(node) {
+        if let Some(peer) = self.peers.remove(node)
+            && !(purpose == Purpose::Check && is_no_news(error))
+        {
             self.unreachable(cx, peer.introduction().into(), purpose);
         }
     }
@@ -491,6 +501,10 @@ impl HyParView {
             self.book.lose(known);
         }
         self.joining.lost(cx, node);
+        // Those who were lost for a while are tried again and again.
+        if purpose != Purpose::Merge {
+            self.owe_checks();
+        }
         self.fell_through(cx, purpose, node);
     }
 
@@ -499,6 +513,7 @@ impl HyParView {
         match purpose {
             Purpose::Fill => self.refill(cx),
             Purpose::Candidate | Purpose::Exchange => self.lost_in_round(cx, node),
+            Purpose::Check => self.check(cx),
             Purpose::Join | Purpose::Place | Purpose::Merge => {}
         }
     }

@@ -101,6 +101,10 @@ impl Passive {
         self.known.is_empty()
     }
 
+    pub(super) fn is_full(&self) -> bool {
+        self.known.len() >= self.most
+    }
+
     fn place(&self, node: NodeId) -> Option<usize> {
         self.known.iter().position(|known| known.node == node)
     }
@@ -115,6 +119,16 @@ impl Passive {
         }
     }
 
+    /// A node is alive.
+    pub(super) fn trust(&mut self, node: NodeId) {
+        self.suspects.retain(|suspect| *suspect != node);
+    }
+
+    /// Those of them that may be dead.
+    pub(super) fn suspects(&self) -> impl Iterator<Item = &Known> {
+        self.suspects.iter().filter_map(|node| self.get(*node))
+    }
+
     /// Adds a node, or what is newer of it. When there is no room, one that may be dead goes, else
     /// one of `sent`, else any.
     pub(super) fn insert(
@@ -123,15 +137,16 @@ impl Passive {
         sent: &Sent,
         random: &mut Random,
     ) -> Option<Evicted> {
-        if let Some(place) = self.place(known.node) {
+        let node = known.node;
+        if let Some(place) = self.place(node) {
             let old = &mut self.known[place];
             if known.incarnation > old.incarnation {
-                self.suspects.retain(|node| *node != known.node);
                 *old = known;
+                self.trust(node);
             }
             return None;
         }
-        if self.known.len() < self.most {
+        if !self.is_full() {
             if self.known.len() == self.known.capacity() {
                 self.known.reserve_exact(4.min(self.most - self.known.len()));
             }
@@ -146,7 +161,7 @@ impl Passive {
     }
 
     pub(super) fn remove(&mut self, node: NodeId) -> Option<Known> {
-        self.suspects.retain(|suspect| *suspect != node);
+        self.trust(node);
         self.place(node).map(|place| self.known.swap_remove(place))
     }
 
@@ -165,12 +180,19 @@ impl Passive {
         self.known.iter().filter(|known| eligible(known)).nth(place)
     }
 
-    /// A uniform sample of those that are not in doubt, in random order.
-    pub(super) fn sample(&self, random: &mut Random, count: usize) -> Vec<&Known> {
-        let mut sound = Vec::with_capacity(self.known.len());
-        sound.extend(self.known.iter().filter(|known| !self.suspects.contains(&known.node)));
-        random.shuffle_front(&mut sound, count);
-        sound.truncate(count);
-        sound
+    /// A uniform sample of those that `eligible` lets pass and that are not in doubt, in random
+    /// order.
+    pub(super) fn sample(
+        &self,
+        random: &mut Random,
+        count: usize,
+        eligible: impl Fn(&Known) -> bool,
+    ) -> Vec<&Known> {
+        let sound = |known: &&Known| !self.suspects.contains(&known.node) && eligible(known);
+        let mut all = Vec::with_capacity(self.known.len());
+        all.extend(self.known.iter().filter(sound));
+        random.shuffle_front(&mut all, count);
+        all.truncate(count);
+        all
     }
 }

@@ -39,6 +39,8 @@ pub(super) enum Purpose {
     Candidate,
     /// X-BOT: to know what a link to it would cost, as the old neighbour of an initiator.
     Exchange,
+    /// To know whether it is alive.
+    Check,
 }
 
 /// A peer that this node is connected to or dials.

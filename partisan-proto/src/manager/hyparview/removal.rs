@@ -256,6 +256,7 @@ impl HyParView {
         self.passive.clear();
         self.book.clear();
         self.removals.clear();
+        self.checks = None;
         self.contacts.clear();
         self.crowd = None;
         self.search = Default::default();

@@ -160,7 +160,10 @@ impl HyParView {
 
     /// Whether nothing is under way between this node and that one.
     fn is_free(&self, node: NodeId) -> bool {
-        matches!(self.peers.state(node), None | Some(State::Stranger | State::Draining))
+        matches!(
+            self.peers.state(node),
+            None | Some(State::Stranger | State::Draining | State::Dialled(Purpose::Check))
+        )
     }
 
     /// The time has come to look for more neighbours.

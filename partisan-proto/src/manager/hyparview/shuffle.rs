@@ -36,6 +36,7 @@ impl HyParView {
         self.removals.expire(cx.now);
         self.break_out(cx);
         self.send_sample(cx);
+        self.check_some(cx);
     }
 
     /// Sends a sample of the views on a walk, to be exchanged for another.
@@ -65,18 +66,17 @@ impl HyParView {
         let mut active: Vec<&Peer> = others.collect();
         self.random.shuffle_front(&mut active, self.config.shuffle_active);
         active.truncate(self.config.shuffle_active);
-        let passive = self.passive.sample(&mut self.random, self.config.shuffle_passive);
-        let passive = passive.into_iter().map(Known::introduction);
-        active.into_iter().map(Peer::introduction).chain(passive).collect()
+        let mut some: Vec<Introduction> = active.into_iter().map(Peer::introduction).collect();
+        some.extend(self.sample_reserve(self.config.shuffle_passive));
+        some
     }
 
     /// Some of the passive view, for a peer to know that may become a neighbour: if it took this
     /// node's neighbours for its own, that would close triangles.
     pub(super) fn sample(&mut self, peer: NodeId) -> Introductions {
         let count = self.config.shuffle_active + self.config.shuffle_passive;
-        let passive = self.passive.sample(&mut self.random, count);
-        let others = passive.into_iter().filter(|other| other.node != peer);
-        introductions(others.map(Known::introduction))
+        let passive = self.sample_reserve(count);
+        introductions(passive.into_iter().filter(|other| other.spec.id() != peer))
     }
 
     /// Some of the views, for a peer to know that becomes no neighbour.
@@ -135,8 +135,7 @@ impl HyParView {
         let Shuffle { number, path, nodes, .. } = shuffle;
         let origin = path.first().copied().unwrap_or(from);
         let count = nodes.len();
-        let passive = self.passive.sample(&mut self.random, count);
-        let mut reply: Vec<Introduction> = passive.into_iter().map(Known::introduction).collect();
+        let mut reply = self.sample_reserve(count);
         let mut active: Vec<Introduction> = self.peers.active().map(Peer::introduction).collect();
         let short = count.saturating_sub(reply.len());
         self.random.shuffle_front(&mut active, short);

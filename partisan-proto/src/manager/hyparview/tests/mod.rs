@@ -1,5 +1,6 @@
 //! Rules of the HyParView manager, one by one.
 
+mod checking;
 mod exchanging;
 mod joining;
 mod neighbors;

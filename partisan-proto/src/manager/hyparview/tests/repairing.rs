@@ -218,6 +218,28 @@ fn parts_that_lost_each_other_find_each_other_again() {
     assert_at_rest(&mesh);
 }
 
+/// Who has neighbours for a moment only, and loses them all together, must find the others: it knew
+/// nobody when it came, and nobody who is left may look for it.
+#[test]
+fn a_newcomer_outlives_the_death_of_all_its_neighbours_at_once() {
+    for newcomer in 8..24 {
+        let mut mesh = strangers(newcomer + 1, &config());
+        for node in 1..newcomer {
+            mesh.join(node, node - 1);
+            mesh.pass(Duration::from_millis(50));
+        }
+        mesh.join(newcomer, newcomer - 1);
+        mesh.pass(Duration::from_millis(50));
+        let neighbors = neighbors_of(&mesh, newcomer);
+        assert!(!neighbors.is_empty(), "node {newcomer} is in");
+        neighbors.into_iter().for_each(|node| mesh.lose(node));
+        mesh.lose(newcomer - 1);
+        mesh.pass(config().shuffle_interval / 2);
+        let found = component(&mesh, newcomer);
+        assert!(found.len() > 1, "node {newcomer} is lost");
+    }
+}
+
 /// Everybody has just joined, through the one before: who lost all of its neighbours together must
 /// know somebody else.
 #[test]

@@ -76,7 +76,7 @@ fn those_in_doubt_go_first_and_are_told_to_nobody() {
     let mut passive = Passive::new(4);
     (1..=4).for_each(|number| drop(passive.insert(known(number), &Sent::default(), &mut random)));
     passive.suspect(id(2));
-    assert!(passive.sample(&mut random, 9).iter().all(|known| known.node != id(2)));
+    assert!(passive.sample(&mut random, 9, |_| true).iter().all(|known| known.node != id(2)));
     let evicted =
         passive.insert(known(5), &Vec::from([id(1)]).into(), &mut random).expect("it was full");
     assert_eq!((evicted.known.node, evicted.suspect), (id(2), true));
@@ -102,7 +102,7 @@ fn every_node_in_reserve_is_sampled_alike() {
     (1..=20).for_each(|number| drop(passive.insert(known(number), &Sent::default(), &mut random)));
     let mut counts = [0_u32; 20];
     for _ in 0..2_000 {
-        for known in passive.sample(&mut random, 4) {
+        for known in passive.sample(&mut random, 4, |_| true) {
             let number = (1..=20).find(|number| id(*number) == known.node).unwrap();
             counts[number - 1] += 1;
         }
