@@ -67,7 +67,9 @@ impl Story {
                     plan.faults.push((Instant::ZERO + span / 2, fault));
                 }
             }
-            Self::Churn(percent) => churn(&mut plan, &mut stream, nodes, span, percent),
+            Self::Churn(percent) => {
+                plan = churn(&mut stream, nodes, (span / 4, span), percent);
+            }
             Self::Contact | Self::Chain | Self::Random | Self::FlashCrowd => {}
         }
         plan
@@ -94,13 +96,21 @@ fn victims(stream: &mut Stream, nodes: usize, count: usize) -> Vec<usize> {
     all
 }
 
-fn churn(plan: &mut Plan, stream: &mut Stream, nodes: usize, span: Duration, percent: u8) {
+/// In each minute between two times this percentage of the nodes dies and is replaced, as
+/// [`Story::Churn`] says.
+pub(crate) fn churn(
+    stream: &mut Stream,
+    nodes: usize,
+    (begin, end): (Duration, Duration),
+    percent: u8,
+) -> Plan {
+    let mut plan = Plan::default();
     if nodes < 2 {
-        return;
+        return plan;
     }
-    let minutes = (span - span / 4).as_secs_f64() / 60.0;
+    let minutes = (end - begin).as_secs_f64() / 60.0;
     let count = (nodes as f64 * f64::from(percent) / 100.0 * minutes).round() as usize;
-    let mut times: Vec<_> = (0..count).map(|_| stream.span(span / 4, span)).collect();
+    let mut times: Vec<_> = (0..count).map(|_| stream.span(begin, end)).collect();
     times.sort_unstable();
     for at in times {
         let node = stream.below(nodes);
@@ -113,6 +123,7 @@ fn churn(plan: &mut Plan, stream: &mut Stream, nodes: usize, span: Duration, per
         plan.work.push((soon, Work::Join { node, contact }));
     }
     plan.work.sort_by_key(|(at, _)| *at);
+    plan
 }
 
 impl fmt::Display for Story {

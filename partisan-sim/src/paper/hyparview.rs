@@ -48,6 +48,10 @@ pub const FAILURES: [(usize, &str, f64); 10] = [
 /// The percentages of Figure 4, and the cycles until broadcasts reach everybody again.
 pub const HEALINGS: [(usize, &str, f64); 3] = [(60, "1", 1.0), (80, "2", 2.0), (90, "4", 4.0)];
 
+/// The percentage that dies before passive views are looked at, after how many cycles they are, and
+/// the share of their entries that may then be dead.
+pub const HYGIENE: (usize, u32, f64) = (50, 20, 0.05);
+
 /// What a random graph allows, scaled from what is demanded at 10,000 nodes to other sizes.
 struct Gates {
     clustering: f64,
@@ -99,6 +103,11 @@ pub(super) fn experiments(options: &Options) -> Vec<Experiment> {
         for (percent, ..) in HEALINGS {
             plan(&format!("healing from {percent} %"), healing, percent);
         }
+        plan(
+            "passive views after a failure",
+            |s, seed, nodes, c, _, f| hygiene(s, seed, nodes, c, f),
+            0,
+        );
     }
     all
 }
@@ -300,6 +309,32 @@ pub fn healing(
     let gate = Some(Gate::AtMost(most));
     findings.add(name, "cycles until reliability is as before", paper, gate, value);
     findings.keep("healing", Curve { name: format!("{percent} %"), points });
+}
+
+/// How long passive views hold the dead after [`HYGIENE`]'s share of the nodes died at once. The
+/// paper says nothing of it; its views forget them only as shuffles bring others.
+pub fn hygiene(subject: &Subject, seed: u64, nodes: usize, cycles: u32, findings: &mut Findings) {
+    let (percent, after, gate) = HYGIENE;
+    let mut lab = subject.lab(seed, nodes, cycles + after, findings);
+    lab.join(Bootstrap::Contact, JOIN_PAUSE);
+    lab.cycles(cycles);
+    lab.kill(percent);
+    let mut points = vec![(0.0, lab.dead_in_reserve())];
+    for cycle in 1..=after {
+        lab.cycles(1);
+        points.push((f64::from(cycle), lab.dead_in_reserve()));
+    }
+    let name = &format!("passive views after {percent} % of {nodes} were killed");
+    findings.add(name, "dead entries at once, share", "–", None, points[0].1);
+    let measure = format!("dead entries after {after} cycles, share");
+    let last = points[points.len() - 1].1;
+    findings.add(name, &measure, "–", Some(Gate::AtMost(gate)), last);
+    let found = lab.world.violations().len() as f64;
+    findings.add(name, "violations", "–", Some(Gate::AtMost(0.0)), found);
+    let curves = vec![Curve { name: "dead".into(), points }];
+    let title = "Dead entries of passive views after a failure";
+    let chart = Chart { title, axis: "cycles", curves, range: (0.0, 1.0), marks: Vec::new() };
+    findings.chart("share of all entries, by cycles after half of the nodes died", &chart);
 }
 
 /// The reliability by cycles after each of several failures.

@@ -157,6 +157,28 @@ impl Lab {
         live[self.stream.below(live.len())]
     }
 
+    /// What is drawn for the experiment.
+    pub(super) const fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    /// The share of the entries of the living's passive views that are dead.
+    pub(super) fn dead_in_reserve(&self) -> f64 {
+        let hosts = self.world.hosts();
+        let nodes = hosts.iter().filter_map(|host| host.node());
+        let entries = nodes.flat_map(|node| node.views().passive);
+        let lives = entries.map(|entry| {
+            let number = self.world.number(entry);
+            number.is_some_and(|number| hosts[number].node().is_some())
+        });
+        let (mut dead, mut all) = (0, 0);
+        lives.for_each(|lives| {
+            all += 1;
+            dead += usize::from(!lives);
+        });
+        dead as f64 / f64::from(all.max(1))
+    }
+
     /// The overlay in numbers.
     pub(super) fn shape(&self) -> Shape {
         Shape::of(&Overlay::of(&self.world), self.seed)

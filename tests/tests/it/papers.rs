@@ -2,6 +2,8 @@
 //! run by `partisan-sim paper`.
 
 use partisan_proto::Config;
+use partisan_proto::config::{HyParViewConfig, ManagerConfig};
+use partisan_sim::paper::churn::churn;
 use partisan_sim::paper::hyparview::{self, Subject};
 use partisan_sim::paper::plumtree::{self, Single};
 use partisan_sim::paper::xbot::{self, Subjects};
@@ -55,6 +57,13 @@ fn overlays_that_are_not_what_the_papers_claim_miss_their_gates() {
     assert_eq!(missed("most active peers"), 1);
     assert_eq!(missed("violations") + missed("components after 10 cycles"), 0);
 
+    let unchecked = HyParViewConfig { checks: 0, ..HyParViewConfig::default() };
+    let manager = ManagerConfig::HyParView(unchecked);
+    let subject = Subject { config: Config { manager, ..Config::default() }, ..hyparview_itself() };
+    let mut findings = Findings::default();
+    hyparview::hygiene(&subject, 1, 80, 5, &mut findings);
+    assert!(findings.missed(), "who checks nobody keeps the dead:\n{}", findings.table());
+
     let subjects = Subjects { plain: mesh.clone(), optimized: mesh };
     let mut findings = Findings::default();
     xbot::plane(&subjects, 1, 12, 2, &mut findings);
@@ -99,6 +108,23 @@ fn hyparview_heals_within_the_cycles_of_the_paper() {
     for (percent, ..) in hyparview::HEALINGS {
         hyparview::healing(&hyparview_itself(), 1, 300, 5, percent, &mut findings);
     }
+    judge(&findings);
+}
+
+/// In a cluster not much larger than a view the dead would be told of for ever.
+#[test]
+fn hyparview_forgets_nearly_all_of_the_dead_within_twenty_cycles() {
+    let mut findings = Findings::default();
+    hyparview::hygiene(&hyparview_itself(), 1, 80, 5, &mut findings);
+    hyparview::hygiene(&hyparview_itself(), 1, 300, 5, &mut findings);
+    judge(&findings);
+}
+
+#[test]
+fn next_to_no_broadcast_is_missed_and_views_are_sound_while_nodes_are_replaced() {
+    let mut findings = Findings::default();
+    churn(1, 100, 5, 10, &mut findings);
+    churn(2, 100, 20, 5, &mut findings);
     judge(&findings);
 }
 

@@ -1,7 +1,7 @@
 //! Messages that must arrive, in both worlds; what is dropped on its way, see `interpose`.
 
 use partisan_proto::config::{ClientServerConfig, ManagerConfig};
-use partisan_proto::{Answer, Command, Config, Tag};
+use partisan_proto::{Answer, Command, Config, Duration, Tag};
 use partisan_tests::{Asked, Cluster, Restart};
 
 on_both_and_with_faults! {
@@ -13,6 +13,7 @@ on_both! {
     exactly_once_over_lost_connections: 8;
     a_node_that_is_away_gets_them_when_it_is_back: 4;
     outstanding_table_empties: 4;
+    nothing_is_sent_again_to_a_removed_member: 4;
 }
 
 fn all_acknowledged(cluster: &mut impl Cluster, asked: Vec<Asked>) {
@@ -98,4 +99,23 @@ fn outstanding_table_empties(cluster: &mut impl Cluster) {
     all_acknowledged(cluster, asked);
     let counters = cluster.counters(0).delivery;
     assert_eq!((counters.sent, counters.acknowledged), (100, 100));
+}
+
+/// P11: in the original what a removed member never acknowledged is sent again for ever.
+fn nothing_is_sent_again_to_a_removed_member(cluster: &mut impl Cluster) {
+    let mut config = Config::default();
+    config.delivery.expire_after = Duration::from_secs(2);
+    cluster.form(3, &config);
+    cluster.crash(1);
+    let asked = cluster.send_reliable(0, 1, None, "too late");
+    let removed = cluster.remove(2, 1);
+    assert_eq!(cluster.wait_for_answer(removed), Ok(Answer::Done));
+    assert!(cluster.wait_for_answer(asked).is_err());
+    let before = cluster.counters(0).delivery;
+    cluster.rest();
+    assert_eq!(cluster.counters(0).delivery, before);
+    cluster.restart(1, Restart { keep_state: false, new_address: false });
+    cluster.join(1, 0);
+    cluster.wait_for_mesh(&[0, 1, 2]);
+    assert!(cluster.texts(1, 0).is_empty(), "it had failed");
 }

@@ -75,7 +75,7 @@ fn two_messages_reordered(cluster: &mut impl Cluster) {
     assert_eq!(cluster.texts(1, 0), ["1", "2", "3"]);
 }
 
-/// What 0 sent to 2 comes before what 1 sends there once it has heard of it; in the original it
+/// P12: what 0 sent to 2 comes before what 1 sends there once it has heard of it; in the original it
 /// need not.
 fn transitive_three_nodes(cluster: &mut impl Cluster) {
     cluster.form(3, &labelled());

@@ -72,7 +72,7 @@ fn unlike_channels_meet_in_the_middle(cluster: &mut impl Cluster) {
     assert_eq!(cluster.wait_for_answer(asked), Err(CommandError::UnknownChannel(9)));
 }
 
-/// What is sent with a key on a channel never overtakes by way of another channel, whatever happens
+/// P7: what is sent with a key on a channel never overtakes by way of another channel, whatever happens
 /// to its lanes; what was accepted and did not arrive is missing, and no more.
 fn a_channel_that_is_down_is_not_replaced(cluster: &mut impl Cluster) {
     let config = with_channels(&[("bulk", 2)]);
@@ -101,7 +101,8 @@ fn a_channel_that_is_down_is_not_replaced(cluster: &mut impl Cluster) {
     assert!(cluster.deliveries(1).iter().all(|delivery| delivery.channel == bulk));
 }
 
-/// More lanes, fewer lanes and other channels after a restart: both sides have the same.
+/// More lanes, fewer lanes and other channels after a restart: both sides have the same; and P16: a
+/// member with another spec than the one that is known is no stranger, and removes nobody.
 fn another_configuration_after_a_restart(cluster: &mut impl Cluster) {
     cluster.form(3, &with_channels(&[("default", 2), ("bulk", 2)]));
     for lives in [&[("default", 1), ("bulk", 4)][..], &[("default", 2), ("new", 1)], &[]] {

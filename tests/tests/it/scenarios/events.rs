@@ -59,6 +59,7 @@ fn on_up_fires_for_peers_learnt_from_others(cluster: &mut impl Cluster) {
     cluster.check_alternation();
 }
 
+/// P5: a member that is not connected is dialled until it is.
 fn a_disconnected_member_comes_back(cluster: &mut impl Cluster) {
     cluster.form(3, &Config::default());
     let other = cluster.id(1);

@@ -314,6 +314,31 @@ fn hpv_a_young_overlay_outlives_the_death_of_two_nodes_in_five(cluster: &mut imp
     });
 }
 
+/// V14: parts that could not reach each other for half an hour have forgotten each other in all
+/// views, small ones altogether; what they could not reach is in their address books.
+#[test]
+fn hpv_parts_are_one_overlay_within_ten_cycles_after_half_an_hour_apart() {
+    for (seed, sizes) in [(0, [20, 20, 0]), (1, [35, 5, 0]), (2, [30, 7, 3]), (3, [36, 3, 1])] {
+        let mut cluster = Simulated::new(seed);
+        form(&mut cluster, 40, &with(HyParViewConfig::default()), 5);
+        cluster.rest();
+        let mut nodes = 0..40;
+        let parts = sizes.map(|size| Vec::from_iter(nodes.by_ref().take(size)));
+        cluster.world.partition(&parts.each_ref().map(Vec::as_slice));
+        cluster.world.run_for(Duration::from_secs(30 * 60));
+        for part in parts.iter().filter(|part| !part.is_empty()) {
+            let apart = part
+                .iter()
+                .all(|node| active(&cluster, *node).iter().all(|peer| part.contains(peer)));
+            assert!(apart && is_overlay(&cluster, part, 5), "seed {seed}: {part:?} is one");
+        }
+        cluster.world.heal();
+        cluster.world.run_for(10 * HyParViewConfig::default().shuffle_interval);
+        let all = Vec::from_iter(0..40);
+        assert!(is_overlay(&cluster, &all, 5), "seed {seed}: parts of {sizes:?} are not one");
+    }
+}
+
 /// The sum of what links cost: one inside a zone, a hundred across.
 fn total_cost(cluster: &Simulated, nodes: usize) -> u64 {
     let latency = Latency::zones();

@@ -178,6 +178,7 @@ fn an_acknowledged_message_that_is_dropped_comes_again(cluster: &mut impl Cluste
     assert_eq!(dropped.load(Ordering::Relaxed), 2);
 }
 
+/// P11: in the original a lost acknowledgement makes a second delivery.
 fn exactly_once_when_acknowledgements_are_lost(cluster: &mut impl Cluster) {
     cluster.form(2, &Config::default());
     let mut lost = 0;

@@ -69,7 +69,7 @@ fn sync_joins_of_one_contact_are_all_answered(cluster: &mut impl Cluster) {
     cluster.wait_for_mesh(&[0, 1]);
 }
 
-/// Both ways, and to a member met only through the contact as soon as that is connected.
+/// P6: both ways, and to a member met only through the contact as soon as that is connected.
 fn send_right_after_sync_join_delivers(cluster: &mut impl Cluster) {
     cluster.start(2, &Config::default());
     let asked = cluster.sync_join(1, 0, LONG);
@@ -177,7 +177,7 @@ fn an_impostor_is_not_joined(cluster: &mut impl Cluster) {
     }
 }
 
-/// A member's address now belongs to another node: neither is taken for the other.
+/// P4: a member's address now belongs to another node: neither is taken for the other.
 fn an_address_that_is_another_nodes_is_told_apart(cluster: &mut impl Cluster) {
     cluster.form(2, &Config::default());
     cluster.start(1, &Config::default());
@@ -194,6 +194,7 @@ fn an_address_that_is_another_nodes_is_told_apart(cluster: &mut impl Cluster) {
     cluster.wait_for_mesh(&[0, 1, 2]);
 }
 
+/// P4.
 fn oneself_is_refused(cluster: &mut impl Cluster) {
     cluster.form(2, &Config::default());
     let asked = cluster.join(0, 0);
@@ -214,7 +215,7 @@ fn the_first_address_may_be_dead(cluster: &mut impl Cluster) {
     cluster.wait_for_mesh(&[0, 1]);
 }
 
-/// A member that comes back elsewhere is one member, at its new address, for everybody.
+/// P3: a member that comes back elsewhere is one member, at its new address, for everybody.
 fn an_outdated_address_is_replaced(cluster: &mut impl Cluster) {
     cluster.form(4, &Config::default());
     cluster.rest();
@@ -233,6 +234,7 @@ fn an_outdated_address_is_replaced(cluster: &mut impl Cluster) {
     cluster.exchange(&[0, 1, 2, 3], (ChannelId::DEFAULT, None));
 }
 
+/// P13: in the original each side may close the connection that the other keeps.
 fn both_at_once_make_one_session(cluster: &mut impl Cluster) {
     let config = with_channels(&[("bulk", 2)]);
     cluster.start(2, &config);
@@ -255,7 +257,7 @@ fn epoch(cluster: &impl Cluster, node: usize, other: usize) -> u64 {
     cluster.routes(node).peer(other).unwrap().epoch.0
 }
 
-/// The contact is known under a spec with other addresses and channels than it now has.
+/// P9: the contact is known under a spec with other addresses and channels than it now has.
 fn a_renewed_spec_does_not_hold_up_sync_join(cluster: &mut impl Cluster) {
     cluster.form(2, &Config::default());
     cluster.crash(0);

@@ -44,7 +44,7 @@ fn self_leave_converges(cluster: &mut impl Cluster) {
     assert!(!notes.iter().any(removed), "nobody made it leave");
 }
 
-/// A member that was away when a node left comes back with the stored membership of before.
+/// P2: a member that was away when a node left comes back with the stored membership of before.
 fn no_resurrection_by_stale_gossip(cluster: &mut impl Cluster) {
     cluster.form(4, &Config::default());
     cluster.rest();

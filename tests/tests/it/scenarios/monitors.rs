@@ -228,6 +228,8 @@ fn many_on_one_node(cluster: &mut impl Cluster) {
     assert_eq!(told, numbers);
 }
 
+/// P10: the news of an end is lost with the connection; the watcher is told of that. (News that is
+/// lost with its lane alone is sent again: `process::tests::monitors`.)
 fn down_when_the_connection_fails_and_the_node_lives(cluster: &mut impl Cluster) {
     cluster.form(2, &Config::default());
     let (watcher, watched) = (Probe::spawn(cluster, 0, false), Probe::spawn(cluster, 1, false));

@@ -55,7 +55,7 @@ fn joins_on_both_sides_are_merged() {
     });
 }
 
-/// Each side removes the other. Afterwards nobody comes back by itself, and one join is enough for
+/// P15: each side removes the other. Afterwards nobody comes back by itself, and one join is enough for
 /// each node that wants to.
 #[test]
 fn sides_that_removed_each_other_can_be_joined_again() {
@@ -78,7 +78,7 @@ fn sides_that_removed_each_other_can_be_joined_again() {
     });
 }
 
-/// Connections that die unnoticed, at one end or at both, are found out and replaced, with one down
+/// P5: connections that die unnoticed, at one end or at both, are found out and replaced, with one down
 /// at each end that had it.
 #[test]
 fn members_are_connected_again_after_any_cut() {
