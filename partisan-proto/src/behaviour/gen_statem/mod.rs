@@ -99,6 +99,12 @@
 //! }
 //! ```
 //! ```compile_fail
+//! # use partisan_proto::behaviour::{Entered, GenStatem, gen_statem::Action};
+//! fn puts_off<M: GenStatem>() -> Entered<M> {
+//!     Entered::keep().action(Action::Postpone(true))
+//! }
+//! ```
+//! ```compile_fail
 //! # use partisan_proto::behaviour::{Entered, GenStatem};
 //! fn changes<M: GenStatem>(state: M::State) -> Entered<M> {
 //!     Entered::next(state)
