@@ -168,7 +168,7 @@ pub enum ChildError {
         /// Who has it.
         holder: ProcessId,
     },
-    /// Its node did not let it come to life: the text of the [`CommandError`].
+    /// Its node did not let it come to life: the text of the [`CommandError`](crate::CommandError).
     #[error("its node did not let it come to life: {0}")]
     NotSpawned(String),
 }
