@@ -160,7 +160,8 @@ impl Game {
         let fresh = model.numbers.entry(process).or_default();
         match &mut act {
             ProcessAct::Monitor { number, target, .. }
-            | ProcessAct::SendAfter { number, target, .. } => {
+            | ProcessAct::SendAfter { number, target, .. }
+            | ProcessAct::SendAt { number, target, .. } => {
                 *fresh += 1;
                 *number = *fresh;
                 if let Some(other) = other {
@@ -196,7 +197,8 @@ impl Game {
             ProcessAct::Monitor { number, .. }
             | ProcessAct::MonitorNode { number, .. }
             | ProcessAct::Call { number, .. }
-            | ProcessAct::SendAfter { number, .. } => {
+            | ProcessAct::SendAfter { number, .. }
+            | ProcessAct::SendAt { number, .. } => {
                 model.expected.insert((process, *number));
             }
             ProcessAct::Ended(_) => model.end(process),

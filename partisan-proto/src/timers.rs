@@ -61,6 +61,8 @@ pub enum Timer {
     Acknowledge(NodeId),
     /// Deliver causal messages that have waited too long.
     Causal,
+    /// Deliver ordered messages of a node that have waited too long.
+    Ordered(NodeId),
 }
 
 /// What broadcasts have timers for.

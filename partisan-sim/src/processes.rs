@@ -62,10 +62,10 @@ pub(crate) struct Processes {
 }
 
 /// What depends on an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Awaited {
-    /// Whether the process comes to life.
-    Spawn,
+    /// Whether the process comes to life; and which other one wanted that, and how, if one did.
+    Spawn(Option<(Serial, SpawnOptions)>),
     /// Whether it has the name, without which it ends.
     Register,
 }

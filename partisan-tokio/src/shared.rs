@@ -54,6 +54,17 @@ impl View {
         }
     }
 
+    /// As this, of a node that is connected to nobody any more.
+    pub(crate) fn alone(&self) -> Self {
+        Self {
+            connections: Arc::default(),
+            neighbors: Arc::default(),
+            partitions: Arc::default(),
+            routes: Routes::default(),
+            ..self.clone()
+        }
+    }
+
     /// Who is connected, and by which connections.
     #[must_use]
     pub const fn routes(&self) -> &Routes {
@@ -177,6 +188,12 @@ impl Shared {
     pub(crate) fn clock(&self) -> Instant {
         let nanos = self.started.elapsed().as_nanos();
         Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// A time as the protocol counts it; before its clock began, that moment. `None` beyond its end.
+    pub(crate) fn clock_at(&self, at: tokio::time::Instant) -> Option<Instant> {
+        let nanos = at.saturating_duration_since(self.started).as_nanos();
+        u64::try_from(nanos).ok().map(Instant::from_nanos)
     }
 
     pub(crate) fn has_stopped(&self) -> bool {

@@ -472,6 +472,7 @@ impl Connections {
             | Change::LaneClosed { .. }
             | Change::Relay(_)
             | Change::Relayed { .. }
+            | Change::RelayTooLarge { .. }
             | Change::ProcessEnded { .. }
             | Change::FullyConnected { .. }
             | Change::ContactFailed { .. }

@@ -299,7 +299,7 @@ impl Parts<'_> {
                     self.send_late(cx, late);
                 }
             }
-            Timer::Retransmit(_) | Timer::Acknowledge(_) | Timer::Causal => {
+            Timer::Retransmit(_) | Timer::Acknowledge(_) | Timer::Causal | Timer::Ordered(_) => {
                 self.deliveries.fire(cx, &mut self.around, timer);
             }
             Timer::Request(request) => {

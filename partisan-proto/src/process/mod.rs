@@ -21,6 +21,8 @@
 //! [`connections`](crate::connections)); so an asymmetric loss cannot leave a watcher waiting.
 //! **Links** and exit signals follow Erlang's rules, unlinking included.
 //!
+//! **Aliases** ([`Alias`]) are names of the node's own that stand for a process for a while.
+//!
 //! A process is on no other node than its own, so all this works with every manager; with a node
 //! that is not connected it ends at once for [`ExitReason::NoConnection`].
 //!
@@ -29,10 +31,12 @@
 
 mod act;
 mod actor;
+mod alias;
 mod id;
 mod linking;
 mod links;
 mod monitoring;
+mod naming;
 mod reason;
 mod reference;
 mod sessions;
@@ -46,6 +50,7 @@ mod watches;
 
 pub use act::{Lane, NodeFilter, ProcessAct, ProcessInfo, Signal, SpawnOptions, Target};
 pub use actor::{Actor, ActorContext, Effect, Input, MAX_PANICS};
+pub use alias::{Alias, AliasUntil, MonitorOptions};
 pub use id::{MonitorId, ProcessId, ReplyTo, RequestId, Serial, TimerId};
 pub use reason::{ExitReason, MAX_REASON, ReasonBytes, ReasonText};
 pub use reference::{ParseReferenceError, Reference, ReferenceError};
@@ -67,7 +72,7 @@ use crate::context::Context;
 use crate::error::{CloseReason, CommandError};
 use crate::id::{ChannelId, ConnectionId, Incarnation, Instance, NodeId, ProcessName};
 use crate::spec::NodeSpec;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::wire::{ControlMessage, ProcessAt, ProcessMessage, ServerAt, StableHasher, TargetAt};
 
 /// What processes need of the node around them.
@@ -101,7 +106,10 @@ pub(crate) struct Processes {
 
 #[derive(Debug, Default, Hash)]
 struct Process {
+    /// Aliases included.
     names: BTreeSet<ProcessName>,
+    /// The aliases that end with the monitors of these numbers.
+    aliases: BTreeSet<u64>,
     trap_exit: bool,
 }
 
@@ -178,7 +186,7 @@ impl Processes {
         if self.table.len() >= limit {
             return Err(CommandError::TooManyProcesses { limit });
         }
-        self.table.insert(serial, Process { names: BTreeSet::new(), trap_exit });
+        self.table.insert(serial, Process { trap_exit, ..Process::default() });
         if let Some(name) = name
             && let Err(error) = self.register(cx, serial, name)
         {
@@ -187,40 +195,10 @@ impl Processes {
         }
         let process = self.id(cx, serial);
         if let Some(MonitorId { owner, number }) = monitor {
-            self.monitor(cx, MonitorId { owner, number }, process.into(), Lane::default());
+            self.monitor(cx, MonitorId { owner, number }, process.into(), Lane::default(), 0);
         }
         if let Some(parent) = link {
             self.link(cx, parent, process);
-        }
-        Ok(())
-    }
-
-    /// A name now stands for a process.
-    pub(crate) fn register(
-        &mut self,
-        cx: &Context<'_>,
-        serial: Serial,
-        name: ProcessName,
-    ) -> Result<(), CommandError> {
-        if let Some(holder) = self.names.get(&name) {
-            return Err(CommandError::NameTaken { name, holder: *holder });
-        }
-        let limit = cx.config.processes.max_names;
-        if self.names.len() >= limit {
-            return Err(CommandError::TooManyNames { limit });
-        }
-        let process = self.table.get_mut(&serial).ok_or(CommandError::NoSuchProcess(serial))?;
-        process.names.insert(name.clone());
-        self.names.insert(name, serial);
-        Ok(())
-    }
-
-    /// A name stands for nobody any more. Monitors by that name stay with their process.
-    pub(crate) fn unregister(&mut self, name: &ProcessName) -> Result<(), CommandError> {
-        let not_there = || CommandError::NameUnknown(name.clone());
-        let serial = self.names.remove(name).ok_or_else(not_there)?;
-        if let Some(process) = self.table.get_mut(&serial) {
-            process.names.remove(name);
         }
         Ok(())
     }
@@ -238,8 +216,23 @@ impl Processes {
         }
         match act {
             ProcessAct::Ended(reason) => self.end(cx, signals, serial, reason),
-            ProcessAct::Monitor { number, target, lane } => {
-                self.monitor(cx, MonitorId { owner: serial, number }, target, lane);
+            ProcessAct::Monitor { number, target, lane, tag, alias } => {
+                let monitor = MonitorId { owner: serial, number };
+                match alias {
+                    Some(until) if !self.alias(cx, monitor, until) => {
+                        self.kill(cx, signals, serial, ExitReason::SystemLimit);
+                    }
+                    _ => self.monitor(cx, monitor, target, lane, tag),
+                }
+            }
+            ProcessAct::Alias { number } => {
+                let alias = MonitorId { owner: serial, number };
+                if !self.alias(cx, alias, AliasUntil::TakenBack) {
+                    self.kill(cx, signals, serial, ExitReason::SystemLimit);
+                }
+            }
+            ProcessAct::Unalias { number } => {
+                self.unalias(cx, MonitorId { owner: serial, number });
             }
             ProcessAct::MonitorNode { number, node } => self.monitor_node(cx, serial, number, node),
             ProcessAct::Demonitor { number } => {
@@ -266,10 +259,24 @@ impl Processes {
             }
             ProcessAct::SendAfter { number, after, target, payload } => {
                 let timer = TimerId { owner: serial, number };
-                if !self.timers.set(cx, timer, after, target, payload) {
-                    self.kill(cx, signals, serial, ExitReason::SystemLimit);
-                }
+                self.send_later(cx, signals, (timer, cx.now + after), Late { target, payload });
             }
+            ProcessAct::SendAt { number, at, target, payload } => {
+                let timer = TimerId { owner: serial, number };
+                self.send_later(cx, signals, (timer, at.max(cx.now)), Late { target, payload });
+            }
+        }
+    }
+
+    fn send_later(
+        &mut self,
+        cx: &mut Context<'_>,
+        signals: &mut impl Signals,
+        (timer, at): (TimerId, Instant),
+        late: Late,
+    ) {
+        if !self.timers.set(cx, timer, at, late) {
+            self.kill(cx, signals, timer.owner, ExitReason::SystemLimit);
         }
     }
 
@@ -479,12 +486,12 @@ impl Processes {
     pub(crate) fn info(&self, node: NodeId, serial: Serial) -> Option<ProcessInfo> {
         let process = self.table.get(&serial)?;
         let monitors = self.watches.of(serial).filter_map(|(monitor, watched)| match watched {
-            Watched::Process(target) => Some((monitor.number, target.clone())),
+            Watched::Process(target, _) => Some((monitor.number, target.clone())),
             Watched::Node(_) => None,
         });
         Some(ProcessInfo {
             process: ProcessId { node, birth: self.birth, serial },
-            names: process.names.iter().cloned().collect(),
+            names: process.names.iter().filter(|name| !name.is_reserved()).cloned().collect(),
             trap_exit: process.trap_exit,
             links: self.links.of(serial).collect(),
             monitors: monitors.collect(),
@@ -498,9 +505,10 @@ impl Processes {
         self.table.keys().copied()
     }
 
-    /// All names and whom they stand for.
+    /// All names that were registered, and whom they stand for.
     pub(crate) fn names(&self) -> impl Iterator<Item = (&ProcessName, Serial)> {
-        self.names.iter().map(|(name, serial)| (name, *serial))
+        let registered = self.names.iter().filter(|(name, _)| !name.is_reserved());
+        registered.map(|(name, serial)| (name, *serial))
     }
 
     /// How much of everything there is.

@@ -178,9 +178,9 @@ impl<A: Actor> Solo<A> {
         if let Some(((_, number), (target, payload))) = self.timers.pop_first() {
             match target == Target::Process(self.me) {
                 true => self.signal(Signal::Timer { number, payload }),
-                false => self.effects.push(Effect::Act(ProcessAct::SendAfter {
+                false => self.effects.push(Effect::Act(ProcessAct::SendAt {
                     number,
-                    after: Duration::ZERO,
+                    at: self.now,
                     target,
                     payload,
                 })),
@@ -213,6 +213,9 @@ impl<A: Actor> Solo<A> {
         match effect {
             Effect::Act(ProcessAct::SendAfter { number, after, target, payload }) => {
                 self.timers.insert((self.now + after, number), (target, payload));
+            }
+            Effect::Act(ProcessAct::SendAt { number, at, target, payload }) => {
+                self.timers.insert((at.max(self.now), number), (target, payload));
             }
             Effect::Act(ProcessAct::CancelTimer { number: cancelled }) => {
                 self.timers.retain(|(_, number), _| *number != cancelled);

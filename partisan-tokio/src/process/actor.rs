@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use partisan_proto::process::{self, Actor, ActorContext, Effect, MAX_PANICS};
-use partisan_proto::{Command, ExitReason, ProcessAct, Serial};
+use partisan_proto::{Command, CommandError, ExitReason, ProcessAct, Serial};
 use tokio::sync::oneshot;
 
 use super::doings::Doing;
+use super::living::begins_alias;
 use super::spawn::{live, text_of};
 use super::{Input, Process, Spawn, SpawnOptions, Start, reason_of};
 use crate::error::NodeError;
@@ -133,7 +134,8 @@ async fn do_act(process: &mut Process, act: ProcessAct) {
             (Some(*number), 0)
         }
         ProcessAct::Call { number, payload, .. } => (Some(*number), payload.len()),
-        ProcessAct::SendAfter { number, payload, .. } => (Some(*number), payload.len()),
+        ProcessAct::SendAfter { number, payload, .. }
+        | ProcessAct::SendAt { number, payload, .. } => (Some(*number), payload.len()),
         ProcessAct::Reply { result, .. } => (None, result.as_ref().map_or(0, Bytes::len)),
         _ => (None, 0),
     };
@@ -153,7 +155,12 @@ async fn do_act(process: &mut Process, act: ProcessAct) {
         // Once it has ended there is nobody to be told.
         let _ = process.state().expect(number);
     }
+    let begins = begins_alias(&act);
     let _ = room.tell(Doing::Act(process.id().serial, Box::new(act)));
+    if begins {
+        // Whoever is told of it next must find it.
+        process.act_is_done().await;
+    }
 }
 
 async fn spawn(
@@ -170,10 +177,25 @@ async fn spawn(
         let _ = process.state().expect(monitor.number);
     }
     let (reply, spawned) = oneshot::channel();
-    let start = Start::Task(task, reply);
+    let (start, id, options) = (Start::Task(task, reply), state.id, begin.clone());
     if node.tell_spawn(Spawn { state, begin, start }).await.is_ok()
         && let Ok(Err(error)) = spawned.await
     {
         tracing::warn!(parent = %process.id(), %error, "an actor was not spawned");
+        let error = refusal(error, &options);
+        options.refused(id, error).for_each(|signal| process.state().signal(signal));
+    }
+}
+
+/// Why a process was not spawned, as a pure machine is told.
+fn refusal(error: NodeError, options: &process::SpawnOptions) -> CommandError {
+    match (error, &options.name) {
+        (NodeError::Command(error), _) => error,
+        (NodeError::ReservedName(_), Some(name)) => CommandError::ReservedName(name.clone()),
+        // Of a mailbox of the node's.
+        (NodeError::Registered(_), Some(name)) => {
+            CommandError::NameTaken { name: name.clone(), holder: Serial::NODE }
+        }
+        _ => CommandError::Stopping,
     }
 }

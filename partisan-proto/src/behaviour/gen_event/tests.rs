@@ -284,7 +284,7 @@ fn the_end_of_its_owner_removes_a_handler_wherever_that_runs() {
         panic!("{effects:?}")
     };
     let reason = ExitReason::NoConnection;
-    stage.solo.signal(Signal::Down { number: *number, target: target.clone(), reason });
+    stage.solo.signal(Signal::Down { number: *number, target: target.clone(), reason, tag: 0 });
     stage.run();
     assert_eq!(stage.log(), ["b: OwnerEnded(no connection)"]);
     assert_eq!(stage.names(), ["a"]);

@@ -258,7 +258,7 @@ fn a_stop_without_a_reply_leaves_the_caller_to_the_reason() {
     let request = call(&mut lone, "a", Do::Stop(why("why")));
     cast(&mut lone, "never", Do::Nothing);
     lone.run();
-    assert_eq!(log(&lone), ["call a", "terminate b\"why\""]);
+    assert_eq!(log(&lone), ["call a", "terminate why"]);
     assert_eq!(lone.take_reply(request), None, "its node answers with the reason");
     assert_eq!(lone.ended(), Some(&why("why")));
 }
@@ -325,7 +325,7 @@ fn it_ends_with_its_parent_and_with_its_node_but_with_nobody_else() {
         lone.signal(exit(ProcessId { serial: above, ..lone.me() }));
         lone.run();
         assert!(log(&lone)[0].starts_with("info Exit"), "{:?}", log(&lone));
-        assert_eq!(log(&lone)[1], "terminate b\"x\"");
+        assert_eq!(log(&lone)[1], "terminate x");
         assert_eq!(lone.ended(), Some(&why("x")));
     }
 }
@@ -502,7 +502,7 @@ fn what_it_takes_back_does_not_come_even_if_it_waited_while_it_was_suspended() {
     let target = Target::Process(lone.other());
     for number in [5, 6] {
         let reason = ExitReason::Normal;
-        lone.signal(Signal::Down { number, target: target.clone(), reason });
+        lone.signal(Signal::Down { number, target: target.clone(), reason, tag: 0 });
     }
     lone.run();
     ask::<()>(&mut lone, SystemRequest::Resume);

@@ -19,6 +19,7 @@ use crate::behaviour::{
     Beginning, Caller, Engine, Flow, Info, MAX_HELD, Never, Started, SystemRequest, envelope,
 };
 use crate::call::{CallError, Failure, Server};
+use crate::error::CommandError;
 use crate::process::{
     ActorContext, ExitReason, MAX_REASON, ProcessId, ReplyTo, Signal, SpawnOptions,
 };
@@ -376,6 +377,7 @@ impl SupervisorEngine {
         match signal {
             Signal::Exit { from, reason } => self.exited(cx, from, reason),
             Signal::Answer { number, result } => self.answered(cx, number, result),
+            Signal::NotSpawned { process, error } => self.refused(cx, process, error),
             Signal::Timer { number, payload } if envelope::is_timer(&payload) => {
                 self.timer(cx, number);
             }
@@ -396,6 +398,24 @@ impl SupervisorEngine {
                 let ended = self.children.ended(from);
                 self.waiting.extend(ended.map(|key| Waiting::Ended(key, reason)));
             }
+        }
+    }
+
+    /// The process of a child did not come to life.
+    fn refused(&mut self, cx: &mut ActorContext<'_>, refused: ProcessId, error: CommandError) {
+        let Some(Change { awaited: Awaited::Start { key, process, call }, .. }) = self.change
+        else {
+            return;
+        };
+        if process == refused {
+            cx.abandon(call);
+            let error = match error {
+                CommandError::NameTaken { name, holder } => {
+                    ChildError::NameTaken { name, holder: ProcessId { serial: holder, ..refused } }
+                }
+                error => ChildError::NotSpawned(error.to_string()),
+            };
+            self.not_started(cx, key, error);
         }
     }
 

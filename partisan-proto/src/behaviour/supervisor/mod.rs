@@ -62,6 +62,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Behaviour, Never, Protocol};
 use crate::call::Failure;
+use crate::id::ProcessName;
 use crate::process::{ExitReason, ProcessId};
 
 /// A supervisor as a process: an [`Actor`](crate::process::Actor).
@@ -158,6 +159,18 @@ pub enum ChildError {
     /// It was not started.
     #[error("it did not come to life: {0}")]
     NotStarted(Failure),
+    /// Another process has the name that its process was to have (`already_started` of a child's
+    /// start function).
+    #[error("the name `{name}` is that of {holder:?} already; end that one, or choose another")]
+    NameTaken {
+        /// The name.
+        name: ProcessName,
+        /// Who has it.
+        holder: ProcessId,
+    },
+    /// Its node did not let it come to life: the text of the [`CommandError`](crate::CommandError).
+    #[error("its node did not let it come to life: {0}")]
+    NotSpawned(String),
 }
 
 /// What is known of a child.

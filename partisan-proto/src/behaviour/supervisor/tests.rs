@@ -11,7 +11,8 @@ use crate::behaviour::{
     CallResult, Caller, GenServer, Next, ServerProcess, ServerRef, Started, SystemRequest, envelope,
 };
 use crate::call::{CallError, Server};
-use crate::process::{ActorContext, Effect, ProcessAct, ReplyTo, Signal, Solo, Target};
+use crate::error::CommandError;
+use crate::process::{ActorContext, Effect, ProcessAct, ReplyTo, Serial, Signal, Solo, Target};
 use crate::time::Duration;
 
 /// A child, which does nothing here: the test answers for it, and knows it by how it is shown.
@@ -53,11 +54,17 @@ struct Family {
     alive: BTreeMap<ProcessId, String>,
     /// Those whose starts fail.
     refuses: BTreeSet<&'static str>,
+    /// Those whose names others have.
+    unnamed: BTreeSet<&'static str>,
     /// Those that end only when they are killed.
     stubborn: BTreeSet<&'static str>,
     /// Those that have nothing to do.
     idle: BTreeSet<&'static str>,
     log: Vec<String>,
+}
+
+fn shop() -> ProcessName {
+    ProcessName::new("shop").unwrap()
 }
 
 fn boom() -> ExitReason {
@@ -76,6 +83,7 @@ impl Family {
             solo: Solo::start(SupervisorProcess::new(supervisor).awaiting_start()),
             alive: BTreeMap::new(),
             refuses: BTreeSet::new(),
+            unnamed: BTreeSet::new(),
             stubborn: BTreeSet::new(),
             idle: BTreeSet::new(),
             log: Vec::new(),
@@ -110,11 +118,17 @@ impl Family {
 
     fn perform(&mut self, effect: Effect, born: &mut BTreeMap<ProcessId, String>) {
         match effect {
-            Effect::Spawn { serial, actor, .. } => {
+            Effect::Spawn { serial, actor, options } => {
                 let text = format!("{actor:?}");
                 let (_, rest) = text.split_once("id: \"").unwrap();
                 let id = rest.split('"').next().unwrap().to_string();
-                born.insert(ProcessId { serial, ..self.solo.me() }, id);
+                let process = ProcessId { serial, ..self.solo.me() };
+                if self.unnamed.contains(&*id) {
+                    self.log.push(format!("{id} has no name"));
+                    let error = CommandError::NameTaken { name: shop(), holder: Serial(77) };
+                    options.refused(process, error).for_each(|signal| self.solo.signal(signal));
+                }
+                born.insert(process, id);
             }
             Effect::Act(ProcessAct::Call { number, server, .. }) => {
                 let Server::Process(Target::Process(process)) = server else {
@@ -131,7 +145,9 @@ impl Family {
     }
 
     fn answer_for(&mut self, process: ProcessId, number: u64, id: String) {
-        let result = if self.refuses.contains(&*id) {
+        let result = if self.unnamed.contains(&*id) {
+            Err(CallError::Failed(Failure::NoProcess))
+        } else if self.refuses.contains(&*id) {
             self.log.push(format!("{id} fails"));
             self.solo.signal(Signal::Exit { from: process, reason: boom() });
             Err(CallError::Failed(Failure::Exited(boom())))
@@ -214,8 +230,30 @@ fn where_a_child_does_not_start_those_before_end_and_so_does_the_supervisor() {
     family.refuses.insert("c");
     assert!(!family.begin());
     assert_eq!(family.log(), ["a starts", "b starts", "c fails", "b ends", "a ends"]);
-    let text = b"the child `c` did not start: it ended in its beginning: b\"boom\"";
+    let text = b"the child `c` did not start: it ended in its beginning: boom";
     assert_eq!(family.solo.ended().cloned(), ExitReason::shutdown_with(text));
+}
+
+#[test]
+fn a_child_whose_name_another_process_has_is_told_of_with_the_name_and_its_holder() {
+    let mut family = Family::waiting(three(Strategy::OneForOne));
+    family.unnamed.insert("c");
+    assert!(!family.begin());
+    assert_eq!(family.log(), ["a starts", "b starts", "c has no name", "b ends", "a ends"]);
+    let holder = ProcessId { serial: Serial(77), ..family.solo.me() };
+    let error = ChildError::NameTaken { name: shop(), holder };
+    let text = format!("the child `c` did not start: {error}");
+    assert!(text.contains("the name `shop` is that of"), "{text}");
+    assert_eq!(family.solo.ended().cloned(), ExitReason::shutdown_with(text.as_bytes()));
+    let mut family = Family::new(Supervisor::new(Strategy::OneForOne).dynamic(|_| Some(kid("d"))));
+    family.unnamed.insert("d");
+    let start = |id: &str| Ask::StartChild { id: id.into(), args: vec![] };
+    let holder = ProcessId { serial: Serial(77), ..family.solo.me() };
+    let taken = ChildError::NameTaken { name: shop(), holder };
+    assert_eq!(family.asks(start("d")), Answer::Started(Err(taken)));
+    // What was to answer for it is not waited for any more.
+    family.unnamed.clear();
+    assert!(matches!(family.asks(start("d")), Answer::Started(Ok(Some(_)))));
 }
 
 #[test]
