@@ -23,6 +23,7 @@ pub mod gen_statem;
 mod keeping;
 mod process;
 mod protocol;
+mod report;
 pub mod supervisor;
 mod system;
 #[cfg(test)]
@@ -32,7 +33,8 @@ pub use gen_event::EventManagerProcess;
 pub use gen_server::{CallResult, GenServer, Init, Next, ServerProcess};
 pub use gen_statem::{Entered, Event, GenStatem, Initial, StatemProcess, Timeout, Transition};
 pub use keeping::{StoreAnswer, StoreProtocol, StoreQuestion};
-pub use process::{Beginning, Behaviour, Engine, Flow, Info, MAX_HELD};
+pub use process::{Beginning, Behaviour, DEFAULT_HELD, Engine, Flow, Info};
 pub use protocol::{AnswerError, Caller, Never, Pending, Protocol, ServerRef, Term};
+pub use report::{MAX_REPORT_TEXT, Report, Severity};
 pub use supervisor::{ChildSpec, Supervisor, SupervisorProcess};
 pub use system::{MAX_STATE, Started, StateBytes, Statistics, Status, SystemRequest, TraceEvent};

@@ -10,6 +10,7 @@ use super::{
     ExitReason, Lane, MonitorId, NodeFilter, ProcessAct, ProcessId, ReplyTo, Serial, Signal,
     SpawnOptions, Target,
 };
+use crate::behaviour::Report;
 use crate::call::{Failure, Server};
 use crate::command::{Broadcast, Send};
 use crate::id::{ChannelId, NodeId, ProcessName};
@@ -96,6 +97,8 @@ pub enum Effect {
         /// How it begins.
         options: SpawnOptions,
     },
+    /// Tell people: log it, count it.
+    Report(Box<Report>),
     /// End the process, and do nothing that comes after this.
     End(ExitReason),
 }
@@ -316,6 +319,11 @@ impl<'a> ActorContext<'a> {
         let serial = (self.serials)();
         self.effects.push(Effect::Spawn { serial, actor, options });
         ProcessId { serial, ..self.me }
+    }
+
+    /// Tells people something about itself.
+    pub fn report(&mut self, report: Report) {
+        self.effects.push(Effect::Report(Box::new(report)));
     }
 
     /// How many effects there are.

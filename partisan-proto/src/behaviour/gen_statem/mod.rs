@@ -117,7 +117,7 @@ mod outcome;
 mod tests;
 mod timeouts;
 
-pub use engine::{MAX_POSTPONED, StatemEngine};
+pub use engine::{DEFAULT_POSTPONED, StatemEngine};
 pub use outcome::{Action, Entered, Entry, First, Initial, Outcome, To, Transition, When};
 pub use timeouts::Timeout;
 
@@ -214,6 +214,13 @@ impl<M: GenStatem> StatemProcess<M> {
     #[must_use]
     pub fn enter_loop(machine: M, initial: Initial<M>) -> Self {
         Self::of(StatemEngine::new(machine, Some(initial)))
+    }
+
+    /// Lets so many events be put off; one more ends it for [`ExitReason::SystemLimit`].
+    #[must_use]
+    pub const fn max_postponed(mut self, events: usize) -> Self {
+        self.engine_mut().max_postponed = events;
+        self
     }
 }
 

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::behaviour::testing::ask_system;
-use crate::behaviour::{ServerRef, StateBytes, Status, SystemRequest, envelope};
+use crate::behaviour::testing::{ask_system, reports};
+use crate::behaviour::{Report, ServerRef, StateBytes, Status, SystemRequest, envelope};
 use crate::process::{ReplyTo, Solo};
 use crate::time::{Duration, Instant};
 
@@ -136,7 +136,7 @@ fn at_its_end_it_answers_whom_it_says_and_nobody_else() {
 #[test]
 fn what_is_put_off_has_a_bound() {
     let mut lone = closed();
-    for _ in 0..MAX_POSTPONED {
+    for _ in 0..DEFAULT_POSTPONED {
         ask(&mut lone, 7);
     }
     lone.run();
@@ -183,4 +183,23 @@ fn one_that_is_under_way_goes_on_without_init() {
     let request = ask(&mut lone, 7);
     lone.run();
     assert_eq!(answer(&mut lone, request), Some(7));
+}
+
+#[test]
+fn how_much_is_put_off_is_as_it_is_made_and_one_more_ends_it() {
+    let mut lone = Solo::start(StatemProcess::new(Shop::default()).max_postponed(2));
+    for _ in 0..2 {
+        ask(&mut lone, 7);
+    }
+    lone.run();
+    assert_eq!((reports(&mut lone), lone.ended()), (Vec::new(), None));
+    ask(&mut lone, 7);
+    lone.run();
+    assert_eq!(lone.ended(), Some(&ExitReason::SystemLimit));
+    let reports = reports(&mut lone);
+    let [Report::Terminating { behaviour, state, .. }] = &reports[..] else {
+        panic!("{reports:?}")
+    };
+    assert_eq!(*behaviour, "gen_statem");
+    assert!(state.contains("postponed: [Call("), "{state}");
 }
