@@ -213,6 +213,15 @@ impl<'a> ActorContext<'a> {
         self.act(ProcessAct::DemonitorNodes(filter));
     }
 
+    /// Waits for the members to be others than those of a version, or to be told who they are:
+    /// [`Signal::Members`] comes once, with the number returned here
+    /// ([`ActorContext::demonitor`] takes that back).
+    pub fn await_members(&mut self, known: Option<u64>) -> u64 {
+        let number = self.number();
+        self.act(ProcessAct::AwaitMembers { number, known });
+        number
+    }
+
     /// Links itself to another process (`link/1`).
     pub fn link(&mut self, other: ProcessId) {
         self.act(ProcessAct::Link(other));

@@ -32,6 +32,7 @@ mod actor;
 mod id;
 mod linking;
 mod links;
+mod membership;
 mod monitoring;
 mod reason;
 mod reference;
@@ -53,9 +54,11 @@ pub use solo::Solo;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::hash::Hash;
 
 use self::links::Links;
+use self::membership::Membership;
 use self::subscriptions::Subscriptions;
 pub(crate) use self::timers::Late;
 use self::timers::SendLater;
@@ -66,6 +69,7 @@ use crate::change::Change;
 use crate::context::Context;
 use crate::error::{CloseReason, CommandError};
 use crate::id::{ChannelId, ConnectionId, Incarnation, Instance, NodeId, ProcessName};
+use crate::manager::Member;
 use crate::spec::NodeSpec;
 use crate::time::Duration;
 use crate::wire::{ControlMessage, ProcessAt, ProcessMessage, ServerAt, StableHasher, TargetAt};
@@ -83,6 +87,9 @@ pub(crate) trait Signals {
 
     /// What a connected node tells about itself.
     fn spec(&self, node: NodeId) -> Option<Arc<NodeSpec>>;
+
+    /// Who is a member.
+    fn members(&self) -> Vec<Member>;
 }
 
 /// The processes of a node, and all that hangs on them.
@@ -96,6 +103,7 @@ pub(crate) struct Processes {
     watchers: Watchers,
     links: Links,
     subscriptions: Subscriptions,
+    membership: Membership,
     timers: SendLater,
 }
 
@@ -115,6 +123,7 @@ impl Processes {
             watchers: Watchers::default(),
             links: Links::default(),
             subscriptions: Subscriptions::default(),
+            membership: Membership::default(),
             timers: SendLater::default(),
         }
     }
@@ -243,7 +252,12 @@ impl Processes {
             }
             ProcessAct::MonitorNode { number, node } => self.monitor_node(cx, serial, number, node),
             ProcessAct::Demonitor { number } => {
-                self.demonitor(cx, MonitorId { owner: serial, number });
+                let id = MonitorId { owner: serial, number };
+                self.demonitor(cx, id);
+                self.membership.forget(id);
+            }
+            ProcessAct::AwaitMembers { number, known } => {
+                self.await_members(cx, signals, MonitorId { owner: serial, number }, known);
             }
             ProcessAct::MonitorNodes(filter) => self.subscribe(cx, signals, serial, &filter),
             ProcessAct::DemonitorNodes(filter) => self.subscriptions.remove(serial, &filter),
@@ -301,6 +315,7 @@ impl Processes {
                 self.names.remove(&name);
             }
             self.subscriptions.forget(serial);
+            self.membership.forget_all(serial);
             self.timers.forget(cx, serial);
             for (monitor, watched) in self.watches.take_owned(serial) {
                 self.stop_watching(cx, monitor, &watched);
@@ -511,7 +526,7 @@ impl Processes {
             monitors: self.watches.len(),
             watchers: self.watchers.len(),
             links: self.links.len(),
-            subscriptions: self.subscriptions.len(),
+            subscriptions: self.subscriptions.len() + self.membership.len(),
             timers: self.timers.len(),
         }
     }
@@ -523,6 +538,7 @@ impl Processes {
         self.watchers.hash(hasher);
         self.links.hash(hasher);
         self.subscriptions.hash(hasher);
+        self.membership.hash(hasher);
         self.timers.hash(hasher);
     }
 }
@@ -541,7 +557,7 @@ pub struct ProcessCounts {
     pub watchers: usize,
     /// Ends of links here, and unlinkings that are not answered.
     pub links: usize,
-    /// Subscriptions to nodes.
+    /// Subscriptions to nodes, and processes that wait for another membership.
     pub subscriptions: usize,
     /// Set timers.
     pub timers: usize,

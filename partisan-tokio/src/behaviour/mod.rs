@@ -67,3 +67,5 @@ pub use error::{ServerStartError, StopError};
 pub use group::ServerGroup;
 pub use handle::ServerHandle;
 pub use start::StartOptions;
+
+pub use crate::rpc::spawn_place;

@@ -156,9 +156,9 @@ fn tell(process: &Process, report: &Report) {
 
 async fn do_act(process: &mut Process, act: ProcessAct) {
     let (expected, payload) = match &act {
-        ProcessAct::Monitor { number, .. } | ProcessAct::MonitorNode { number, .. } => {
-            (Some(*number), 0)
-        }
+        ProcessAct::Monitor { number, .. }
+        | ProcessAct::MonitorNode { number, .. }
+        | ProcessAct::AwaitMembers { number, .. } => (Some(*number), 0),
         ProcessAct::Call { number, payload, .. } => (Some(*number), payload.len()),
         ProcessAct::SendAfter { number, payload, .. } => (Some(*number), payload.len()),
         ProcessAct::Reply { result, .. } => (None, result.as_ref().map_or(0, Bytes::len)),

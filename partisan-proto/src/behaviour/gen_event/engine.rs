@@ -280,7 +280,7 @@ impl<B: Bus> Engine for EventEngine<B> {
 
     const KIND: &'static str = "gen_event";
 
-    fn init(&mut self, _: &mut ActorContext<'_>) -> Beginning {
+    fn init(&mut self, cx: &mut ActorContext<'_>) -> Beginning {
         for (id, args) in core::mem::take(&mut self.manager.first) {
             match self.make(&id, &args, None) {
                 Ok(handler) => self.add(0, id, handler, None),
@@ -292,6 +292,7 @@ impl<B: Bus> Engine for EventEngine<B> {
                 }
             }
         }
+        B::begin(cx);
         ControlFlow::Continue(Some(Started::Running))
     }
 
@@ -320,7 +321,8 @@ impl<B: Bus> Engine for EventEngine<B> {
             self.remove(cx, key, Leaving::OwnerEnded(reason.clone()));
             return ControlFlow::Continue(());
         }
-        self.begin_round(What::Info(info), None);
+        let what = B::event_of(&info, cx).map_or(What::Info(info), What::Event);
+        self.begin_round(what, None);
         self.go_on(cx)
     }
 

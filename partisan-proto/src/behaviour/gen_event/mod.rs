@@ -65,6 +65,17 @@ pub trait Bus: fmt::Debug + Send + 'static {
     type Query: Term;
     /// What that answers.
     type Answer: Term;
+
+    /// A manager begins: it may ask to be told of something.
+    fn begin(cx: &mut ActorContext<'_>) {
+        _ = cx;
+    }
+
+    /// What a signal or a message is to the handlers, where it is an event; all else is an info.
+    fn event_of(info: &Info, cx: &mut ActorContext<'_>) -> Option<Self::Event> {
+        _ = (info, cx);
+        None
+    }
 }
 
 /// One of the handlers of a manager.

@@ -1,6 +1,7 @@
 //! Processes of several nodes, on whole nodes with a trivial manager and network.
 
 mod links;
+mod membership;
 mod monitors;
 mod names;
 mod nodes;
