@@ -6,7 +6,7 @@
 //! use partisan_proto::behaviour::EventManagerProcess;
 //!
 //! let manager = EventManager::<Membership>::new()
-//!     .kind("show", |_, _| Ok(OnMembers(|update| println!("{} members", update.members.len()))))
+//!     .kind("show", |_, _| Ok(OnMembers::new(|update| println!("{:?}", update.members))))
 //!     .with("show".into(), "");
 //! let process = EventManagerProcess::new(manager);
 //! # drop(process);
@@ -41,7 +41,15 @@ pub struct Update {
 
 /// A function as a handler.
 #[derive(Clone)]
-pub struct OnMembers<F>(pub F);
+pub struct OnMembers<F>(F);
+
+impl<F: FnMut(&Update) + Send> OnMembers<F> {
+    /// Calls this with each update.
+    #[must_use]
+    pub const fn new(function: F) -> Self {
+        Self(function)
+    }
+}
 
 impl Bus for Membership {
     type Event = Update;
@@ -103,7 +111,7 @@ mod tests {
             let heard = Arc::clone(&heard);
             move |_: &[u8], _: Option<Vec<u8>>| {
                 let heard = Arc::clone(&heard);
-                Ok(OnMembers(move |update: &Update| {
+                Ok(OnMembers::new(move |update: &Update| {
                     let (version, count) = (update.version, update.members.len());
                     heard.lock().unwrap_or_else(|it| it.into_inner()).push((who, version, count));
                     assert!(who != 'b' || count < 2, "too many");
@@ -132,7 +140,7 @@ mod tests {
 
     fn members(names: &[&str]) -> Arc<[Member]> {
         let member = |name: &&str| {
-            let (name, channels) = (NodeName::new(*name).unwrap(), Channels::default());
+            let (name, channels) = (NodeName::new(name).unwrap(), Channels::default());
             let spec = NodeSpec::new(name, vec![], &channels, vec![]).unwrap();
             Member { incarnation: Incarnation(1), spec: spec.into() }
         };

@@ -82,6 +82,10 @@
 //! about one kind after one event the last counts, and what the entered state says is said last. What
 //! is over never comes, even if it waits in the mailbox already.
 //!
+//! **Another callback module** needs no action: what a machine does is what its value does, which any
+//! callback may replace by assigning to `*self`, and put back later (`change_callback_module`,
+//! `push_callback_module`, `pop_callback_module`). State, queue and timeouts stay.
+//!
 //! **At the end** nobody whose call waits is answered; they learn the reason.
 //!
 //! What a state may not do when it is entered does not compile:

@@ -404,9 +404,7 @@ impl SupervisorEngine {
         match signal {
             Signal::Exit { from, reason } => self.exited(cx, from, reason),
             Signal::Down { number, target: Target::Process(process), reason } => {
-                if !self.owner_ended(process, number) {
-                    self.exited(cx, process, reason);
-                }
+                self.watched_ended(cx, (process, number), reason);
             }
             Signal::Answer { number, result } => self.answered(cx, number, result),
             Signal::Timer { number, payload } if envelope::is_timer(&payload) => {
@@ -417,7 +415,12 @@ impl SupervisorEngine {
         self.go_on(cx)
     }
 
-    fn exited(&mut self, cx: &mut ActorContext<'_>, from: ProcessId, reason: ExitReason) {
+    pub(super) fn exited(
+        &mut self,
+        cx: &mut ActorContext<'_>,
+        from: ProcessId,
+        reason: ExitReason,
+    ) {
         match self.change.as_ref().map(|change| &change.awaited) {
             Some(Awaited::Start { key, process, call }) if *process == from => {
                 let key = *key;

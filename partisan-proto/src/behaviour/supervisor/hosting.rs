@@ -20,7 +20,7 @@ use super::children::{Key, Owner};
 use super::engine::Waiting;
 use super::{Answer, ChildError, ChildSpec, Restart, SupervisorEngine};
 use crate::behaviour::Caller;
-use crate::process::{ActorContext, ProcessId};
+use crate::process::{ActorContext, ExitReason, ProcessId};
 
 impl SupervisorEngine {
     /// Starts a child for an owner, in place of one that it has by this number.
@@ -53,14 +53,19 @@ impl SupervisorEngine {
         Ok(())
     }
 
-    /// An owner ended, or cannot be seen any more; says whether it was one.
-    pub(super) fn owner_ended(&mut self, owner: ProcessId, monitor: u64) -> bool {
-        let is_one = self.owners.get(&owner) == Some(&monitor);
-        if is_one {
-            self.owners.remove(&owner);
-            self.waiting.push_back(Waiting::Orphaned(owner));
+    /// An owner or a remote child ended, or cannot be seen any more.
+    pub(super) fn watched_ended(
+        &mut self,
+        cx: &mut ActorContext<'_>,
+        (process, monitor): (ProcessId, u64),
+        reason: ExitReason,
+    ) {
+        if self.owners.get(&process) == Some(&monitor) {
+            self.owners.remove(&process);
+            self.waiting.push_back(Waiting::Orphaned(process));
+        } else {
+            self.exited(cx, process, reason);
         }
-        is_one
     }
 
     /// Ends all that is hosted for an owner.

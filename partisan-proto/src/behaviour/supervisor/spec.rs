@@ -98,9 +98,11 @@ pub enum SpecError {
 /// Makes a child from what it is given, or says where it is started.
 #[derive(Clone)]
 pub(super) enum Make {
-    Here(Arc<dyn Fn(&[u8]) -> Box<dyn Actor> + Send + Sync>),
-    There(Arc<dyn Fn(&[u8]) -> Vec<Place> + Send + Sync>),
+    Here(FromArgs<Box<dyn Actor>>),
+    There(FromArgs<Vec<Place>>),
 }
+
+type FromArgs<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
 
 /// Knows what to start under a name.
 type Dynamic = Arc<dyn Fn(&str) -> Option<ChildSpec> + Send + Sync>;
