@@ -168,7 +168,9 @@ impl Game {
                     *target = Target::Process(other);
                 }
             }
-            ProcessAct::MonitorNode { number, .. } | ProcessAct::Call { number, .. } => {
+            ProcessAct::MonitorNode { number, .. }
+            | ProcessAct::Call { number, .. }
+            | ProcessAct::AwaitMembers { number, .. } => {
                 *fresh += 1;
                 *number = *fresh;
             }
@@ -198,7 +200,8 @@ impl Game {
             | ProcessAct::MonitorNode { number, .. }
             | ProcessAct::Call { number, .. }
             | ProcessAct::SendAfter { number, .. }
-            | ProcessAct::SendAt { number, .. } => {
+            | ProcessAct::SendAt { number, .. }
+            | ProcessAct::AwaitMembers { number, .. } => {
                 model.expected.insert((process, *number));
             }
             ProcessAct::Ended(_) => model.end(process),
@@ -237,7 +240,8 @@ impl Game {
                         Signal::Down { number, .. }
                         | Signal::NodeLost { number, .. }
                         | Signal::Answer { number, .. }
-                        | Signal::Timer { number, .. } => *number,
+                        | Signal::Timer { number, .. }
+                        | Signal::Members { number, .. } => *number,
                         _ => continue,
                     };
                     // One that ended in the same turn hears nothing more.

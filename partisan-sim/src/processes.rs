@@ -44,6 +44,10 @@ pub struct ProcessTraffic {
     pub undeliverable: u64,
     /// Messages and requests that found the mailbox full.
     pub overflowed: u64,
+    /// Warnings that processes reported.
+    pub warnings: u64,
+    /// Errors that processes reported.
+    pub errors: u64,
 }
 
 /// The processes of one run of a node.

@@ -361,6 +361,14 @@ impl Load {
         matches!(self, Self::Churn | Self::Broadcast)
     }
 
+    /// Whether members come and go meanwhile.
+    const fn changes(self) -> bool {
+        matches!(
+            self,
+            Self::Churn | Self::Processes | Self::Kv | Self::Router | Self::Actors | Self::Chat
+        )
+    }
+
     /// Whether there are messages from inbox to inbox.
     const fn sends(self) -> bool {
         matches!(self, Self::Traffic | Self::Churn)
@@ -413,8 +421,7 @@ pub fn draw_work(
         processes::draw_processes(&mut plan, seed, (nodes, channels), span);
     }
     let mut stream = Stream::new(seed, Label::Work, 1);
-    let changes = matches!(load, Load::Churn | Load::Processes);
-    if changes && !stream.one_in(3) {
+    if load.changes() && !stream.one_in(3) {
         for _ in 0..1 + stream.below(1 + (span.as_secs() / 5) as usize) {
             let at = Instant::ZERO + stream.span(Duration::ZERO, span);
             plan.push((at, draw_change(&mut stream, nodes)));
@@ -500,6 +507,20 @@ mod tests {
             changed[place] ^= 1;
             assert_eq!(Notice::read(&changed), None, "byte {place} of {number}");
             assert_eq!(Notice::read(&bytes[..bytes.len() - 1]), None);
+        }
+    }
+
+    #[test]
+    fn nodes_leave_and_come_back_while_applications_are_used() {
+        for load in [Load::Kv, Load::Router, Load::Actors, Load::Chat] {
+            let drawn = |wanted: fn(&Work) -> bool| {
+                let plan = |seed| draw_work(seed, 5, 2, Duration::from_secs(60), load);
+                (0..20).flat_map(plan).any(|(_, work)| wanted(&work))
+            };
+            assert!(drawn(|work| matches!(work, Work::Use { .. })), "{load:?}");
+            assert!(drawn(|work| matches!(work, Work::Leave { .. })), "{load:?}");
+            assert!(drawn(|work| matches!(work, Work::Remove { .. })), "{load:?}");
+            assert!(drawn(|work| matches!(work, Work::Join { .. })), "{load:?}");
         }
     }
 

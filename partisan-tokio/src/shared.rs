@@ -116,6 +116,11 @@ pub struct NodeCounters {
     /// Messages that interposers wanted delayed beyond `driver.delayed_messages`, and which passed
     /// at once, or longer than their receiver takes, or panicked at: these passed as they were.
     pub uninterposed: u64,
+    /// Errors that behaviours reported: ends in bad order, children that did not start, and the like
+    /// ([`Report`](crate::behaviour::Report)).
+    pub reported_errors: u64,
+    /// Warnings that behaviours reported.
+    pub reported_warnings: u64,
 }
 
 /// What the driver counts.
@@ -124,6 +129,8 @@ pub(crate) struct DriverCounters {
     pub(crate) accept_errors: Arc<AtomicU64>,
     pub(crate) persist_failures: Arc<AtomicU64>,
     pub(crate) stalled: AtomicU64,
+    pub(crate) errors: AtomicU64,
+    pub(crate) warnings: AtomicU64,
 }
 
 /// What the loop and all handles of a node share.
@@ -210,6 +217,8 @@ impl Shared {
             unreceived: read(&self.subscriptions.unreceived),
             stalled: read(&self.counters.stalled),
             uninterposed: self.interception.refused(),
+            reported_errors: read(&self.counters.errors),
+            reported_warnings: read(&self.counters.warnings),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{AliasUntil, ExitReason, MonitorId, ProcessId, ReplyTo, TimerId};
 use crate::call::{CallError, Failure, Server};
 use crate::error::{CloseReason, CommandError};
 use crate::id::{ChannelId, Instance, NodeId, ProcessName, Tag};
+use crate::manager::Member;
 use crate::spec::NodeSpec;
 use crate::time::{Duration, Instant};
 
@@ -192,6 +193,14 @@ pub enum ProcessAct {
         /// The number that it gave it.
         number: u64,
     },
+    /// It waits for the members to be others than it knows: [`Signal::Members`] comes once, at once
+    /// where they are others already, unless [`ProcessAct::Demonitor`] comes first.
+    AwaitMembers {
+        /// A number of its own that it never used before.
+        number: u64,
+        /// The version of the last that it was told; `None` if it knows none.
+        known: Option<u64>,
+    },
 }
 
 /// Which nodes a subscription is about (`net_kernel:monitor_nodes/2`).
@@ -273,6 +282,15 @@ pub enum Signal {
         /// What it says.
         payload: Bytes,
     },
+    /// Who is a member now; once for each time that it was asked for, however often that changed.
+    Members {
+        /// The number that it was asked for by.
+        number: u64,
+        /// Which membership this is: for the next time that it asks.
+        version: u64,
+        /// All members as this node knows them, itself included.
+        members: Arc<[Member]>,
+    },
 }
 
 impl ProcessAct {
@@ -309,7 +327,8 @@ impl Signal {
             Self::Down { number, .. }
             | Self::NodeLost { number, .. }
             | Self::Answer { number, .. }
-            | Self::Timer { number, .. } => Some(*number),
+            | Self::Timer { number, .. }
+            | Self::Members { number, .. } => Some(*number),
             Self::Exit { .. }
             | Self::NodeUp { .. }
             | Self::NodeDown { .. }

@@ -10,6 +10,7 @@ use super::{
     Alias, ExitReason, Lane, MonitorId, MonitorOptions, NodeFilter, ProcessAct, ProcessId, ReplyTo,
     Serial, Signal, SpawnOptions, Target,
 };
+use crate::behaviour::Report;
 use crate::call::{Failure, Server};
 use crate::command::{Broadcast, Send};
 use crate::id::{ChannelId, NodeId, ProcessName};
@@ -97,6 +98,8 @@ pub enum Effect {
         /// How it begins.
         options: SpawnOptions,
     },
+    /// Tell people: log it, count it.
+    Report(Box<Report>),
     /// End the process, and do nothing that comes after this.
     End(ExitReason),
 }
@@ -233,6 +236,15 @@ impl<'a> ActorContext<'a> {
         self.act(ProcessAct::DemonitorNodes(filter));
     }
 
+    /// Waits for the members to be others than those of a version, or to be told who they are:
+    /// [`Signal::Members`] comes once, with the number returned here
+    /// ([`ActorContext::demonitor`] takes that back).
+    pub fn await_members(&mut self, known: Option<u64>) -> u64 {
+        let number = self.number();
+        self.act(ProcessAct::AwaitMembers { number, known });
+        number
+    }
+
     /// Links itself to another process (`link/1`).
     pub fn link(&mut self, other: ProcessId) {
         self.act(ProcessAct::Link(other));
@@ -347,6 +359,11 @@ impl<'a> ActorContext<'a> {
         let serial = (self.serials)();
         self.effects.push(Effect::Spawn { serial, actor, options });
         ProcessId { serial, ..self.me }
+    }
+
+    /// Tells people something about itself.
+    pub fn report(&mut self, report: Report) {
+        self.effects.push(Effect::Report(Box::new(report)));
     }
 
     /// How many effects there are.

@@ -35,6 +35,7 @@ mod alias;
 mod id;
 mod linking;
 mod links;
+mod membership;
 mod monitoring;
 mod naming;
 mod reason;
@@ -58,9 +59,11 @@ pub use solo::Solo;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::hash::Hash;
 
 use self::links::Links;
+use self::membership::Membership;
 use self::subscriptions::Subscriptions;
 pub(crate) use self::timers::Late;
 use self::timers::SendLater;
@@ -71,6 +74,7 @@ use crate::change::Change;
 use crate::context::Context;
 use crate::error::{CloseReason, CommandError};
 use crate::id::{ChannelId, ConnectionId, Incarnation, Instance, NodeId, ProcessName};
+use crate::manager::Member;
 use crate::spec::NodeSpec;
 use crate::time::{Duration, Instant};
 use crate::wire::{ControlMessage, ProcessAt, ProcessMessage, ServerAt, StableHasher, TargetAt};
@@ -88,6 +92,9 @@ pub(crate) trait Signals {
 
     /// What a connected node tells about itself.
     fn spec(&self, node: NodeId) -> Option<Arc<NodeSpec>>;
+
+    /// Who is a member.
+    fn members(&self) -> Vec<Member>;
 }
 
 /// The processes of a node, and all that hangs on them.
@@ -101,6 +108,7 @@ pub(crate) struct Processes {
     watchers: Watchers,
     links: Links,
     subscriptions: Subscriptions,
+    membership: Membership,
     timers: SendLater,
 }
 
@@ -123,6 +131,7 @@ impl Processes {
             watchers: Watchers::default(),
             links: Links::default(),
             subscriptions: Subscriptions::default(),
+            membership: Membership::default(),
             timers: SendLater::default(),
         }
     }
@@ -236,7 +245,12 @@ impl Processes {
             }
             ProcessAct::MonitorNode { number, node } => self.monitor_node(cx, serial, number, node),
             ProcessAct::Demonitor { number } => {
-                self.demonitor(cx, MonitorId { owner: serial, number });
+                let id = MonitorId { owner: serial, number };
+                self.demonitor(cx, id);
+                self.membership.forget(id);
+            }
+            ProcessAct::AwaitMembers { number, known } => {
+                self.await_members(cx, signals, MonitorId { owner: serial, number }, known);
             }
             ProcessAct::MonitorNodes(filter) => self.subscribe(cx, signals, serial, &filter),
             ProcessAct::DemonitorNodes(filter) => self.subscriptions.remove(serial, &filter),
@@ -308,6 +322,7 @@ impl Processes {
                 self.names.remove(&name);
             }
             self.subscriptions.forget(serial);
+            self.membership.forget_all(serial);
             self.timers.forget(cx, serial);
             for (monitor, watched) in self.watches.take_owned(serial) {
                 self.stop_watching(cx, monitor, &watched);
@@ -519,7 +534,7 @@ impl Processes {
             monitors: self.watches.len(),
             watchers: self.watchers.len(),
             links: self.links.len(),
-            subscriptions: self.subscriptions.len(),
+            subscriptions: self.subscriptions.len() + self.membership.len(),
             timers: self.timers.len(),
         }
     }
@@ -531,6 +546,7 @@ impl Processes {
         self.watchers.hash(hasher);
         self.links.hash(hasher);
         self.subscriptions.hash(hasher);
+        self.membership.hash(hasher);
         self.timers.hash(hasher);
     }
 }
@@ -549,7 +565,7 @@ pub struct ProcessCounts {
     pub watchers: usize,
     /// Ends of links here, and unlinkings that are not answered.
     pub links: usize,
-    /// Subscriptions to nodes.
+    /// Subscriptions to nodes, and processes that wait for another membership.
     pub subscriptions: usize,
     /// Set timers.
     pub timers: usize,

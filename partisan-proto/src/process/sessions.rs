@@ -28,6 +28,7 @@ impl Processes {
                     send(cx, *node, message);
                 }
             }
+            Change::MembersChanged => self.members_changed(cx, signals),
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use partisan_proto::behaviour::{Report, Severity};
 use partisan_proto::call::{Failure, Request, Servant};
 use partisan_proto::process::{Actor, ActorContext, Effect, Input, MAX_PANICS, SpawnOptions};
 use partisan_proto::wire::Destination;
@@ -267,6 +268,7 @@ impl World {
             Effect::Spawn { serial: child, actor, options } => {
                 self.bring_to_life(number, (child, Some(serial)), actor, options);
             }
+            Effect::Report(report) => self.reported(number, serial, &report),
             Effect::End(reason) => self.end_process(number, serial, reason),
         }
     }
@@ -356,6 +358,26 @@ impl World {
     fn count(&mut self, number: usize, count: impl FnOnce(&mut ProcessTraffic)) {
         let processes = self.hosts[number].rest.processes.get_or_insert_default();
         count(&mut processes.traffic);
+    }
+
+    /// A process tells people something.
+    fn reported(&mut self, number: usize, serial: Serial, report: &Report) {
+        match report.severity() {
+            Severity::Progress => {}
+            Severity::Warning => self.count(number, |traffic| traffic.warnings += 1),
+            Severity::Error => self.count(number, |traffic| traffic.errors += 1),
+        }
+        let Some(birth) = self.birth_of(number) else {
+            return;
+        };
+        let process = ProcessId { node: self.hosts[number].rest.name.id(), birth, serial };
+        let mut checkers = std::mem::take(&mut self.checkers);
+        let mut found = Vec::new();
+        for checker in &mut checkers {
+            checker.on_report(self, number, (process, report), &mut found);
+        }
+        self.checkers = checkers;
+        self.violations.append(&mut found);
     }
 
     fn let_check_input(&mut self, node: usize, process: ProcessId, input: &Input) {

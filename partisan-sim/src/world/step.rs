@@ -112,6 +112,7 @@ const fn kind(signal: &Signal) -> u64 {
         Signal::NodeDown { .. } => 5,
         Signal::Answer { .. } => 6,
         Signal::Timer { .. } => 7,
+        Signal::Members { .. } => 8,
         _ => 0,
     }
 }

@@ -3,8 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use partisan_proto::behaviour::{Report, Severity};
 use partisan_proto::process::{self, Actor, ActorContext, Effect, MAX_PANICS};
 use partisan_proto::{Command, CommandError, ExitReason, ProcessAct, Serial};
 use tokio::sync::oneshot;
@@ -16,6 +18,9 @@ use super::{Input, Process, Spawn, SpawnOptions, Start, reason_of};
 use crate::error::NodeError;
 use crate::node::Node;
 use crate::sending::SendOptions;
+
+/// The target of the events that reports become.
+const REPORTS: &str = "partisan::reports";
 
 impl Node {
     /// Spawns a pure machine, which runs unchanged in the simulator.
@@ -123,16 +128,38 @@ async fn perform(process: &mut Process, effect: Effect) -> Option<ExitReason> {
             }
         }
         Effect::Spawn { serial, actor, options } => spawn(process, serial, actor, options).await,
+        Effect::Report(report) => tell(process, &report),
         Effect::End(reason) => return Some(reason),
     }
     None
 }
 
+/// Tells the log, and counts.
+fn tell(process: &Process, report: &Report) {
+    let counters = &process.node().shared.counters;
+    let process = process.id();
+    let (name, about) = (report.name(), report.about());
+    let reason = report.reason().map(tracing::field::display);
+    match report.severity() {
+        Severity::Progress => {
+            tracing::info!(target: REPORTS, %process, report = name, about, "{report}");
+        }
+        Severity::Warning => {
+            counters.warnings.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(target: REPORTS, %process, report = name, about, reason, "{report}");
+        }
+        Severity::Error => {
+            counters.errors.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(target: REPORTS, %process, report = name, about, reason, "{report}");
+        }
+    }
+}
+
 async fn do_act(process: &mut Process, act: ProcessAct) {
     let (expected, payload) = match &act {
-        ProcessAct::Monitor { number, .. } | ProcessAct::MonitorNode { number, .. } => {
-            (Some(*number), 0)
-        }
+        ProcessAct::Monitor { number, .. }
+        | ProcessAct::MonitorNode { number, .. }
+        | ProcessAct::AwaitMembers { number, .. } => (Some(*number), 0),
         ProcessAct::Call { number, payload, .. } => (Some(*number), payload.len()),
         ProcessAct::SendAfter { number, payload, .. }
         | ProcessAct::SendAt { number, payload, .. } => (Some(*number), payload.len()),

@@ -281,6 +281,12 @@ impl Process {
         self.act(ProcessAct::DemonitorNodes(filter)).await;
     }
 
+    /// Waits for the members to be others than those of a version, or to be told who they are:
+    /// [`Signal::Members`](crate::Signal::Members) comes once, with the number returned here.
+    pub async fn await_members(&self, known: Option<u64>) -> u64 {
+        self.numbered(0, |number| ProcessAct::AwaitMembers { number, known }).await
+    }
+
     /// Links itself to another process (`link/1`): the end of either ends the other, unless it is
     /// [`ExitReason::Normal`] or trapped.
     pub async fn link(&self, other: ProcessId) {

@@ -41,16 +41,27 @@
 //! while children start or end waits.
 //!
 //! A supervisor traps exits; its children are linked to it, and end with it whatever happens.
+//!
+//! **Children on other nodes** ([`ChildSpec::remote`]) are watched by monitors instead, and are started
+//! at the first of their [`Place`]s that answers: by a supervisor there, the *host*, or by a start
+//! function. One whose connection is lost ended for
+//! [`NoConnection`](crate::ExitReason::NoConnection); what follows says [`Lost`]. While the connection
+//! is lost the old one may go on for as long as its own node takes to notice; whoever needs one at most
+//! must ask for more than half of the votes, as an application.
 
+mod asking;
 mod change;
 mod children;
 mod engine;
+mod hosting;
+mod remote;
 mod restart;
 mod spec;
 #[cfg(test)]
 mod tests;
 
 pub use engine::SupervisorEngine;
+pub use remote::{Lost, Place};
 pub use spec::{
     AutoShutdown, ChildKind, ChildSpec, Restart, Shutdown, SpecError, Strategy, Supervisor,
 };
@@ -101,6 +112,21 @@ pub enum Ask {
     WhichChildren,
     /// Count them (`count_children/1`); answered by [`Answer::Count`].
     CountChildren,
+    /// Start a child for whoever asks, which supervises it from afar: what [`Place::host`] asks.
+    /// Answered by [`Answer::Started`].
+    HostChild {
+        /// How its owner numbers it. One that it has by this number here ends first.
+        number: u64,
+        /// Of which kind, as of [`Ask::StartChild`].
+        id: String,
+        /// What it is given.
+        args: Vec<u8>,
+    },
+    /// End what whoever asks has hosted here by this number; answered by [`Answer::Done`].
+    ReleaseChild {
+        /// How its owner numbers it.
+        number: u64,
+    },
 }
 
 /// Which child.
@@ -171,6 +197,9 @@ pub enum ChildError {
     /// Its node did not let it come to life: the text of the [`CommandError`](crate::CommandError).
     #[error("its node did not let it come to life: {0}")]
     NotSpawned(String),
+    /// None of the places where it may be started has answered: what became of the last.
+    #[error("no place has started it: {0}")]
+    NoPlace(String),
 }
 
 /// What is known of a child.

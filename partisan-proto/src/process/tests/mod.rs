@@ -2,6 +2,7 @@
 
 mod aliases;
 mod links;
+mod membership;
 mod monitors;
 mod names;
 mod nodes;

@@ -6,9 +6,13 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+mod remote;
+mod reports;
+
 use super::*;
 use crate::behaviour::{
-    CallResult, Caller, GenServer, Next, ServerProcess, ServerRef, Started, SystemRequest, envelope,
+    CallResult, Caller, GenServer, Next, Report, ServerProcess, ServerRef, Started, SystemRequest,
+    envelope,
 };
 use crate::call::{CallError, Server};
 use crate::error::CommandError;
@@ -60,6 +64,9 @@ struct Family {
     stubborn: BTreeSet<&'static str>,
     /// Those that have nothing to do.
     idle: BTreeSet<&'static str>,
+    /// Of those the ones that have said so and have not ended yet.
+    ending: Vec<ProcessId>,
+    reports: Vec<Report>,
     log: Vec<String>,
 }
 
@@ -86,6 +93,8 @@ impl Family {
             unnamed: BTreeSet::new(),
             stubborn: BTreeSet::new(),
             idle: BTreeSet::new(),
+            ending: Vec::new(),
+            reports: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -106,7 +115,7 @@ impl Family {
         let mut born = BTreeMap::new();
         loop {
             let effects = self.solo.take_effects();
-            if effects.is_empty() {
+            if effects.is_empty() && !self.let_idle_end() {
                 return;
             }
             for effect in effects {
@@ -114,6 +123,14 @@ impl Family {
             }
             self.solo.run();
         }
+    }
+
+    /// Those that have nothing to do end once they have said so.
+    fn let_idle_end(&mut self) -> bool {
+        let Some(from) = self.ending.pop() else { return false };
+        self.solo.signal(Signal::Exit { from, reason: ExitReason::Normal });
+        self.solo.run();
+        true
     }
 
     fn perform(&mut self, effect: Effect, born: &mut BTreeMap<ProcessId, String>) {
@@ -140,6 +157,7 @@ impl Family {
             Effect::Act(ProcessAct::Exit { target: Target::Process(process), reason }) => {
                 self.told_to_end(process, reason);
             }
+            Effect::Report(report) => self.reports.push(*report),
             _ => {}
         }
     }
@@ -153,7 +171,9 @@ impl Family {
             Err(CallError::Failed(Failure::Exited(boom())))
         } else if self.idle.contains(&*id) {
             self.log.push(format!("{id} has nothing to do"));
-            Ok(envelope::write(&Started::Ignored).unwrap())
+            let result = Ok(envelope::write(&Started::Ignored).unwrap());
+            self.solo.signal(Signal::Answer { number, result });
+            return self.ending.push(process);
         } else {
             self.log.push(format!("{id} starts"));
             self.alive.insert(process, id);
@@ -548,4 +568,37 @@ fn it_ends_its_children_with_its_parent_even_while_it_begins() {
     family.settle();
     assert_eq!(family.solo.ended(), Some(&ExitReason::Shutdown));
     assert_eq!(family.living(), Vec::<&str>::new());
+}
+
+#[test]
+fn one_with_nothing_to_do_has_been_started_once_it_has_ended_and_its_name_is_free() {
+    let known = |_: &str| Some(kid("x"));
+    let mut family = Family::new(Supervisor::new(Strategy::OneForOne).dynamic(known));
+    family.idle.insert("x");
+    let request = family.ask(Ask::StartChild { id: "x".into(), args: vec![] });
+    family.solo.run();
+    let mut born = BTreeMap::new();
+    for effect in family.solo.take_effects() {
+        family.perform(effect, &mut born);
+    }
+    family.solo.run();
+    assert_eq!((family.ending.len(), family.reply(request)), (1, None));
+    family.settle();
+    assert_eq!(family.reply(request), Some(Answer::Started(Ok(None))));
+}
+
+#[test]
+fn how_many_requests_wait_is_as_it_is_made() {
+    let mut family = Family::new(three(Strategy::OneForAll).max_waiting(2));
+    family.stubborn.insert("c");
+    family.dies("b", boom());
+    family.settle();
+    let requests = [(); 3].map(|()| family.ask(Ask::CountChildren));
+    family.settle();
+    let overloaded = Some(Err(Failure::Overloaded));
+    let replies = requests.map(|request| family.solo.take_reply(request));
+    assert_eq!(replies, [None, None, overloaded]);
+    family.passes(5_000);
+    let count = ChildCount { specs: 3, active: 3, supervisors: 0, workers: 3 };
+    assert_eq!(family.reply(requests[1]), Some(Answer::Count(count)));
 }
