@@ -192,7 +192,7 @@ impl Scenario {
             && self.faults.is_empty()
         {
             // Nobody starts again, and what everybody stored would be most of the memory.
-            hyparview.store_interval = Duration::ZERO;
+            Arc::make_mut(hyparview).store_interval = Duration::ZERO;
         }
         let mut config = Config {
             channels: Channels::new(more).expect("two more channels are not too many"),
