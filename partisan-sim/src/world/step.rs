@@ -209,18 +209,18 @@ impl World {
                 let hidden = !self.delivered_to_process(number, &delivery)
                     && self.is_for_store(number, &delivery);
                 if !hidden && self.options.record {
-                    self.hosts[number].rest.observed.deliveries.push((now, delivery));
+                    self.hosts[number].rest.observed().deliveries.push((now, delivery));
                 }
             }
             Action::DeliverBroadcast(message) => {
                 if self.options.record {
-                    self.hosts[number].rest.observed.broadcasts.push((now, message));
+                    self.hosts[number].rest.observed().broadcasts.push((now, message));
                 }
             }
             Action::Reply { ticket, result } => {
                 self.answered(number, ticket, result.as_ref().err());
                 if self.options.record {
-                    self.hosts[number].rest.observed.replies.insert(ticket, result);
+                    self.hosts[number].rest.observed().replies.insert(ticket, result);
                 }
             }
             Action::Signal { process, signal } => self.signalled(number, process, signal),
@@ -230,7 +230,7 @@ impl World {
             Action::Persist(bytes) => self.hosts[number].rest.disk = Some(bytes),
             Action::Notify(notification) => {
                 if self.options.record {
-                    self.hosts[number].rest.observed.notifications.push((now, notification));
+                    self.hosts[number].rest.observed().notifications.push((now, notification));
                 }
             }
         }
