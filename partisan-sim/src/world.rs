@@ -32,8 +32,9 @@ use crate::check::{Checker, Violation, ViolationKind};
 use crate::fault::Fault;
 use crate::network::{Network, NetworkOptions, Signal};
 use crate::node_host::{ManagerMaker, NodeHost};
+use crate::pile::reserve_some;
 use crate::processes::{Function, Program};
-use crate::queue::{Queue, reserve_some};
+use crate::queue::Queue;
 use crate::trace::Trace;
 use crate::workload::Work;
 
@@ -169,6 +170,8 @@ pub struct World {
     pub(crate) met: BTreeMap<usize, VecDeque<ProcessId>>,
     /// What interposers delayed, by number.
     delayed: BTreeMap<u64, Delayed>,
+    /// Whether any node ever had an interposer: most worlds spare the look whether this one has.
+    interposing: bool,
     /// Whether applications always answer, and at once.
     calm: bool,
     hash: u64,
@@ -207,6 +210,7 @@ impl World {
             answers: VecDeque::new(),
             met: BTreeMap::new(),
             delayed: BTreeMap::new(),
+            interposing: false,
             calm: false,
             hash: 0,
             events: 0,
