@@ -11,7 +11,7 @@ use crate::connections::Received;
 use crate::context::Context;
 use crate::error::{CommandError, Misbehaviour};
 use crate::event::Event;
-use crate::id::{ChannelId, Ticket};
+use crate::id::{ChannelId, ConnectionId, Instance, Ticket};
 use crate::notification::Notification;
 use crate::partitions::Partitions;
 use crate::process::{Late, ProcessAct, RequestId, Serial};
@@ -36,7 +36,7 @@ impl Parts<'_> {
         self.broadcast.change(cx, change);
         self.partitions.change(cx, change);
         let services = match change {
-            Change::Relay(_) => Some(self.services.made(cx.config)),
+            Change::Relay(_) => Some(self.services.made(cx)),
             _ => self.services.get_mut(),
         };
         if let Some(services) = services {
@@ -98,53 +98,32 @@ impl Parts<'_> {
         match received {
             Received::App(delivery) => cx.act(Action::Deliver(delivery)),
             Received::Relayed { from, channel, header, payload } => {
-                self.services.made(cx.config).relay.arrived(
-                    cx,
-                    &mut self.around,
-                    (from, channel),
-                    *header,
-                    payload,
-                );
+                let (around, by) = (&mut self.around, (from, channel));
+                self.services.relay(cx).arrived(cx, around, by, *header, payload);
             }
             Received::Request { from, connection, header, payload } => {
-                let Made { calls, processes, .. } = self.services.made(cx.config);
-                let around = &mut self.around;
-                calls.requested(cx, around, processes, (from, connection), (*header, payload));
+                let (around, by) = (&mut self.around, (from, connection));
+                let Made { calls, processes, .. } = self.services.made(cx);
+                calls.requested(cx, around, processes, by, (*header, payload));
             }
             Received::Newest { from, channel, header, payload } => {
-                self.services.made(cx.config).deliveries.receive_newest(
-                    cx,
-                    (from, channel),
-                    *header,
-                    payload,
-                );
+                let by = (from, channel);
+                self.services.deliveries(cx).receive_newest(cx, by, *header, payload);
             }
             Received::Reliable { from, channel, header, payload } => {
-                self.services.made(cx.config).deliveries.receive(
-                    cx,
-                    (from, channel, false),
-                    *header,
-                    payload,
-                );
+                let by = (from, channel, false);
+                self.services.deliveries(cx).receive(cx, by, *header, payload);
             }
             Received::Reply { connection, header, payload } => {
-                self.services.made(cx.config).calls.replied(
-                    cx,
-                    &mut self.around,
-                    connection,
-                    *header,
-                    payload,
-                );
+                let around = &mut self.around;
+                self.services.calls(cx).replied(cx, around, connection, *header, payload);
             }
             Received::Signal { from, connection, message } => match *message {
                 ProcessMessage::Down { monitor, reason } => {
-                    self.services
-                        .made(cx.config)
-                        .processes
-                        .receive_on_lane(cx, from, monitor, reason);
+                    self.services.processes(cx).receive_on_lane(cx, from, monitor, reason);
                 }
                 ProcessMessage::Abandon { birth, request } => {
-                    self.services.made(cx.config).calls.abandoned(from, birth, request);
+                    self.services.calls(cx).abandoned(from, birth, request);
                 }
                 _ => self.around.connections.misbehaved(cx, connection, Misbehaviour::WrongChannel),
             },
@@ -152,36 +131,33 @@ impl Parts<'_> {
                 self.broadcast.receive_message(cx, from, message);
             }
             Received::Control { from, connection, message } => {
-                let message = match message {
-                    ControlMessage::Plumtree(message) => {
-                        return self.broadcast.receive(cx, from, message);
-                    }
-                    ControlMessage::Relay(message) => {
-                        return self.services.made(cx.config).relay.receive(cx, from, message);
-                    }
-                    ControlMessage::Acknowledge(acknowledgement) => {
-                        return self.services.made(cx.config).deliveries.acknowledged(
-                            cx,
-                            &mut self.around,
-                            from,
-                            &acknowledgement,
-                        );
-                    }
-                    ControlMessage::Process(message) => {
-                        return self.services.made(cx.config).processes.receive(
-                            cx,
-                            &mut self.around,
-                            from,
-                            *message,
-                        );
-                    }
-                    ControlMessage::Partition(message) => {
-                        return self.partitions.receive(cx, from, message);
-                    }
-                    of_manager => of_manager,
-                };
-                if self.around.manager.receive(cx, from, message).is_err() {
-                    self.around.connections.misbehaved(cx, connection, Misbehaviour::OtherManager);
+                self.control(cx, from, connection, message);
+            }
+        }
+    }
+
+    /// Where each control message goes.
+    fn control(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Instance,
+        connection: ConnectionId,
+        message: ControlMessage,
+    ) {
+        let around = &mut self.around;
+        match message {
+            ControlMessage::Plumtree(message) => self.broadcast.receive(cx, from, message),
+            ControlMessage::Relay(message) => self.services.relay(cx).receive(cx, from, message),
+            ControlMessage::Acknowledge(acknowledgement) => {
+                self.services.deliveries(cx).acknowledged(cx, around, from, &acknowledgement);
+            }
+            ControlMessage::Process(message) => {
+                self.services.processes(cx).receive(cx, around, from, *message);
+            }
+            ControlMessage::Partition(message) => self.partitions.receive(cx, from, message),
+            of_manager => {
+                if around.manager.receive(cx, from, of_manager).is_err() {
+                    around.connections.misbehaved(cx, connection, Misbehaviour::OtherManager);
                 }
             }
         }
@@ -197,15 +173,14 @@ impl Parts<'_> {
                 cx.reply(ticket, result);
             }
             Command::SendReliable(send) => {
-                self.services.made(cx.config).deliveries.send(cx, &mut self.around, ticket, *send);
+                self.services.deliveries(cx).send(cx, &mut self.around, ticket, *send);
             }
             Command::CausalPast(label) => {
-                let result = self.services.made(cx.config).deliveries.causal_past(cx, label);
+                let result = self.services.deliveries(cx).causal_past(cx, label);
                 cx.reply(ticket, result);
             }
             Command::RecallCausalPast { label, past } => {
-                let result =
-                    self.services.made(cx.config).deliveries.recall_causal_past(cx, label, &past);
+                let result = self.services.deliveries(cx).recall_causal_past(cx, label, &past);
                 cx.reply(ticket, result);
             }
             Command::InjectPartition { ttl } => {
@@ -229,34 +204,19 @@ impl Parts<'_> {
                 cx.reply(ticket, Ok(Answer::Cancelled(cancelled)));
             }
             Command::Spawn { process, options } => {
-                let result = self
-                    .services
-                    .made(cx.config)
-                    .processes
-                    .spawn(cx, process, options)
-                    .map(|()| Answer::Done);
-                cx.reply(ticket, result);
+                let result = self.services.processes(cx).spawn(cx, process, options);
+                cx.reply(ticket, result.map(|()| Answer::Done));
             }
             Command::Register { name, process } => {
-                let result = self
-                    .services
-                    .made(cx.config)
-                    .processes
-                    .register(cx, process, name)
-                    .map(|()| Answer::Done);
-                cx.reply(ticket, result);
+                let result = self.services.processes(cx).register(cx, process, name);
+                cx.reply(ticket, result.map(|()| Answer::Done));
             }
             Command::Unregister(name) => {
-                let result = self
-                    .services
-                    .made(cx.config)
-                    .processes
-                    .unregister(&name)
-                    .map(|()| Answer::Done);
-                cx.reply(ticket, result);
+                let result = self.services.processes(cx).unregister(&name);
+                cx.reply(ticket, result.map(|()| Answer::Done));
             }
             Command::CancelTimer(timer) => {
-                let left = self.services.made(cx.config).processes.cancel_timer(cx, timer);
+                let left = self.services.processes(cx).cancel_timer(cx, timer);
                 cx.reply(ticket, Ok(Answer::TimeLeft(left)));
             }
             Command::ReadTimer(timer) => {
@@ -290,11 +250,7 @@ impl Parts<'_> {
             return Ok(Answer::Done);
         }
         if cx.config.channels.is_monotonic(channel) {
-            return self.services.made(cx.config).deliveries.send_newest(
-                cx,
-                &mut self.around,
-                send,
-            );
+            return self.services.deliveries(cx).send_newest(cx, &mut self.around, send);
         }
         let connected = match send.relay {
             // There may be no lane, as with a peer that is only probed.
@@ -307,11 +263,7 @@ impl Parts<'_> {
                 let Send { to, channel, key, destination, payload, .. } = send;
                 let cargo = Cargo::Message;
                 let parcel = Parcel { to, channel, key, cargo, destination, payload };
-                self.services
-                    .made(cx.config)
-                    .relay
-                    .send(cx, &mut self.around, parcel)
-                    .map(Answer::Relayed)
+                self.services.relay(cx).send(cx, &mut self.around, parcel).map(Answer::Relayed)
             }
             Ok(()) => {
                 let Send { key, destination, payload, .. } = send;
@@ -347,15 +299,15 @@ impl Parts<'_> {
             }
             Timer::Broadcast(timer) => self.broadcast.fire(cx, timer),
             Timer::Process(timer) => {
-                if let Some(late) = self.services.made(cx.config).processes.fire(cx, timer) {
+                if let Some(late) = self.services.processes(cx).fire(cx, timer) {
                     self.send_late(cx, late);
                 }
             }
             Timer::Retransmit(_) | Timer::Acknowledge(_) | Timer::Causal => {
-                self.services.made(cx.config).deliveries.fire(cx, &mut self.around, timer);
+                self.services.deliveries(cx).fire(cx, &mut self.around, timer);
             }
             Timer::Request(request) => {
-                self.services.made(cx.config).calls.fire(cx, &mut self.around, request);
+                self.services.calls(cx).fire(cx, &mut self.around, request);
             }
         }
     }
@@ -364,24 +316,24 @@ impl Parts<'_> {
     fn act(&mut self, cx: &mut Context<'_>, process: Serial, act: ProcessAct) {
         match act {
             ProcessAct::Reply { reply_to, result } => {
-                self.services.made(cx.config).calls.reply(cx, &mut self.around, reply_to, result)
+                self.services.calls(cx).reply(cx, &mut self.around, reply_to, result)
             }
             ProcessAct::Abandon { number } => {
-                self.services.made(cx.config).calls.abandon(
+                self.services.calls(cx).abandon(
                     cx,
                     &mut self.around,
                     RequestId { owner: process, number },
                 );
             }
             ProcessAct::Call { number, server, payload, timeout, lane } => {
-                let Made { calls, processes, .. } = self.services.made(cx.config);
+                let Made { calls, processes, .. } = self.services.made(cx);
                 if processes.lives(process) {
                     let request = RequestId { owner: process, number };
                     let call = Call { request, server, payload, timeout, lane };
                     calls.ask(cx, &mut self.around, processes, call);
                 }
             }
-            act => self.services.made(cx.config).processes.act(cx, &mut self.around, process, act),
+            act => self.services.processes(cx).act(cx, &mut self.around, process, act),
         }
     }
 

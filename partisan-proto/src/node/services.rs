@@ -52,9 +52,29 @@ impl Services {
     }
 
     /// Them; from now on they were needed.
-    pub(super) fn made(&mut self, config: &Config) -> &mut Made {
+    pub(super) fn made(&mut self, cx: &Context<'_>) -> &mut Made {
         let birth = self.birth;
-        self.made.get_or_insert_with(|| Box::new(Made::new(birth, config)))
+        self.made.get_or_insert_with(|| Box::new(Made::new(birth, cx.config)))
+    }
+
+    /// One of them, as by [`Services::made`].
+    pub(super) fn relay(&mut self, cx: &Context<'_>) -> &mut Relay {
+        &mut self.made(cx).relay
+    }
+
+    /// One of them, as by [`Services::made`].
+    pub(super) fn processes(&mut self, cx: &Context<'_>) -> &mut Processes {
+        &mut self.made(cx).processes
+    }
+
+    /// One of them, as by [`Services::made`].
+    pub(super) fn calls(&mut self, cx: &Context<'_>) -> &mut Calls {
+        &mut self.made(cx).calls
+    }
+
+    /// One of them, as by [`Services::made`].
+    pub(super) fn deliveries(&mut self, cx: &Context<'_>) -> &mut Deliveries {
+        &mut self.made(cx).deliveries
     }
 
     /// Shows what they are, or what they would be if they were made now: whether they were makes
