@@ -3,9 +3,11 @@
 pub mod deed;
 pub mod processes;
 mod relays;
+mod sends;
 mod worker;
 
 pub use relays::draw_relays;
+pub use sends::Sends;
 pub use worker::Worker;
 
 use std::rc::Rc;
@@ -387,7 +389,8 @@ impl Load {
     }
 }
 
-/// The work of a run of `nodes` nodes with `channels` channels that lasts for `span`.
+/// The work, besides its [`Sends`], of a run of `nodes` nodes with `channels` channels that lasts
+/// for `span`.
 #[must_use]
 pub fn draw_work(
     seed: u64,
@@ -400,18 +403,11 @@ pub fn draw_work(
     if matches!(load, Load::None | Load::Relay) || nodes < 2 {
         return plan;
     }
-    let mut stream = Stream::new(seed, Label::Work, 0);
-    let sends = if load.sends() { nodes } else { 0 };
-    let sends = sends * (span.as_secs() as usize).clamp(1, 100);
-    plan.reserve_exact(sends);
-    for _ in 0..sends {
-        let at = Instant::ZERO + stream.span(Duration::ZERO, span);
-        plan.push((at, draw_send(&mut stream, nodes, channels)));
-    }
     if load.broadcasts() {
         draw_broadcasts(&mut plan, seed, nodes, span, load);
     }
     if load.application().is_some() {
+        let mut stream = Stream::new(seed, Label::Work, 0);
         for _ in 0..nodes * (span.as_secs() as usize).clamp(1, 100) {
             let at = Instant::ZERO + stream.span(Duration::ZERO, span);
             plan.push((at, Work::Use { node: stream.below(nodes), dice: stream.next_u64() }));
@@ -471,15 +467,6 @@ fn draw_broadcast(stream: &mut Stream, node: usize) -> Work {
 fn draw_pair(stream: &mut Stream, nodes: usize) -> (usize, usize) {
     let node = stream.below(nodes);
     (node, (node + 1 + stream.below(nodes - 1)) % nodes)
-}
-
-fn draw_send(stream: &mut Stream, nodes: usize, channels: u8) -> Work {
-    let (from, to) = draw_pair(stream, nodes);
-    // Not on the membership channel.
-    let channel = ChannelId(1 + stream.below(usize::from(channels) - 1) as u8);
-    let (key, count) = (stream.below(4) as u64, 1 + stream.below(5) as u32);
-    let key = (!stream.one_in(3)).then_some(key);
-    Work::Send { from, to, channel, key, relay: false, count }
 }
 
 fn draw_change(stream: &mut Stream, nodes: usize) -> Work {

@@ -136,11 +136,6 @@ impl Processes {
         }
     }
 
-    /// The incarnation that the node was started in: part of its processes' identifiers.
-    pub(crate) const fn birth(&self) -> Incarnation {
-        self.birth
-    }
-
     /// The identifier of a process of this node.
     fn id(&self, cx: &Context<'_>, serial: Serial) -> ProcessId {
         ProcessId { node: cx.me.instance.node, birth: self.birth, serial }
