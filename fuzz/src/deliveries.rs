@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arbitrary::Arbitrary;
-use partisan_proto::wire::Destination;
 use partisan_proto::{
     Action, Answer, ChannelId, Command, Config, Duration, Event, LabelId, LabelName, SendReliable,
     Ticket,
@@ -103,16 +102,17 @@ impl Game {
 
     fn send(&mut self, from: usize, bulk: bool, key: Option<u8>, causal: bool) {
         let number = self.sent.len();
+        let to = self.arena.nodes[1 - from].node.instance().node;
+        let payload = number.to_be_bytes().to_vec();
         let send = SendReliable {
-            to: self.arena.nodes[1 - from].node.instance().node,
             channel: ChannelId(1 + u8::from(bulk)),
             key: key.map(u64::from),
-            destination: Destination::Inbox,
-            payload: number.to_be_bytes().to_vec().into(),
             // There is nobody to relay it: it is tried, and waits all the same.
             relay: !causal,
-            expires: None,
             label: causal.then(|| LabelId::of(&label())),
+            ordered: !causal && key.is_some_and(|key| !key.is_multiple_of(2)),
+            id: key.is_none().then_some(number as u128),
+            ..SendReliable::new(to, payload)
         };
         self.sent.push(Sent { from, causal, delivered: false, answered: false, given_up: false });
         self.given[from] += 1;

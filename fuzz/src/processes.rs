@@ -160,14 +160,17 @@ impl Game {
         let fresh = model.numbers.entry(process).or_default();
         match &mut act {
             ProcessAct::Monitor { number, target, .. }
-            | ProcessAct::SendAfter { number, target, .. } => {
+            | ProcessAct::SendAfter { number, target, .. }
+            | ProcessAct::SendAt { number, target, .. } => {
                 *fresh += 1;
                 *number = *fresh;
                 if let Some(other) = other {
                     *target = Target::Process(other);
                 }
             }
-            ProcessAct::MonitorNode { number, .. } | ProcessAct::Call { number, .. } => {
+            ProcessAct::MonitorNode { number, .. }
+            | ProcessAct::Call { number, .. }
+            | ProcessAct::AwaitMembers { number, .. } => {
                 *fresh += 1;
                 *number = *fresh;
             }
@@ -196,7 +199,9 @@ impl Game {
             ProcessAct::Monitor { number, .. }
             | ProcessAct::MonitorNode { number, .. }
             | ProcessAct::Call { number, .. }
-            | ProcessAct::SendAfter { number, .. } => {
+            | ProcessAct::SendAfter { number, .. }
+            | ProcessAct::SendAt { number, .. }
+            | ProcessAct::AwaitMembers { number, .. } => {
                 model.expected.insert((process, *number));
             }
             ProcessAct::Ended(_) => model.end(process),
@@ -235,7 +240,8 @@ impl Game {
                         Signal::Down { number, .. }
                         | Signal::NodeLost { number, .. }
                         | Signal::Answer { number, .. }
-                        | Signal::Timer { number, .. } => *number,
+                        | Signal::Timer { number, .. }
+                        | Signal::Members { number, .. } => *number,
                         _ => continue,
                     };
                     // One that ended in the same turn hears nothing more.

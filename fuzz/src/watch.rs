@@ -73,7 +73,7 @@ pub(crate) fn manager(number: u8) -> (ManagerConfig, [&'static str; 2]) {
     };
     let hyparview = |xbot| {
         // All that is stored of others: as many as the members of other managers.
-        ManagerConfig::HyParView(HyParViewConfig {
+        ManagerConfig::from(HyParViewConfig {
             active_size: MOST_NEIGHBORS,
             passive_size: 2,
             remembered: 2,

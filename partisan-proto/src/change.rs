@@ -212,6 +212,13 @@ pub enum Change {
         /// What it is; its target is this node.
         parcel: Box<Parcel>,
     },
+    /// A message that was to go by way of other nodes is longer than one of them takes.
+    RelayTooLarge {
+        /// To whom.
+        to: NodeId,
+        /// Its number among those to that node.
+        sequence: u64,
+    },
     // From `processes`.
     /// A process of this node ended.
     ProcessEnded {

@@ -170,7 +170,7 @@ pub struct SendReliable {
     /// On which channel.
     pub channel: ChannelId,
     /// Which lane it takes there, as of a [`Send`]. Those that are sent again may come after later
-    /// ones all the same; with a label they do not.
+    /// ones all the same; with a label, or [ordered](Self::ordered), they do not.
     pub key: Option<u64>,
     /// Whom it is for, there.
     pub destination: Destination,
@@ -188,10 +188,21 @@ pub struct SendReliable {
     /// that were sent before it as far as its sender could know; and to the present life of the
     /// node alone, which must be connected.
     pub label: Option<LabelId>,
+    /// Whether it is delivered after all ordered messages that this node sent before it to the same
+    /// node on the same channel with the same key, or without one, and that have not failed. Not
+    /// together with a label, which has an order of its own.
+    pub ordered: bool,
+    /// What the application calls it, such as a UUID. Of all messages of this node with one name,
+    /// in whichever of its lives, the receiver delivers the first alone, and acknowledges the
+    /// others: so one whose fate is not known may be sent again, even after a restart. It knows the
+    /// last `delivery.max_ids` names of each sender, as long as it lives and remembers the sender
+    /// (`delivery.max_senders`).
+    pub id: Option<u128>,
 }
 
 impl SendReliable {
-    /// A message for a node's inbox on the default channel, without a key or a label.
+    /// A message for a node's inbox on the default channel, without a key, a label or a name, in no
+    /// order.
     pub fn new(to: NodeId, payload: impl Into<Bytes>) -> Self {
         Self {
             to,
@@ -202,6 +213,8 @@ impl SendReliable {
             expires: None,
             relay: false,
             label: None,
+            ordered: false,
+            id: None,
         }
     }
 }

@@ -19,7 +19,7 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::id::{ChannelName, HandlerName, Incarnation, NodeName, Tag};
+use crate::id::{ChannelName, HandlerName, Incarnation, LabelName, NodeName, Tag};
 use crate::spec::Address;
 use crate::wire::DecodeError;
 
@@ -179,6 +179,12 @@ pub enum ConfigError {
     SameTag {
         /// The tag.
         tag: Tag,
+    },
+    /// The same label of causal delivery twice.
+    #[error("label `{label}` is in `delivery.labels` twice; remove one")]
+    LabelTwice {
+        /// The label.
+        label: LabelName,
     },
     /// A configured peer twice.
     #[error("peer `{name}` is listed twice; remove one")]

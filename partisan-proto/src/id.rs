@@ -152,6 +152,18 @@ plain_name! {
     ProcessName
 }
 
+impl ProcessName {
+    /// What names begin with that the node keeps for what it offers itself: nothing of an
+    /// application's, be it a process, a mailbox or a function, is registered under such a name.
+    pub const RESERVED: &str = "partisan.";
+
+    /// Whether it is one of those that the node keeps for itself.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        self.as_str().starts_with(Self::RESERVED)
+    }
+}
+
 plain_name! {
     /// The name of a label: messages with one label are delivered in causal order among each other.
     ///

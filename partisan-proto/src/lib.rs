@@ -111,6 +111,7 @@ pub mod time;
 pub mod timers;
 pub mod wire;
 
+mod few;
 mod node;
 
 pub use action::{Action, Answer, Delivery, Outbox};

@@ -4,16 +4,15 @@
 //! alone decides, through [`Context::neighbor_up`], [`Context::neighbor_down`] and
 //! [`Context::neighbor_swapped`], which see to it that up and down strictly alternate per node.
 
-use alloc::vec::Vec;
-
 use crate::change::Change;
 use crate::context::Context;
+use crate::few::Sorted;
 use crate::id::{Incarnation, Instance, NodeId};
 use crate::notification::Notification;
 
 /// The neighbours of a node, by identifier.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Neighbors(Vec<(NodeId, Incarnation)>);
+pub struct Neighbors(Sorted<NodeId, Incarnation>);
 
 impl Neighbors {
     /// All of them, by identifier.
@@ -24,7 +23,7 @@ impl Neighbors {
     /// Whether this node is one.
     #[must_use]
     pub fn contains(&self, node: NodeId) -> bool {
-        self.place(node).is_ok()
+        self.0.contains(node)
     }
 
     /// How many there are.
@@ -44,46 +43,27 @@ impl Neighbors {
     pub(crate) fn of(nodes: impl IntoIterator<Item = NodeId>) -> Self {
         let mut neighbors = Self::default();
         for node in nodes {
-            neighbors.insert(Instance { node, incarnation: Incarnation(1) });
+            neighbors.0.insert(node, Incarnation(1));
         }
         neighbors
-    }
-
-    fn place(&self, node: NodeId) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&node, |(node, _)| *node)
-    }
-
-    fn insert(&mut self, Instance { node, incarnation }: Instance) {
-        match self.place(node) {
-            Ok(place) => self.0[place].1 = incarnation,
-            Err(place) => self.0.insert(place, (node, incarnation)),
-        }
-    }
-
-    fn remove(&mut self, node: NodeId) -> bool {
-        let place = self.place(node);
-        if let Ok(place) = place {
-            self.0.remove(place);
-        }
-        place.is_ok()
     }
 }
 
 impl Context<'_> {
     /// A connected peer becomes a neighbour in the overlay; one that is already changes nothing.
     pub fn neighbor_up(&mut self, instance: Instance) {
-        if self.neighbors.iter().any(|known| known == instance) {
+        if self.neighbors.0.get(instance.node) == Some(&instance.incarnation) {
             return;
         }
         self.neighbor_down(instance.node);
-        self.neighbors.insert(instance);
+        self.neighbors.0.insert(instance.node, instance.incarnation);
         self.notify(Notification::NeighborUp { instance });
         self.change(Change::NeighborUp { instance });
     }
 
     /// A peer is no neighbour any more; one that is none changes nothing.
     pub fn neighbor_down(&mut self, node: NodeId) {
-        if self.neighbors.remove(node) {
+        if self.neighbors.0.remove(node).is_some() {
             self.notify(Notification::NeighborDown { node });
             self.change(Change::NeighborDown { node });
         }
@@ -91,11 +71,11 @@ impl Context<'_> {
 
     /// A connected peer takes the place of a neighbour, and its role in broadcast trees with it.
     pub fn neighbor_swapped(&mut self, gone: NodeId, instance: Instance) {
-        if self.neighbors.contains(instance.node) || !self.neighbors.remove(gone) {
+        if self.neighbors.contains(instance.node) || self.neighbors.0.remove(gone).is_none() {
             self.neighbor_down(gone);
             return self.neighbor_up(instance);
         }
-        self.neighbors.insert(instance);
+        self.neighbors.0.insert(instance.node, instance.incarnation);
         self.notify(Notification::NeighborDown { node: gone });
         self.notify(Notification::NeighborUp { instance });
         self.change(Change::NeighborSwapped { gone, instance });

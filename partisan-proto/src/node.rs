@@ -2,6 +2,7 @@
 
 mod around;
 mod parts;
+mod services;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -10,13 +11,12 @@ use core::hash::{Hash, Hasher};
 
 use self::around::Around;
 use self::parts::Parts;
+use self::services::{Made, Services};
 use crate::action::Outbox;
 use crate::broadcast::{BroadcastTree, Broadcasts};
-use crate::call::Calls;
 use crate::config::{Config, ManagerConfig};
 use crate::connections::{ConnectionInfo, Connections, Counters, PeerInfo, Routes};
 use crate::context::{Context, Me};
-use crate::delivery::Deliveries;
 use crate::error::ConfigError;
 use crate::event::Event;
 use crate::id::{Incarnation, Instance, NodeId, ProcessName};
@@ -27,10 +27,9 @@ use crate::manager::pluggable::Pluggable;
 use crate::manager::{Manager, Member, Views};
 use crate::neighbors::Neighbors;
 use crate::partitions::Partitions;
-use crate::process::{ProcessCounts, ProcessId, ProcessInfo, Processes, Serial};
+use crate::process::{ProcessCounts, ProcessId, ProcessInfo, Serial};
 use crate::question::{ExchangeInfo, QuestionId};
 use crate::random::Seed;
-use crate::relay::Relay;
 use crate::snapshot::Snapshot;
 use crate::spec::NodeSpec;
 use crate::time::Instant;
@@ -82,11 +81,8 @@ pub struct Node {
     me: Me,
     questions: QuestionId,
     broadcast: Broadcasts,
-    relay: Relay,
+    services: Services,
     partitions: Partitions,
-    processes: Processes,
-    calls: Calls,
-    deliveries: Deliveries,
 }
 
 impl Node {
@@ -137,11 +133,8 @@ impl Node {
             questions: QuestionId::default(),
             manager,
             broadcast: Broadcasts::new(&seed),
-            relay: Relay::default(),
+            services: Services::new(incarnation),
             partitions: Partitions::default(),
-            processes: Processes::new(incarnation),
-            calls: Calls::new(incarnation),
-            deliveries: Deliveries::new(&config),
             config,
         };
         node.run(out, |parts, cx| {
@@ -173,11 +166,9 @@ impl Node {
     /// Runs one step and everything that follows from it.
     fn run(&mut self, out: &mut Outbox, step: impl FnOnce(&mut Parts<'_>, &mut Context<'_>)) {
         let Self { now, config, me, timers, routes, neighbors, questions, .. } = self;
-        let Self { connections, manager, broadcast, relay, partitions, .. } = self;
-        let Self { processes, calls, deliveries, .. } = self;
+        let Self { connections, manager, broadcast, partitions, services, .. } = self;
         let around = Around { connections, manager: manager.as_mut() };
-        let mut parts =
-            Parts { around, broadcast, relay, partitions, processes, calls, deliveries };
+        let mut parts = Parts { around, broadcast, partitions, services };
         let (now, actions, changes) = (*now, &mut out.actions, &mut out.changes);
         let mut cx =
             Context { now, config, me, timers, routes, neighbors, questions, actions, changes };
@@ -259,12 +250,13 @@ impl Node {
     /// How often what happened.
     #[must_use]
     pub fn counters(&self) -> Counters {
+        let services = self.services.get();
         Counters {
             membership: self.manager.counters(),
             broadcast: self.broadcast.counters(),
-            relay: self.relay.counters(),
-            calls: self.calls.counters(),
-            delivery: self.deliveries.counters(),
+            relay: services.map(|made| made.relay.counters()).unwrap_or_default(),
+            calls: services.map(|made| made.calls.counters()).unwrap_or_default(),
+            delivery: services.map(|made| made.deliveries.counters()).unwrap_or_default(),
             partitions_refused: self.partitions.refused(),
             ..self.connections.counters()
         }
@@ -285,44 +277,46 @@ impl Node {
 
     /// All processes that live here, in the order of their numbers (`processes/0`).
     pub fn processes(&self) -> impl Iterator<Item = ProcessId> {
-        let (node, birth) = (self.me.instance.node, self.processes.birth());
-        self.processes.list().map(move |serial| ProcessId { node, birth, serial })
+        let (node, birth) = (self.me.instance.node, self.services.birth());
+        let serials = self.services.get().into_iter().flat_map(|made| made.processes.list());
+        serials.map(move |serial| ProcessId { node, birth, serial })
     }
 
     /// What is known of a process that lives here (`process_info/1`).
     #[must_use]
     pub fn process(&self, process: Serial) -> Option<ProcessInfo> {
-        self.processes.info(self.me.instance.node, process)
+        self.services.get()?.processes.info(self.me.instance.node, process)
     }
 
     /// Whom a name stands for here (`whereis/1`).
     #[must_use]
     pub fn whereis(&self, name: &ProcessName) -> Option<ProcessId> {
-        let (node, birth) = (self.me.instance.node, self.processes.birth());
-        self.processes.named(name).map(|serial| ProcessId { node, birth, serial })
+        let (node, birth) = (self.me.instance.node, self.services.birth());
+        let serial = self.services.get()?.processes.named(name)?;
+        Some(ProcessId { node, birth, serial })
     }
 
     /// All registered names, ascending, and whom they stand for (`registered/0`).
     pub fn registered(&self) -> impl Iterator<Item = (&ProcessName, Serial)> {
-        self.processes.names()
+        self.services.get().into_iter().flat_map(|made| made.processes.names())
     }
 
     /// How much of everything that belongs to processes there is.
     #[must_use]
     pub fn process_counts(&self) -> ProcessCounts {
-        self.processes.counts()
+        self.services.get().map(|made| made.processes.counts()).unwrap_or_default()
     }
 
     /// How many messages wait for their acknowledgement, and how many causal ones here for others.
     #[must_use]
     pub fn deliveries(&self) -> (usize, usize) {
-        self.deliveries.counts()
+        self.services.get().map(|made| made.deliveries.counts()).unwrap_or_default()
     }
 
     /// How many calls of this node wait for answers, and how many requests to be answered here.
     #[must_use]
     pub fn calls(&self) -> (usize, usize) {
-        self.calls.counts()
+        self.services.get().map(|made| made.calls.counts()).unwrap_or_default()
     }
 
     /// All set timers, in the order they will fire.
@@ -349,12 +343,14 @@ impl Node {
         }
         self.neighbors.hash(&mut hasher);
         hasher.write_u64(self.manager.fingerprint());
-        self.relay.fingerprint(&mut hasher);
-        self.partitions.fingerprint(&mut hasher);
-        self.broadcast.hash(&mut hasher);
-        self.processes.fingerprint(&mut hasher);
-        self.calls.fingerprint(&mut hasher);
-        self.deliveries.fingerprint(&mut hasher);
+        self.services.show(&self.config, |Made { relay, processes, calls, deliveries }| {
+            relay.fingerprint(&mut hasher);
+            self.partitions.fingerprint(&mut hasher);
+            self.broadcast.hash(&mut hasher);
+            processes.fingerprint(&mut hasher);
+            calls.fingerprint(&mut hasher);
+            deliveries.fingerprint(&mut hasher);
+        });
         hasher.finish()
     }
 }

@@ -61,6 +61,8 @@ pub enum Timer {
     Acknowledge(NodeId),
     /// Deliver causal messages that have waited too long.
     Causal,
+    /// Deliver ordered messages of a node that have waited too long.
+    Ordered(NodeId),
 }
 
 /// What broadcasts have timers for.
@@ -124,7 +126,7 @@ const FEW: usize = 32;
 
 /// Room is made for so many more at a time while they are few, and not given back: doubling would be
 /// half of a quiet node's timers.
-const ROOM: usize = 4;
+const ROOM: usize = 2;
 
 /// The timers that are set, in the order of (deadline, order of setting).
 #[derive(Clone, Debug, Default)]

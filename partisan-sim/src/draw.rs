@@ -78,6 +78,13 @@ impl Stream {
         Self { base: draw(seed, label, subject, 0), used: 0 }
     }
 
+    /// The stream without its next `count` numbers.
+    #[must_use]
+    pub const fn after(mut self, count: u64) -> Self {
+        self.used += count;
+        self
+    }
+
     /// The next number.
     pub const fn next_u64(&mut self) -> u64 {
         self.used += 1;

@@ -54,6 +54,7 @@ pub mod network;
 pub mod node_host;
 pub mod paper;
 pub mod picture;
+mod pile;
 pub mod processes;
 pub mod queue;
 pub mod rules;

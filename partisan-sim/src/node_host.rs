@@ -66,7 +66,7 @@ pub(crate) struct Rest {
     /// What its application will do, by number, and the last number.
     pub(crate) intended: BTreeMap<u64, Event>,
     pub(crate) intentions: u64,
-    pub(crate) observed: Observed,
+    pub(crate) observed: Option<Box<Observed>>,
     /// The incarnation in which its present run was started.
     pub(crate) birth: Incarnation,
     /// What runs on it, if anything ever did since its start.
@@ -81,6 +81,11 @@ pub(crate) struct Rest {
 const EXCHANGES: usize = 64;
 
 impl Rest {
+    /// To write down what the application sees.
+    pub(crate) fn observed(&mut self) -> &mut Observed {
+        self.observed.get_or_insert_default()
+    }
+
     pub(crate) fn begin_exchange(&mut self, exchange: ExchangeId, question: QuestionId) {
         self.exchanges.insert(exchange, question);
         if self.exchanges.len() > EXCHANGES {
@@ -113,7 +118,7 @@ impl NodeHost {
             exchanges: BTreeMap::new(),
             intended: BTreeMap::new(),
             intentions: 0,
-            observed: Observed::default(),
+            observed: None,
             birth: Incarnation::NONE,
             processes: None,
             interposers: None,
@@ -152,10 +157,16 @@ impl NodeHost {
         self.paused
     }
 
-    /// What its application saw.
+    /// What its application saw, as far as that was [recorded](crate::WorldOptions::record).
     #[must_use]
-    pub const fn observed(&self) -> &Observed {
-        &self.rest.observed
+    pub fn observed(&self) -> &Observed {
+        static NOTHING: Observed = Observed {
+            deliveries: Vec::new(),
+            broadcasts: Vec::new(),
+            notifications: Vec::new(),
+            replies: BTreeMap::new(),
+        };
+        self.rest.observed.as_deref().unwrap_or(&NOTHING)
     }
 }
 

@@ -44,6 +44,10 @@ pub struct ProcessTraffic {
     pub undeliverable: u64,
     /// Messages and requests that found the mailbox full.
     pub overflowed: u64,
+    /// Warnings that processes reported.
+    pub warnings: u64,
+    /// Errors that processes reported.
+    pub errors: u64,
 }
 
 /// The processes of one run of a node.
@@ -62,10 +66,10 @@ pub(crate) struct Processes {
 }
 
 /// What depends on an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Awaited {
-    /// Whether the process comes to life.
-    Spawn,
+    /// Whether the process comes to life; and which other one wanted that, and how, if one did.
+    Spawn(Option<(Serial, SpawnOptions)>),
     /// Whether it has the name, without which it ends.
     Register,
 }

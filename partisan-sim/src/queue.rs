@@ -9,6 +9,8 @@ use std::collections::BinaryHeap;
 
 use partisan_proto::Instant;
 
+use crate::pile::Pile;
+
 const BUCKET_BITS: u32 = 18;
 const BUCKETS: usize = 1 << 14;
 const NIL: u32 = u32::MAX;
@@ -16,7 +18,7 @@ const NIL: u32 = u32::MAX;
 /// Events in the order of (time, order of pushing).
 #[derive(Debug)]
 pub struct Queue<T> {
-    slots: Vec<Slot<T>>,
+    slots: Pile<Slot<T>>,
     free: u32,
     /// Heads of the lists of the buckets after the open one.
     heads: Vec<u32>,
@@ -55,7 +57,7 @@ struct Slot<T> {
 impl<T> Default for Queue<T> {
     fn default() -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Pile::default(),
             free: NIL,
             heads: vec![NIL; BUCKETS],
             occupied: vec![0; BUCKETS / 64],
@@ -140,11 +142,7 @@ impl<T> Queue<T> {
     fn store(&mut self, at: u64, order: u64, item: T) -> Key {
         let filled = Slot { at, order, next: NIL, item: Some(item) };
         let slot = match self.free {
-            NIL => {
-                reserve_some(&mut self.slots);
-                self.slots.push(filled);
-                (self.slots.len() - 1) as u32
-            }
+            NIL => self.slots.push(filled) as u32,
             slot => {
                 self.free = self.slots[slot as usize].next;
                 self.slots[slot as usize] = filled;
@@ -222,14 +220,6 @@ impl<T> Queue<T> {
             mask = !0;
         }
         None
-    }
-}
-
-/// Makes room for a quarter more when there is none: doubling would be a good part of the memory of
-/// a large cluster.
-pub(crate) fn reserve_some<T>(items: &mut Vec<T>) {
-    if items.len() == items.capacity() {
-        items.reserve_exact(items.len() / 4 + 16);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::latency::Latency;
 use crate::network::NetworkOptions;
 use crate::story::Story;
 use crate::trace::Trace;
-use crate::workload::{self, Bootstrap, Load, Work, draw_relays, draw_work};
+use crate::workload::{self, Bootstrap, Load, Sends, Work, draw_relays, draw_work};
 use crate::world::{Wire, World, WorldOptions};
 
 mod broadcasts;
@@ -152,12 +152,28 @@ pub struct Plan {
     pub bootstrap: Vec<(Instant, Work)>,
 }
 
+impl Plan {
+    /// Adds the sends to the work, before what is due at the same moment.
+    fn add(&mut self, sends: Sends) {
+        self.work.splice(..0, sends);
+        self.work.sort_by_key(|(at, _)| *at);
+    }
+}
+
 impl Scenario {
     /// What will go wrong and what will be done.
     #[must_use]
     pub fn plan(&self) -> Plan {
+        let (mut plan, sends) = self.plan_and_sends();
+        plan.add(sends);
+        plan
+    }
+
+    /// As [`Scenario::plan`], with the sends by themselves.
+    fn plan_and_sends(&self) -> (Plan, Sends) {
         let config = self.config();
         let channels = config.channels.iter().count() as u8;
+        let sends = Sends::new(self.seed, self.nodes, channels, self.span, self.load);
         let drawn = Bootstrap::ALL[(crate::draw::mix(self.seed) % 4) as usize];
         let bootstrap = self.bootstrap.unwrap_or(drawn);
         let pause = (self.span / 4 / self.nodes.max(1) as u32).min(Duration::from_millis(100));
@@ -176,7 +192,7 @@ impl Scenario {
             work.extend(story.work);
             work.sort_by_key(|(at, _)| *at);
         }
-        Plan { faults, work, bootstrap: bootstrap.plan(self.seed, self.nodes, pause) }
+        (Plan { faults, work, bootstrap: bootstrap.plan(self.seed, self.nodes, pause) }, sends)
     }
 
     /// The configuration of every node: besides the built-in channels one of three lanes, in small
@@ -192,7 +208,7 @@ impl Scenario {
             && self.faults.is_empty()
         {
             // Nobody starts again, and what everybody stored would be most of the memory.
-            hyparview.store_interval = Duration::ZERO;
+            Arc::make_mut(hyparview).store_interval = Duration::ZERO;
         }
         let mut config = Config {
             channels: Channels::new(more).expect("two more channels are not too many"),
@@ -226,9 +242,10 @@ impl Scenario {
             });
             let ledger = Ledger::default();
             let truth = Truth::default();
-            let plan = self.plan();
-            (report.planned_faults, report.planned_work) = (plan.faults.len(), plan.work.len());
-            let mut world = self.world_with(plan, &ledger, &truth);
+            let (plan, sends) = self.plan_and_sends();
+            report.planned_faults = plan.faults.len();
+            report.planned_work = plan.work.len() + sends.len();
+            let mut world = self.world_with((plan, sends), &ledger, &truth);
             let formed = || report.formed_seconds = Some(began.elapsed().as_secs_f64());
             self.first_part(&mut world, progress, formed);
             if let Some(memory) = self.memory {
@@ -269,10 +286,15 @@ impl Scenario {
 
     /// The world as it is before anything happened, with all that is planned.
     pub(crate) fn world(&self) -> World {
-        self.world_with(self.plan(), &Ledger::default(), &Truth::default())
+        self.world_with(self.plan_and_sends(), &Ledger::default(), &Truth::default())
     }
 
-    fn world_with(&self, plan: Plan, ledger: &Ledger, truth: &Truth) -> World {
+    fn world_with(
+        &self,
+        (mut plan, sends): (Plan, Sends),
+        ledger: &Ledger,
+        truth: &Truth,
+    ) -> World {
         let network = NetworkOptions { latency: self.latency.clone(), ..NetworkOptions::default() };
         let mut world = World::new(WorldOptions {
             seed: self.seed,
@@ -298,13 +320,15 @@ impl Scenario {
         for number in 0..self.nodes {
             managers::add_node(self, &mut world, &config, number);
         }
-        world.plan_work(plan.bootstrap);
-        let mut work = plan.work;
-        if !self.without_work.is_empty() {
+        world.plan_work(std::mem::take(&mut plan.bootstrap));
+        if plan.work.is_empty() && self.without_work.is_empty() {
+            world.plan_in_order(sends);
+        } else {
+            plan.add(sends);
             let mut numbers = 0..;
-            work.retain(|_| numbers.next().is_none_or(|n| !self.without_work.contains(&n)));
+            plan.work.retain(|_| numbers.next().is_none_or(|n| !self.without_work.contains(&n)));
+            world.plan_work(plan.work);
         }
-        world.plan_work(work);
         for (number, (at, fault)) in plan.faults.into_iter().enumerate() {
             if !self.without_faults.contains(&number) {
                 world.plan_fault(at, fault);

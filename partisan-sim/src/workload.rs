@@ -3,9 +3,11 @@
 pub mod deed;
 pub mod processes;
 mod relays;
+mod sends;
 mod worker;
 
 pub use relays::draw_relays;
+pub use sends::Sends;
 pub use worker::Worker;
 
 use std::rc::Rc;
@@ -361,6 +363,14 @@ impl Load {
         matches!(self, Self::Churn | Self::Broadcast)
     }
 
+    /// Whether members come and go meanwhile.
+    const fn changes(self) -> bool {
+        matches!(
+            self,
+            Self::Churn | Self::Processes | Self::Kv | Self::Router | Self::Actors | Self::Chat
+        )
+    }
+
     /// Whether there are messages from inbox to inbox.
     const fn sends(self) -> bool {
         matches!(self, Self::Traffic | Self::Churn)
@@ -379,7 +389,8 @@ impl Load {
     }
 }
 
-/// The work of a run of `nodes` nodes with `channels` channels that lasts for `span`.
+/// The work, besides its [`Sends`], of a run of `nodes` nodes with `channels` channels that lasts
+/// for `span`.
 #[must_use]
 pub fn draw_work(
     seed: u64,
@@ -392,18 +403,11 @@ pub fn draw_work(
     if matches!(load, Load::None | Load::Relay) || nodes < 2 {
         return plan;
     }
-    let mut stream = Stream::new(seed, Label::Work, 0);
-    let sends = if load.sends() { nodes } else { 0 };
-    let sends = sends * (span.as_secs() as usize).clamp(1, 100);
-    plan.reserve_exact(sends);
-    for _ in 0..sends {
-        let at = Instant::ZERO + stream.span(Duration::ZERO, span);
-        plan.push((at, draw_send(&mut stream, nodes, channels)));
-    }
     if load.broadcasts() {
         draw_broadcasts(&mut plan, seed, nodes, span, load);
     }
     if load.application().is_some() {
+        let mut stream = Stream::new(seed, Label::Work, 0);
         for _ in 0..nodes * (span.as_secs() as usize).clamp(1, 100) {
             let at = Instant::ZERO + stream.span(Duration::ZERO, span);
             plan.push((at, Work::Use { node: stream.below(nodes), dice: stream.next_u64() }));
@@ -413,8 +417,7 @@ pub fn draw_work(
         processes::draw_processes(&mut plan, seed, (nodes, channels), span);
     }
     let mut stream = Stream::new(seed, Label::Work, 1);
-    let changes = matches!(load, Load::Churn | Load::Processes);
-    if changes && !stream.one_in(3) {
+    if load.changes() && !stream.one_in(3) {
         for _ in 0..1 + stream.below(1 + (span.as_secs() / 5) as usize) {
             let at = Instant::ZERO + stream.span(Duration::ZERO, span);
             plan.push((at, draw_change(&mut stream, nodes)));
@@ -466,15 +469,6 @@ fn draw_pair(stream: &mut Stream, nodes: usize) -> (usize, usize) {
     (node, (node + 1 + stream.below(nodes - 1)) % nodes)
 }
 
-fn draw_send(stream: &mut Stream, nodes: usize, channels: u8) -> Work {
-    let (from, to) = draw_pair(stream, nodes);
-    // Not on the membership channel.
-    let channel = ChannelId(1 + stream.below(usize::from(channels) - 1) as u8);
-    let (key, count) = (stream.below(4) as u64, 1 + stream.below(5) as u32);
-    let key = (!stream.one_in(3)).then_some(key);
-    Work::Send { from, to, channel, key, relay: false, count }
-}
-
 fn draw_change(stream: &mut Stream, nodes: usize) -> Work {
     let (node, other) = draw_pair(stream, nodes);
     match stream.below(8) {
@@ -500,6 +494,20 @@ mod tests {
             changed[place] ^= 1;
             assert_eq!(Notice::read(&changed), None, "byte {place} of {number}");
             assert_eq!(Notice::read(&bytes[..bytes.len() - 1]), None);
+        }
+    }
+
+    #[test]
+    fn nodes_leave_and_come_back_while_applications_are_used() {
+        for load in [Load::Kv, Load::Router, Load::Actors, Load::Chat] {
+            let drawn = |wanted: fn(&Work) -> bool| {
+                let plan = |seed| draw_work(seed, 5, 2, Duration::from_secs(60), load);
+                (0..20).flat_map(plan).any(|(_, work)| wanted(&work))
+            };
+            assert!(drawn(|work| matches!(work, Work::Use { .. })), "{load:?}");
+            assert!(drawn(|work| matches!(work, Work::Leave { .. })), "{load:?}");
+            assert!(drawn(|work| matches!(work, Work::Remove { .. })), "{load:?}");
+            assert!(drawn(|work| matches!(work, Work::Join { .. })), "{load:?}");
         }
     }
 

@@ -14,6 +14,7 @@ pub use step::{Happened, Step};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::iter;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -31,8 +32,9 @@ use crate::check::{Checker, Violation, ViolationKind};
 use crate::fault::Fault;
 use crate::network::{Network, NetworkOptions, Signal};
 use crate::node_host::{ManagerMaker, NodeHost};
+use crate::pile::reserve_some;
 use crate::processes::{Function, Program};
-use crate::queue::{Queue, reserve_some};
+use crate::queue::Queue;
 use crate::trace::Trace;
 use crate::workload::Work;
 
@@ -119,10 +121,11 @@ pub enum Happening {
 const _: () = assert!(size_of::<Happening>() <= 32);
 
 /// Work that was planned together.
-#[derive(Debug)]
 struct Plan {
-    /// In order of time.
-    left: std::vec::IntoIter<(Instant, Work)>,
+    /// What waits in the queue.
+    next: Option<Work>,
+    /// What follows, in order of time.
+    left: Box<dyn Iterator<Item = (Instant, Work)>>,
     /// The place of the next that is to wait in the order of the queue.
     place: u64,
 }
@@ -167,6 +170,8 @@ pub struct World {
     pub(crate) met: BTreeMap<usize, VecDeque<ProcessId>>,
     /// What interposers delayed, by number.
     delayed: BTreeMap<u64, Delayed>,
+    /// Whether any node ever had an interposer: most worlds spare the look whether this one has.
+    interposing: bool,
     /// Whether applications always answer, and at once.
     calm: bool,
     hash: u64,
@@ -205,6 +210,7 @@ impl World {
             answers: VecDeque::new(),
             met: BTreeMap::new(),
             delayed: BTreeMap::new(),
+            interposing: false,
             calm: false,
             hash: 0,
             events: 0,
@@ -357,17 +363,26 @@ impl World {
     /// Plans work.
     pub fn plan_work(&mut self, mut work: Vec<(Instant, Work)>) {
         work.sort_by_key(|(at, _)| *at);
+        self.plan_in_order(work.into_iter());
+    }
+
+    /// Plans work that comes in order of time.
+    pub(crate) fn plan_in_order(
+        &mut self,
+        work: impl ExactSizeIterator<Item = (Instant, Work)> + 'static,
+    ) {
         let place = self.queue.reserve_places(work.len() as u64);
-        self.work.push(Plan { left: work.into_iter(), place });
+        self.work.push(Plan { next: None, left: Box::new(work), place });
         self.await_work(self.work.len() - 1);
     }
 
     /// Waits for the next piece of work of a plan: of each plan only one waits, since a large
     /// cluster has more work before it than anything else.
     fn await_work(&mut self, number: usize) {
-        let Plan { left, place } = &mut self.work[number];
-        if let Some((at, _)) = left.as_slice().first() {
-            self.queue.push_in_place(*at, *place, Happening::Work(number as u32));
+        let Plan { next, left, place } = &mut self.work[number];
+        if let Some((at, work)) = left.next() {
+            *next = Some(work);
+            self.queue.push_in_place(at, *place, Happening::Work(number as u32));
             *place += 1;
         }
     }
@@ -375,7 +390,9 @@ impl World {
     /// Lets nothing happen any more that is planned so far.
     pub fn forget_plans(&mut self) {
         self.forgotten = self.faults.len() as u32;
-        self.work.iter_mut().for_each(|plan| plan.left = Vec::new().into_iter());
+        for plan in &mut self.work {
+            (plan.next, plan.left) = (None, Box::new(iter::empty()));
+        }
     }
 
     /// Handles the next event that is due by `until`; `false` when there is none, and the clock
@@ -455,7 +472,7 @@ impl World {
             }
             Happening::Work(number) => {
                 let number = number as usize;
-                if let Some((_, work)) = self.work[number].left.next() {
+                if let Some(work) = self.work[number].next.take() {
                     self.await_work(number);
                     work.perform(self);
                 }

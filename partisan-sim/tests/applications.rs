@@ -1,14 +1,15 @@
 //! The applications on trial: a few seeds with all faults are clean, and what is broken on purpose
 //! is found by the application's own checker.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use partisan_proto::behaviour::ServerProcess;
+use partisan_proto::behaviour::{ServerProcess, ServerRef};
 use partisan_proto::wire::{BroadcastMessage, Frame};
 use partisan_proto::{Config, Duration};
 use partisan_sim::applications::actors::SiloOptions;
-use partisan_sim::applications::{Application, actors, chat, kv, process, router};
+use partisan_sim::applications::{Application, actors, chat, kv, process, router, server_of};
 use partisan_sim::check::{ViolationKind, mesh};
 use partisan_sim::draw::{Label, draw};
 use partisan_sim::fault::FaultClass;
@@ -185,6 +186,49 @@ mod the_directory {
         world.run_for(Duration::from_secs(2));
         use_it(&mut world);
         assert_eq!(world.violations()[0].kind, ViolationKind::Promise);
+    }
+
+    /// Asks one virtual actor on each node twice a second; says how many answers came.
+    fn ask_everywhere(world: &mut World, seconds: u64) -> usize {
+        let count = Rc::new(Cell::new(0));
+        let call = actors::SiloCall::Ask("actor".into(), vec![]);
+        for _ in 0..seconds * 2 {
+            for node in 0..4 {
+                let server = server_of(world, node, &actors::server_name());
+                let (silo, count): (ServerRef<actors::Silo<actors::Counter>>, _) =
+                    (server, count.clone());
+                world.ask(node, &silo, &call, Some(Duration::from_secs(2)), move |_, reply| {
+                    if let Ok(actors::SiloReply::Answer { .. }) = reply {
+                        count.set(count.get() + 1);
+                    }
+                });
+            }
+            world.run_for(Duration::from_millis(500));
+        }
+        count.get()
+    }
+
+    #[test]
+    fn is_served_again_soon_after_half_of_the_voters_voted_for_each_of_two() {
+        let mut world = World::new(WorldOptions { seed: 1, ..WorldOptions::default() });
+        world.run_application(Rc::<actors::Trial>::default(), 4);
+        world.add_nodes(4);
+        (1..4).for_each(|node| _ = world.join(node, 0));
+        world.run_for(Duration::from_secs(20));
+        world.partition(&[&[0, 1], &[2, 3]]);
+        world.run_for(Duration::from_secs(120));
+        // Each half has a candidate, and each candidate half of the votes.
+        assert_eq!(ask_everywhere(&mut world, 20), 0);
+        world.heal();
+        let connected = |world: &World| (1..4).all(|node| world.is_connected(0, node));
+        let all =
+            |world: &World| connected(world) && (2..4).all(|node| world.is_connected(1, node));
+        while !all(&world) {
+            ask_everywhere(&mut world, 1);
+        }
+        ask_everywhere(&mut world, 5);
+        assert_eq!(ask_everywhere(&mut world, 10), 80);
+        assert_eq!(world.violations(), []);
     }
 
     #[test]

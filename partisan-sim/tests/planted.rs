@@ -295,7 +295,7 @@ fn each_broken_manager_is_found_by_its_checker() {
 
 fn hyparview_config() -> Config {
     let manager = HyParViewConfig { active_size: 3, ..HyParViewConfig::default() };
-    Config { manager: ManagerConfig::HyParView(manager), ..Config::default() }
+    Config { manager: ManagerConfig::from(manager), ..Config::default() }
 }
 
 /// What is wrong with an overlay of eight after a while, when such messages are lost and node 7

@@ -102,9 +102,15 @@ fn a_second_down_and_one_that_is_not_wanted_are_found() {
     let (world, truth) = cluster();
     let owner = world.processes(0)[0];
     let (number, target, reason) = (1, nobody(&world), ExitReason::NoProcess);
-    let watch = ProcessAct::Monitor { number, target: target.clone(), lane: Lane::default() };
+    let watch = ProcessAct::Monitor {
+        number,
+        target: target.clone(),
+        lane: Lane::default(),
+        tag: 0,
+        alias: None,
+    };
     let does = |act: ProcessAct| Event::Process { process: owner.serial, act: act.into() };
-    let signal = Signal::Down { number, target, reason };
+    let signal = Signal::Down { number, target, reason, tag: 0 };
     let down = Action::Signal { process: owner.serial, signal: signal.clone() };
     let found = |events: &[Event], actions: &[Action]| {
         judged(&mut Monitors::new(truth.clone()), &world, events, actions)
@@ -130,8 +136,9 @@ fn news_that_is_not_true_of_a_name_is_found() {
     let found = |name: &str, reason: ExitReason| {
         let target = Target::Name(node, ProcessName::new(name).unwrap());
         let lane = Lane::default();
-        let watch = ProcessAct::Monitor { number: 1, target: target.clone(), lane };
-        let signal = Signal::Down { number: 1, target, reason };
+        let watch =
+            ProcessAct::Monitor { number: 1, target: target.clone(), lane, tag: 0, alias: None };
+        let signal = Signal::Down { number: 1, target, reason, tag: 0 };
         let down = Action::Signal { process: owner, signal };
         let watch = Event::Process { process: owner, act: watch.into() };
         judged(&mut Monitors::new(truth.clone()), &world, &[watch], &[down])
@@ -358,10 +365,9 @@ fn a_message_that_is_given_up_before_its_time_is_found() {
     let found = |expires: Option<Duration>| {
         let (to, channel, destination) =
             (world.hosts()[1].name().id(), ChannelId::DEFAULT, Destination::Inbox);
-        let parcel = Parcel { from: 0, life: 1, to: 1, label: None, number: 1 };
+        let parcel = Parcel { from: 0, life: 1, to: 1, label: None, order: None, number: 1 };
         let payload = Said::Parcel(parcel).write();
-        let (key, label, relay) = (None, None, false);
-        let send = SendReliable { to, channel, key, destination, payload, expires, label, relay };
+        let send = SendReliable { channel, destination, expires, ..SendReliable::new(to, payload) };
         let (ticket, command) = (Ticket(1), Command::SendReliable(send.into()));
         let result = Err(CommandError::NotAcknowledged(to));
         let given_up = Action::Reply { ticket, result };
@@ -397,6 +403,34 @@ fn what_overtakes_what_it_should_come_after_is_found() {
 }
 
 #[test]
+fn an_ordered_message_that_comes_before_an_earlier_one_is_found() {
+    let late_first = |forgetful: bool| {
+        move |frame: &InFlight<'_>| match frame.frame {
+            Frame::Reliable { header, .. } if header.sequence == 1 => {
+                Verdict::Delay(Duration::from_millis(500))
+            }
+            Frame::Reliable { header, payload } => {
+                let mut header = header.clone();
+                if let Some(order) = header.terms.order.as_mut().filter(|_| forgetful) {
+                    (order.order, order.after) = (header.sequence, None);
+                }
+                let payload = payload.clone();
+                rewrite(Frame::Reliable { header, payload })
+            }
+            _ => Verdict::Pass,
+        }
+    };
+    // By any lane of a wide channel, so that the second overtakes the first.
+    let send = |world: &mut World| {
+        let (from, to, label, expires, count) = (0, 1, None, None, 2);
+        let (channel, key) = (ChannelId(2), Some(1));
+        Work::Parcels { from, to, channel, key, label, expires, count }.perform(world);
+    };
+    assert_eq!(found(late_first(false), send), []);
+    assert_eq!(found(late_first(true), send), [ViolationKind::Order]);
+}
+
+#[test]
 fn subscribers_that_are_told_twice_or_too_late_are_found() {
     let (world, truth) = cluster();
     let process = world.processes(0)[0].serial;
@@ -410,7 +444,7 @@ fn subscribers_that_are_told_twice_or_too_late_are_found() {
     let other = told(Signal::NodeDown { instance: unknown, reason: CloseReason::Broken });
     let target = world.processes(1)[0].into();
     let reason = ExitReason::NoConnection;
-    let late = told(Signal::Down { number: 1, target, reason });
+    let late = told(Signal::Down { number: 1, target, reason, tag: 0 });
     let found = |actions: &[Action]| {
         let filter = partisan_proto::process::NodeFilter { tag: None, present: true };
         let act = ProcessAct::MonitorNodes(filter).into();

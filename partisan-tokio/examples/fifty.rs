@@ -37,7 +37,7 @@ async fn main() -> ExitCode {
 /// Runs so many nodes, of which so many die.
 pub(crate) async fn run(count: usize, deaths: usize, say: Say<'_>) -> Result<(), Failure> {
     let began = Instant::now();
-    let manager = ManagerConfig::HyParView(HyParViewConfig::default());
+    let manager = ManagerConfig::from(HyParViewConfig::default());
     let config = Config { manager, ..Config::default() };
     let cluster = LocalCluster::builder(count).config(config).start().await?;
     let mut watched = Watched::new(&cluster)?;

@@ -90,11 +90,13 @@ pub enum NodeError {
     /// The text is no name of a function or a process.
     #[error(transparent)]
     BadName(NameError),
-    /// The name is one of the node's own functions.
-    #[error(
-        "names of functions that begin with `partisan.` are the node's own; choose another, not `{0}`"
-    )]
+    /// The name is one of those that the node keeps for itself
+    /// ([`ProcessName::RESERVED`](partisan_proto::ProcessName::RESERVED)).
+    #[error("names that begin with `partisan.` are the node's own; choose another, not `{0}`")]
     ReservedName(String),
+    /// No label of causal delivery has this name.
+    #[error("label `{0}` is not configured here; add it to `delivery.labels`, on every node")]
+    UnknownLabel(String),
     /// The node itself keeps the messages of this handler of broadcasts.
     #[error("handler `{0}` keeps no messages; configure it with store = \"application\"")]
     NotAStore(String),
@@ -120,6 +122,9 @@ pub enum SendError {
     /// The message does not serialise.
     #[error("the message does not serialise: {0}")]
     Encode(postcard::Error),
+    /// It is to be sent at a time that the clock does not reach.
+    #[error("that is centuries ahead, and no clock counts so far; send it sooner")]
+    TooFar,
 }
 
 impl SendError {

@@ -380,6 +380,12 @@ impl EventLoop {
         self.shared.version.send_modify(|version| *version += 1);
     }
 
+    /// Lets readers see that nobody is connected any more, even if the core never came to say so.
+    fn disown(&self) {
+        let view = self.shared.published.load().view.alone();
+        self.shared.published.store(Arc::new(Published { view, connections: HashMap::default() }));
+    }
+
     /// Tells every connection that has become a lane which: the core may send by it from now on.
     fn assign(&self) {
         if self.handshaking.is_empty() {
@@ -455,6 +461,7 @@ impl Drop for EventLoop {
         for connection in self.connections.values() {
             connection.end(false);
         }
+        self.disown();
         self.processes.close();
         self.shared.functions.close();
         self.shared.interception.close();

@@ -66,7 +66,9 @@ pub use broadcasts::{
     Broadcast, BroadcastHandler, Broadcasts, CostOracle, Exchange, HandlerError, Overflow,
     ReceivedBroadcast, Registration,
 };
-pub use calls::{CallOptions, MultiReply, RequestError, RequestHandle};
+pub use calls::{
+    CallOptions, MultiReply, RequestCollection, RequestError, RequestHandle, RequestKey,
+};
 pub use cluster::{LocalCluster, LocalClusterBuilder};
 pub use driver_config::DriverConfig;
 pub use error::{NodeError, SendError, StartError};
@@ -85,7 +87,7 @@ pub use partisan_proto::behaviour::ServerRef;
 pub use partisan_proto::call::{CallError, Failure, Server};
 pub use partisan_proto::config::Compression;
 pub use partisan_proto::interposition;
-pub use partisan_proto::process::{Lane, NodeFilter, ReplyTo};
+pub use partisan_proto::process::{Alias, AliasUntil, Lane, MonitorOptions, NodeFilter, ReplyTo};
 pub use partisan_proto::wire::{Destination, PartitionId};
 pub use partisan_proto::{
     Address, ChannelId, ChannelName, ChannelOptions, Channels, CloseReason, ClusterName,

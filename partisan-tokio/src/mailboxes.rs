@@ -83,6 +83,9 @@ impl Mailboxes {
 
     /// Lets a name stand for a queue.
     pub(crate) fn name(&self, name: &str, queue: &Arc<MailboxQueue>) -> Result<(), NodeError> {
+        if name.starts_with(ProcessName::RESERVED) {
+            return Err(NodeError::ReservedName(name.to_owned()));
+        }
         let mut named = write(&self.named);
         if self.closed.load(Ordering::Acquire) {
             return Err(NodeError::Stopped);
@@ -92,6 +95,11 @@ impl Mailboxes {
         }
         named.insert(name.into(), Arc::clone(queue));
         Ok(())
+    }
+
+    /// Lets an alias, which nobody else can have, stand for a queue.
+    pub(crate) fn alias(&self, alias: &ProcessName, queue: &Arc<MailboxQueue>) {
+        write(&self.named).insert(alias.as_str().into(), Arc::clone(queue));
     }
 
     /// Lets a name stand for nobody, if it stands for this queue.
@@ -119,8 +127,9 @@ impl Mailboxes {
     /// All names that stand for processes.
     pub(crate) fn registered(&self) -> Vec<(Box<str>, Serial)> {
         let named = read(&self.named);
+        let registered = named.iter().filter(|(name, _)| !name.starts_with(ProcessName::RESERVED));
         let mut found: Vec<(Box<str>, Serial)> =
-            named.iter().filter_map(|(name, queue)| Some((name.clone(), queue.owner?))).collect();
+            registered.filter_map(|(name, queue)| Some((name.clone(), queue.owner?))).collect();
         drop(named);
         found.sort();
         found

@@ -6,8 +6,8 @@ use std::time::Duration;
 use partisan_proto::interposition::Interposer;
 use partisan_proto::wire::PartitionId;
 use partisan_proto::{
-    Answer, ChannelId, Command, CommandError, Config, ConnectionInfo, Contact, Instance, Member,
-    NodeId, NodeName, NodeSpec, PeerInfo, Views,
+    Answer, ChannelId, Command, CommandError, Config, ConnectionInfo, Contact, Instance, LabelId,
+    Member, NodeId, NodeName, NodeSpec, PeerInfo, Views,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -68,6 +68,16 @@ impl Node {
     #[must_use]
     pub fn channel(&self, name: &str) -> Option<ChannelId> {
         self.config().channels.id(name)
+    }
+
+    /// The label of causal delivery of this name.
+    ///
+    /// # Errors
+    /// [`NodeError::UnknownLabel`] where it is not configured here.
+    pub fn label(&self, name: &str) -> Result<LabelId, NodeError> {
+        let mut labels = self.config().delivery.labels.iter();
+        let found = labels.find(|label| label.as_str() == name).map(LabelId::of);
+        found.ok_or_else(|| NodeError::UnknownLabel(name.to_owned()))
     }
 
     /// All that is known now: members, connections, routes.
@@ -279,7 +289,7 @@ impl Node {
     /// The receiving end of messages for the destination `name`.
     ///
     /// # Errors
-    /// [`NodeError`] `BadDestination`, `Registered` or `Stopped`.
+    /// [`NodeError`] `BadDestination`, `ReservedName`, `Registered` or `Stopped`.
     pub fn register(&self, name: &str) -> Result<Mailbox, NodeError> {
         self.shared.mailboxes.register(name)
     }

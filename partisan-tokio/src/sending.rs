@@ -171,12 +171,12 @@ impl Node {
     /// ```
     /// # async fn doc(node: &partisan_tokio::Node, to: partisan_tokio::NodeId)
     /// # -> Result<(), Box<dyn std::error::Error>> {
-    /// use partisan_tokio::{LabelId, LabelName, SendReliable};
+    /// use partisan_tokio::SendReliable;
     ///
     /// // What `Message::decode` reads.
     /// let payload = postcard::to_allocvec("it is your turn")?;
     /// // One of `Config::delivery.labels`, of all nodes.
-    /// let label = Some(LabelId::of(&LabelName::new("room")?));
+    /// let label = Some(node.label("room")?);
     /// node.send_reliable(SendReliable { label, ..SendReliable::new(to, payload) }).await?;
     /// # Ok(())
     /// # }

@@ -54,6 +54,17 @@ impl View {
         }
     }
 
+    /// As this, of a node that is connected to nobody any more.
+    pub(crate) fn alone(&self) -> Self {
+        Self {
+            connections: Arc::default(),
+            neighbors: Arc::default(),
+            partitions: Arc::default(),
+            routes: Routes::default(),
+            ..self.clone()
+        }
+    }
+
     /// Who is connected, and by which connections.
     #[must_use]
     pub const fn routes(&self) -> &Routes {
@@ -105,6 +116,11 @@ pub struct NodeCounters {
     /// Messages that interposers wanted delayed beyond `driver.delayed_messages`, and which passed
     /// at once, or longer than their receiver takes, or panicked at: these passed as they were.
     pub uninterposed: u64,
+    /// Errors that behaviours reported: ends in bad order, children that did not start, and the like
+    /// ([`Report`](crate::behaviour::Report)).
+    pub reported_errors: u64,
+    /// Warnings that behaviours reported.
+    pub reported_warnings: u64,
 }
 
 /// What the driver counts.
@@ -113,6 +129,8 @@ pub(crate) struct DriverCounters {
     pub(crate) accept_errors: Arc<AtomicU64>,
     pub(crate) persist_failures: Arc<AtomicU64>,
     pub(crate) stalled: AtomicU64,
+    pub(crate) errors: AtomicU64,
+    pub(crate) warnings: AtomicU64,
 }
 
 /// What the loop and all handles of a node share.
@@ -179,6 +197,12 @@ impl Shared {
         Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
+    /// A time as the protocol counts it; before its clock began, that moment. `None` beyond its end.
+    pub(crate) fn clock_at(&self, at: tokio::time::Instant) -> Option<Instant> {
+        let nanos = at.saturating_duration_since(self.started).as_nanos();
+        u64::try_from(nanos).ok().map(Instant::from_nanos)
+    }
+
     pub(crate) fn has_stopped(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
     }
@@ -193,6 +217,8 @@ impl Shared {
             unreceived: read(&self.subscriptions.unreceived),
             stalled: read(&self.counters.stalled),
             uninterposed: self.interception.refused(),
+            reported_errors: read(&self.counters.errors),
+            reported_warnings: read(&self.counters.warnings),
         }
     }
 }

@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Duration;
 
+use partisan_proto::Serial;
 use partisan_proto::behaviour::gen_event::{
     self, Bus, EventManager, Handled, Handler, HandlerExit,
 };
@@ -14,8 +15,8 @@ use partisan_proto::behaviour::{
 };
 use partisan_proto::process::ActorContext;
 use partisan_tokio::{
-    ExitReason, Input, Node, Process, ProcessName, ServerHandle, ServerRef, ServerStartError,
-    SpawnOptions,
+    ExitReason, Input, Node, Process, ProcessId, ProcessName, ServerHandle, ServerRef,
+    ServerStartError, SpawnOptions,
 };
 use serde::{Deserialize, Serialize};
 use support::{DEADLINE, eventually, pair, soon, start};
@@ -104,6 +105,29 @@ async fn a_supervised_server_that_panics_is_there_again_under_its_name() {
     while children(&supervisor).await[0].process != a.whereis("first") {}
     assert_eq!(first.call(&()).await, Ok(0));
     assert_eq!(second.call(&()).await, Ok(7), "the other goes on");
+}
+
+#[tokio::test]
+async fn a_child_whose_name_is_taken_says_which_name_and_by_whom() {
+    let (a, _) = pair().await;
+    let (supervisor, _ends) = counters(Strategy::OneForOne);
+    let (second, _more) = counters(Strategy::OneForOne);
+    let supervisor = a.start_supervisor(supervisor).await.unwrap();
+    let holder = children(&supervisor).await[0].process.unwrap();
+    let text = |error: ServerStartError| match error {
+        ServerStartError::Init(reason) => reason.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let said = text(a.start_supervisor(second).await.unwrap_err());
+    let taken = supervisor::ChildError::NameTaken { name: named("first"), holder };
+    assert_eq!(said, format!("shutdown: the child `first` did not start: {taken}"));
+    // A mailbox has names, too.
+    let _mailbox = a.register("more").unwrap();
+    let more = supervisor::Ask::StartChild { id: "more".into(), args: vec![] };
+    let node = ProcessId { serial: Serial::NODE, ..holder };
+    let taken = supervisor::ChildError::NameTaken { name: named("more"), holder: node };
+    let told = supervisor.call(&more).await.unwrap();
+    assert_eq!(told, supervisor::Answer::Started(Err(taken)));
 }
 
 #[tokio::test]

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use partisan_tokio::{
-    CallError, CallOptions, CommandError, DriverConfig, ExitReason, Failure, Input, Node, Process,
-    ProcessId, ProcessName, Reference, ReplyTo, RequestError, SendOptions, Server, SpawnOptions,
+    CallError, CallOptions, CommandError, DriverConfig, ExitReason, Failure, Input, Node,
+    NodeError, Process, ProcessId, ProcessName, Reference, ReplyTo, RequestCollection,
+    RequestError, SendOptions, Server, SpawnOptions,
 };
 use support::proxy::{Cut, Proxy};
 use support::{
@@ -141,10 +142,16 @@ async fn calls_of_a_node_that_stops_end() {
     let other = of_process.send_request::<_, u64>(silent, "x", forever).await.unwrap();
     soon(requests.recv()).await.unwrap();
     soon(b.shutdown()).await;
-    let over = [RequestError::Ended, CallError::NoConnection.into()];
+    let lost = RequestError::from(CallError::NoConnection);
+    let over = [RequestError::Stopped, lost.clone()];
     assert!(over.contains(&soon(handle.answer()).await.unwrap_err()));
+    let over = [RequestError::Ended, lost];
     assert!(over.contains(&soon(other.answer()).await.unwrap_err()));
+    // Of a node that has stopped it is said, and not of a process of it that may never have been.
     let late = b.call::<_, u64>(silent, "x", forever);
+    assert_eq!(soon(late).await.unwrap_err(), RequestError::Stopped);
+    assert_eq!(of_process.node().monitor(silent).await.unwrap_err(), NodeError::Stopped);
+    let late = of_process.call::<_, u64>(silent, "x", forever);
     assert_eq!(soon(late).await.unwrap_err(), RequestError::Ended);
     nothing_is_left(&[&a]).await;
 }
@@ -484,4 +491,65 @@ async fn a_call_may_be_made_while_another_waits_in_the_same_process() {
         answer
     });
     assert_eq!((first.unwrap(), second.unwrap()), ("slow".into(), "quick".into()));
+}
+
+#[tokio::test]
+async fn a_collection_tells_the_next_answer_with_its_label_whichever_it_is() {
+    let (a, b) = pair().await;
+    let (silent, mut requests) = collecting(&a).await;
+    let mut asked = RequestCollection::new();
+    assert!(asked.next().await.is_none() && asked.check().is_none());
+    let options = CallOptions::default().no_timeout();
+    let (mut keys, mut waiting) = (Vec::new(), Vec::new());
+    for label in ["one", "two", "three", "four"] {
+        let request = b.send_request::<_, u64>(silent, label, options).await.unwrap();
+        keys.push(asked.add(label, request));
+        waiting.push(soon(requests.recv()).await.unwrap());
+    }
+    assert!(asked.check().is_none());
+    assert!(tokio::time::timeout(Duration::from_millis(20), asked.next()).await.is_err());
+    // The third is answered first, while it is waited for.
+    let third = waiting.remove(2);
+    let answer = async { third.reply(&3_u64).await.unwrap() };
+    let (next, ()) = soon(async { tokio::join!(asked.next(), answer) }).await;
+    assert_eq!(next, Some(("three", Ok(3))));
+    // One is taken out, and answered by itself.
+    let (label, two) = asked.remove(keys[1]).unwrap();
+    waiting.remove(1).reply(&2_u64).await.unwrap();
+    assert_eq!((label, soon(two.answer()).await), ("two", Ok(2)));
+    assert!(asked.remove(keys[1]).is_none() && asked.remove(keys[2]).is_none());
+    let left: Vec<_> = asked.labels().map(|(key, label)| (key, *label)).collect();
+    assert_eq!(left, [(keys[0], "one"), (keys[3], "four")]);
+    // Answers that are there already are taken without waiting.
+    for request in waiting {
+        request.reply(&9_u64).await.unwrap();
+    }
+    let mut rest = Vec::new();
+    soon(async {
+        while rest.len() < 2 {
+            rest.extend(asked.check());
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    rest.sort_unstable_by_key(|(label, _)| *label);
+    assert_eq!(rest, [("four", Ok(9)), ("one", Ok(9))]);
+    assert!(asked.is_empty() && asked.next().await.is_none());
+    nothing_is_left(&[&a, &b]).await;
+}
+
+#[tokio::test]
+async fn a_collection_that_is_dropped_gives_all_its_requests_up() {
+    let (a, b) = pair().await;
+    let (silent, mut requests) = collecting(&a).await;
+    let mut asked = RequestCollection::new();
+    for label in 0..3 {
+        let options = CallOptions::default().no_timeout();
+        let request = b.send_request::<_, u64>(silent, "x", options).await.unwrap();
+        asked.add(label, request);
+        soon(requests.recv()).await.unwrap();
+    }
+    assert_eq!(asked.len(), 3);
+    drop(asked);
+    nothing_is_left(&[&a, &b]).await;
 }

@@ -3,10 +3,9 @@
 mod support;
 
 use bytes::Bytes;
-use partisan_proto::wire::Destination;
 use partisan_proto::{ChannelOptions, SendReliable};
 use partisan_tokio::{
-    ChannelId, ChannelName, Channels, CommandError, DriverConfig, LabelId, LabelName, Node,
+    ChannelName, Channels, CommandError, DriverConfig, LabelId, LabelName, Node, NodeError,
     SendError, SendOptions, Settings,
 };
 use support::{DEADLINE, config, contact, fully_connected, pair_of, settings, soon};
@@ -22,16 +21,7 @@ fn labelled(name: &str) -> Settings {
 }
 
 fn message(to: &Node, number: u32) -> SendReliable {
-    SendReliable {
-        to: to.id(),
-        channel: ChannelId::DEFAULT,
-        key: None,
-        destination: Destination::Inbox,
-        payload: Bytes::copy_from_slice(&number.to_be_bytes()),
-        relay: false,
-        expires: None,
-        label: None,
-    }
+    SendReliable::new(to.id(), Bytes::copy_from_slice(&number.to_be_bytes()))
 }
 
 async fn numbers(inbox: &mut partisan_tokio::Mailbox, count: u32) -> Vec<u32> {
@@ -136,4 +126,42 @@ async fn of_a_burst_on_a_monotonic_channel_the_last_arrives_and_none_goes_back()
     }
     let refused = a.try_send_bytes(b.id(), &Bytes::new(), &options).unwrap_err();
     assert!(matches!(refused, SendError::Command(CommandError::NotSupported(_))), "{refused}");
+}
+
+#[tokio::test]
+async fn a_label_is_found_by_its_name() {
+    let node = Node::start(labelled("a@127.0.0.1")).await.unwrap();
+    assert_eq!(node.label("talk"), Ok(LabelId::of(&label())));
+    let unknown = node.label("tolk").unwrap_err();
+    assert_eq!(unknown, NodeError::UnknownLabel("tolk".into()));
+    assert!(unknown.to_string().contains("`tolk`"), "{unknown}");
+}
+
+#[tokio::test]
+async fn ordered_messages_arrive_in_their_order_and_named_ones_once_though_connections_are_lost() {
+    let (a, b) = pair_of(labelled("a@127.0.0.1"), labelled("b@127.0.0.1")).await;
+    let mut inbox = b.inbox().unwrap();
+    let mut sent = Vec::new();
+    for number in 0..200_u32 {
+        // Each twice, as by an application that does not know whether the first one arrived.
+        for _ in 0..2 {
+            let (key, id) = (Some(1), Some(u128::from(number)));
+            let message = SendReliable { ordered: true, key, id, ..message(&b, number) };
+            let a = a.clone();
+            let mut sending = Box::pin(async move { a.send_reliable(message).await });
+            // Asked in this order.
+            let asked =
+                std::future::poll_fn(|cx| std::task::Poll::Ready(sending.as_mut().poll(cx)));
+            assert!(asked.await.is_pending());
+            sent.push(tokio::spawn(sending));
+        }
+        if number % 50 == 25 {
+            let _ = a.disconnect(b.id()).await;
+        }
+    }
+    for sent in sent {
+        soon(sent).await.unwrap().unwrap();
+    }
+    assert_eq!(numbers(&mut inbox, 200).await, (0..200).collect::<Vec<_>>());
+    assert!(inbox.try_recv().is_none());
 }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 use partisan_tokio::{
-    CommandError, LocalCluster, Node, NodeError, NodeEvent, Notification, StartError,
+    CommandError, LocalCluster, Node, NodeError, NodeEvent, Notification, ProcessName,
+    SpawnOptions, StartError,
 };
 use support::{DEADLINE, address, config, contact, name, notified, pair, settings, soon, start};
 
@@ -222,4 +223,29 @@ async fn a_state_directory_that_cannot_be_used_is_an_error() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let error = Node::start(settings("a@127.0.0.1").state_dir(file.path())).await;
     assert!(matches!(error, Err(StartError::State { .. })));
+}
+
+#[tokio::test]
+async fn a_node_that_ended_without_an_order_claims_no_connection() {
+    let (a, b) = pair().await;
+    assert!(a.is_connected(b.id()) && !a.connections().is_empty());
+    // Its loop ends without a word of the core, as it does when it panics.
+    a.abort().await;
+    assert!(!a.is_connected(b.id()) && a.is_connected(a.id()));
+    assert_eq!((a.connections().len(), a.peers(), a.neighbors().len()), (0, vec![], 0));
+    assert_eq!(a.members().len(), 2, "it is a member when it comes back");
+}
+
+#[tokio::test]
+async fn names_of_the_node_itself_are_refused_whatever_they_are_for() {
+    let node = start("a@127.0.0.1").await;
+    let reserved = NodeError::ReservedName("partisan.shop".into());
+    let name = ProcessName::new("partisan.shop").unwrap();
+    assert_eq!(node.register("partisan.shop").unwrap_err(), reserved);
+    let options = SpawnOptions::default().name(name.clone());
+    assert_eq!(node.attach(options).await.unwrap_err(), reserved);
+    let process = node.attach(SpawnOptions::default()).await.unwrap();
+    assert_eq!(process.register(name.clone()).await.unwrap_err(), reserved);
+    assert_eq!(node.register_process(name, process.id()).await.unwrap_err(), reserved);
+    drop(node.register("partisans").unwrap());
 }

@@ -315,7 +315,7 @@ async fn whoever_spawns_elsewhere_and_watches_or_links_misses_no_reason() {
         let spawned = process.spawn_monitor_on(a.id(), "at_once", "at once", options).await;
         let (spawned, number) = spawned.unwrap();
         match signal(&mut process).await {
-            Signal::Down { number: of, target, reason: told } => {
+            Signal::Down { number: of, target, reason: told, .. } => {
                 assert_eq!((of, target, told), (number, spawned.into(), reason.clone()));
             }
             other => panic!("{other:?}"),

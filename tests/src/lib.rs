@@ -366,16 +366,7 @@ pub trait Cluster: Sized {
 
 /// A message that must arrive at an inbox.
 fn reliable(to: NodeId, text: &str) -> SendReliable {
-    SendReliable {
-        to,
-        channel: ChannelId::DEFAULT,
-        key: None,
-        destination: Destination::Inbox,
-        payload: text.to_owned().into_bytes().into(),
-        expires: None,
-        relay: false,
-        label: None,
-    }
+    SendReliable::new(to, text.to_owned().into_bytes())
 }
 
 /// The default configuration with these channels and numbers of lanes.

@@ -1,10 +1,16 @@
 //! How casts, calls and system requests are told from everything else.
 //!
 //! ```text
-//! message = FF 'g' 'c' 01  cast  |  FF 'g' 'c' 02 (a timer of the behaviour itself)
+//! message = FF 'g' 'c' 01 6B D2 F0 9E  cast
+//!           FF 'g' 'c' 02              a timer of the behaviour itself, if it has its number
 //!           anything else is an info
 //! request = 00  call  |  01  system request
 //! ```
+//!
+//! A message has one payload, which travels in many ways: in a frame of its own, relayed, acknowledged,
+//! broadcast, behind a timer; a mark beside it would have to travel in all of them. So the mark stands
+//! in the payload. It is long enough that no other payload begins so by chance (once in 2^64, and then
+//! what follows must still read as a cast to its last byte); whoever writes it means it.
 
 use alloc::vec::Vec;
 
@@ -12,7 +18,7 @@ use bytes::{BufMut, Bytes};
 use serde::Serialize;
 
 /// How a cast begins. No text in UTF-8 begins so.
-const CAST: [u8; 4] = [0xFF, b'g', b'c', 1];
+const CAST: [u8; 8] = [0xFF, b'g', b'c', 1, 0x6B, 0xD2, 0xF0, 0x9E];
 /// What a timer of the behaviour itself says, so that one that came too late is told from those of
 /// the application.
 const TIMER: &[u8] = &[0xFF, b'g', b'c', 2];
@@ -81,9 +87,11 @@ mod tests {
     #[test]
     fn casts_calls_and_system_requests_are_told_from_each_other_and_from_all_else() {
         let cast = cast(&7_u8).unwrap();
-        assert_eq!(&cast[..], [0xFF, b'g', b'c', 1, 7]);
+        assert_eq!(&cast[..], [0xFF, b'g', b'c', 1, 0x6B, 0xD2, 0xF0, 0x9E, 7]);
         assert_eq!(as_cast(&cast), Some(&[7][..]));
         assert_eq!(as_cast(b"gc"), None);
+        assert_eq!(as_cast(&cast[..7]), None);
+        assert_eq!(as_cast(b"\xFFgc\x01\x07"), None, "a part of the mark is none");
         assert_eq!(asked(&call(&7_u8).unwrap()), Asked::Call(&[7]));
         assert_eq!(asked(&system(&7_u8).unwrap()), Asked::System(&[7]));
         assert_eq!(asked(b""), Asked::Unknown);

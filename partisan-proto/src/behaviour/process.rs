@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::envelope::{self, Asked};
 use super::protocol::Protocol;
+use super::report::{Report, cut, shown};
 use super::system::{Started, StateBytes, Statistics, Status, SystemRequest, TraceEvent};
 use crate::call::Failure;
 use crate::id::{ChannelId, NodeId};
@@ -19,10 +20,9 @@ use crate::process::{
 };
 use crate::time::Instant;
 
-/// How many messages and requests wait while a behaviour is suspended or has not begun. One more
-/// message is dropped and counted, one more request answered [`Failure::Overloaded`]; signals always
-/// wait.
-pub const MAX_HELD: usize = 1_024;
+/// How many messages and requests wait while a behaviour is suspended or has not begun, unless
+/// [`Behaviour::max_held`] says otherwise.
+pub const DEFAULT_HELD: usize = 1_024;
 
 /// Whether a behaviour goes on, or ends for this reason.
 pub type Flow = ControlFlow<ExitReason>;
@@ -52,6 +52,9 @@ pub enum Info {
 pub trait Engine: fmt::Debug + Send {
     /// What it is told and what it answers.
     type Protocol: Protocol;
+
+    /// What it is, for reports: as OTP calls it.
+    const KIND: &'static str = "behaviour";
 
     /// Runs first; what `Start` is answered follows from it. `None`: it is not known yet, and then
     /// [`Engine::beginning`] is asked with each signal until it is.
@@ -128,9 +131,16 @@ pub struct Behaviour<E> {
     engine: E,
     phase: Phase,
     parent: Option<ProcessId>,
+    /// For whom its parent started it.
+    owner: Option<ProcessId>,
     /// Who waits for it to begin.
     starter: Option<ReplyTo>,
     held: VecDeque<Input>,
+    max_held: usize,
+    /// What is being handled, or was when it ended.
+    handling: Option<Input>,
+    /// Whether its end is reported, or was to be.
+    reported: bool,
     tracer: Option<ProcessId>,
     since: Instant,
     statistics: Statistics,
@@ -155,8 +165,12 @@ impl<E: Engine> Behaviour<E> {
             engine,
             phase: Phase::Running,
             parent: None,
+            owner: None,
             starter: None,
             held: VecDeque::new(),
+            max_held: DEFAULT_HELD,
+            handling: None,
+            reported: false,
             tracer: None,
             since: Instant::ZERO,
             statistics: Statistics::default(),
@@ -171,10 +185,23 @@ impl<E: Engine> Behaviour<E> {
         self
     }
 
+    /// Lets so many messages and requests wait while it is suspended or has not begun. One more
+    /// message is dropped and counted ([`Statistics::dropped`]), one more request answered
+    /// [`Failure::Overloaded`]; signals always wait.
+    #[must_use]
+    pub const fn max_held(mut self, inputs: usize) -> Self {
+        self.max_held = inputs;
+        self
+    }
+
     /// What it does.
     #[must_use]
     pub const fn engine(&self) -> &E {
         &self.engine
+    }
+
+    pub(super) const fn engine_mut(&mut self) -> &mut E {
+        &mut self.engine
     }
 
     fn begin(&mut self, cx: &mut ActorContext<'_>, starter: Option<ReplyTo>) {
@@ -189,7 +216,10 @@ impl<E: Engine> Behaviour<E> {
             ControlFlow::Continue(Some(started)) => started,
             ControlFlow::Continue(None) => return,
             // Whoever asked learns the reason by the end itself.
-            ControlFlow::Break(reason) => return cx.end(reason),
+            ControlFlow::Break(reason) => {
+                self.report_end(cx, &reason);
+                return cx.end(reason);
+            }
         };
         if let Some(starter) = self.starter.take() {
             answer(cx, starter, &started);
@@ -225,7 +255,37 @@ impl<E: Engine> Behaviour<E> {
         self.phase = Phase::Ending;
         self.engine.terminate(cx, &reason);
         self.engine.last_words(cx);
+        self.report_end(cx, &reason);
         cx.end(reason);
+    }
+
+    /// Tells of an end that is not in good order, once.
+    fn report_end(&mut self, cx: &mut ActorContext<'_>, reason: &ExitReason) {
+        if reason.is_orderly() || core::mem::replace(&mut self.reported, true) {
+            return;
+        }
+        let handling = self.handling.take().map(|input| self.described(&input));
+        cx.report(Report::Terminating {
+            behaviour: E::KIND,
+            reason: reason.clone(),
+            handling,
+            state: shown(&self.engine),
+        });
+    }
+
+    /// What an input is, for people.
+    fn described(&self, input: &Input) -> String {
+        let typed = match input {
+            Input::Request { payload, .. } => match envelope::asked(payload) {
+                Asked::Call(call) => self.engine.describe(true, call),
+                Asked::System(_) | Asked::Unknown => None,
+            },
+            Input::Message { payload, .. } => {
+                envelope::as_cast(payload).and_then(|cast| self.engine.describe(false, cast))
+            }
+            Input::Signal(_) => None,
+        };
+        typed.map_or_else(|| shown(input), |text| cut(&text))
     }
 
     fn take_held(&mut self, cx: &mut ActorContext<'_>) {
@@ -244,7 +304,7 @@ impl<E: Engine> Behaviour<E> {
     }
 
     fn hold(&mut self, cx: &mut ActorContext<'_>, input: Input) {
-        let full = self.statistics.held >= MAX_HELD as u64;
+        let full = self.statistics.held >= self.max_held as u64;
         match &input {
             Input::Request { reply_to, .. } if full => {
                 return cx.reply(*reply_to, Err(Failure::Overloaded));
@@ -258,6 +318,12 @@ impl<E: Engine> Behaviour<E> {
 
     /// Hands the engine what is for it.
     fn take(&mut self, cx: &mut ActorContext<'_>, input: Input) {
+        self.handling = Some(input.clone());
+        self.hand(cx, input);
+        self.handling = None;
+    }
+
+    fn hand(&mut self, cx: &mut ActorContext<'_>, input: Input) {
         match input {
             Input::Request { reply_to, payload } => self.asked(cx, reply_to, &payload),
             Input::Message { from, channel, payload } => {
@@ -347,7 +413,13 @@ impl<E: Engine> Behaviour<E> {
             SystemRequest::Start if self.phase == Phase::Waiting => {
                 return self.begin(cx, Some(reply_to));
             }
-            SystemRequest::Start => answer(cx, reply_to, &Started::Running),
+            SystemRequest::StartFor(owner) if self.phase == Phase::Waiting => {
+                self.owner = Some(owner);
+                return self.begin(cx, Some(reply_to));
+            }
+            SystemRequest::Start | SystemRequest::StartFor(_) => {
+                answer(cx, reply_to, &Started::Running);
+            }
             // It is answered by the end itself.
             SystemRequest::Stop(reason) => return self.stop(cx, reason),
             SystemRequest::Suspend => {
@@ -397,7 +469,8 @@ impl<E: Engine> Behaviour<E> {
                 let node = ProcessId { serial: Serial::NODE, ..cx.me() };
                 // Before it has begun, whoever is linked to it is who was to start it.
                 let early = self.phase == Phase::Waiting;
-                let above = *from == node || Some(*from) == self.parent || early;
+                let parents = [Some(node), self.parent, self.owner];
+                let above = early || parents.contains(&Some(*from));
                 above.then(|| reason.clone())
             }
             _ => None,
@@ -436,14 +509,19 @@ impl<E: Engine> Actor for Behaviour<E> {
 
     fn panicked(&mut self, cx: &mut ActorContext<'_>, reason: ExitReason) {
         match self.phase {
-            Phase::Waiting | Phase::Beginning => cx.end(reason),
+            Phase::Waiting | Phase::Beginning => {
+                self.report_end(cx, &reason);
+                cx.end(reason);
+            }
             Phase::Running | Phase::Suspended => {
                 let flow = self.engine.panicked(cx, reason);
                 self.follow(cx, flow);
+                self.handling = None;
                 self.take_held(cx);
             }
             Phase::Ending => {
                 self.engine.last_words(cx);
+                self.report_end(cx, &reason);
                 cx.end(reason);
             }
         }

@@ -28,7 +28,8 @@ pub enum SystemRequest {
     /// [`Failure::Exited`](crate::call::Failure::Exited) of the reason that it then ended for.
     Stop(ExitReason),
     /// Handle nothing but system requests from now on (`sys:suspend/1`); answered by `()`. What
-    /// comes meanwhile waits, up to [`MAX_HELD`](super::MAX_HELD) messages and requests.
+    /// comes meanwhile waits, up to a bound: see
+    /// [`Behaviour::max_held`](super::Behaviour::max_held).
     Suspend,
     /// Go on (`sys:resume/1`); answered by `()`.
     Resume,
@@ -42,6 +43,8 @@ pub enum SystemRequest {
     /// Tell what comes in to this process from now on, or to nobody (`sys:trace/2`): a plain
     /// message, a [`TraceEvent`], for each; answered by `()`.
     Trace(Option<ProcessId>),
+    /// As [`SystemRequest::Start`], for a second parent: its exit ends the process, too.
+    StartFor(ProcessId),
 }
 
 /// What came of a start.

@@ -1,9 +1,10 @@
 //! What tests of behaviours have in common.
 
+use alloc::vec::Vec;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{SystemRequest, Term, envelope};
-use crate::process::{Actor, Solo};
+use super::{Report, SystemRequest, Term, envelope};
+use crate::process::{Actor, Effect, Solo};
 
 /// Lets it take one input, and tells it of its panics, as drivers do.
 pub(super) fn step_caught(solo: &mut Solo<impl Actor>) -> bool {
@@ -15,6 +16,16 @@ pub(super) fn step_caught(solo: &mut Solo<impl Actor>) -> bool {
         outcome = catch_unwind(AssertUnwindSafe(|| solo.panicked(text)));
     }
     took
+}
+
+/// What it reported since the last time.
+pub(super) fn reports(solo: &mut Solo<impl Actor>) -> Vec<Report> {
+    let effects = solo.take_effects().into_iter();
+    let reports = effects.filter_map(|effect| match effect {
+        Effect::Report(report) => Some(*report),
+        _ => None,
+    });
+    reports.collect()
 }
 
 /// Asks what every behaviour answers.

@@ -205,16 +205,19 @@ impl Engine {
         if !self.links.insert(node) {
             return;
         }
-        for id in self.tree_ids() {
-            let flood = id == TreeId::Shared && !cx.config.broadcast.heartbeats;
-            let Some(tree) = self.tree_mut(id) else { continue };
+        let mut ids = self.tree_ids();
+        ids.retain(|id| {
+            let flood = *id == TreeId::Shared && !cx.config.broadcast.heartbeats;
+            let Some(tree) = self.tree_mut(*id) else { return false };
             let eager = tree.add(node, flood);
-            if eager && tree.root.is_some() && tree.root != Some(cx.me.instance) {
-                // The only way to this node; the other end may have others.
-                Self::send_graft(cx, node, id);
-            }
-        }
+            eager && tree.root.is_some_and(|root| root != cx.me.instance)
+        });
         self.greet(cx, node);
+        // The only way to this node, though the other end may have others: said after the greeting,
+        // by which nobody is anybody's parent.
+        for id in ids {
+            Self::send_graft(cx, node, id);
+        }
     }
 
     /// Makes a neighbour a link that treats this node as one; says whether it is one.

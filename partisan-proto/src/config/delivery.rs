@@ -58,16 +58,20 @@ pub struct DeliveryConfig {
     /// Beyond, the one not heard of for the longest time is forgotten, connected ones last. Default
     /// 4,096.
     pub max_senders: usize,
-    /// The labels of causal delivery, the same on every node; at most [`MAX_LABELS`]. None by
-    /// default.
+    /// The labels of causal delivery, the same on every node, each once; at most [`MAX_LABELS`].
+    /// None by default.
     pub labels: Vec<LabelName>,
-    /// How many causal messages of a label wait for those before them at most, 1 to 1,048,576; one
-    /// beyond is not taken, and comes again. Default 1,024.
+    /// How many causal messages of a label, and how many ordered ones of a sender, wait for those
+    /// before them at most, 1 to 1,048,576; one beyond is not taken, and comes again. Default 1,024.
     pub max_waiting: usize,
+    /// How many messages of each sender are told apart by what its application calls them
+    /// ([`SendReliable::id`](crate::SendReliable::id)), 1 to 65,536: the last ones that were
+    /// delivered. Default 256.
+    pub max_ids: usize,
     /// How many dependencies a causal message may carry, 1 to 1,024; one with more is refused until
     /// acknowledgements arrive. Default 1,024.
     pub max_dependencies: usize,
-    /// How long a causal message waits at most for those before it, and how long dependencies are
+    /// How long a causal or an ordered message waits at most for those before it, and how long dependencies are
     /// remembered; at least twice [`DeliveryConfig::expire_after`], since by then what has not
     /// arrived never will. Default 120 s.
     #[serde(with = "duration_text")]
@@ -90,6 +94,7 @@ impl Default for DeliveryConfig {
             max_senders: 4_096,
             labels: Vec::new(),
             max_waiting: 1_024,
+            max_ids: 256,
             max_dependencies: 1_024,
             causal_patience: Duration::from_secs(120),
         }
@@ -129,11 +134,32 @@ impl DeliveryConfig {
         within("delivery.max_senders", self.max_senders as u64, 1, 1 << 20)?;
         within("delivery.labels", self.labels.len() as u64, 0, MAX_LABELS as u64)?;
         within("delivery.max_waiting", self.max_waiting as u64, 1, 1 << 20)?;
+        within("delivery.max_ids", self.max_ids as u64, 1, 1 << 16)?;
         within(
             "delivery.max_dependencies",
             self.max_dependencies as u64,
             1,
             MAX_DEPENDENCIES as u64,
-        )
+        )?;
+        let mut labels = self.labels.iter().enumerate();
+        match labels.find(|(place, label)| self.labels[..*place].contains(label)) {
+            Some((_, label)) => Err(ConfigError::LabelTwice { label: label.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_that_is_given_twice_is_refused_by_name() {
+        let label = |name| LabelName::new(name).unwrap();
+        let labels = [label("room"), label("hall"), label("room")];
+        let config = DeliveryConfig { labels: labels[..2].into(), ..DeliveryConfig::default() };
+        assert_eq!(config.validate(), Ok(()));
+        let twice = DeliveryConfig { labels: labels.into(), ..config }.validate();
+        assert_eq!(twice, Err(ConfigError::LabelTwice { label: label("room") }));
     }
 }

@@ -32,6 +32,7 @@ pub use relay::RelayConfig;
 pub use scamp::{ScampConfig, StrategyConfig};
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -252,9 +253,16 @@ pub enum ManagerConfig {
     Static(StaticConfig),
     /// Servers in a full mesh, and clients connected to servers alone.
     ClientServer(ClientServerConfig),
-    /// Partial views of a large cluster.
+    /// Partial views of a large cluster. Behind a pointer that every node with this configuration
+    /// shares, since one process may have very many of them.
     #[serde(rename = "hyparview")]
-    HyParView(HyParViewConfig),
+    HyParView(Arc<HyParViewConfig>),
+}
+
+impl From<HyParViewConfig> for ManagerConfig {
+    fn from(hyparview: HyParViewConfig) -> Self {
+        Self::HyParView(Arc::new(hyparview))
+    }
 }
 
 impl Default for ManagerConfig {

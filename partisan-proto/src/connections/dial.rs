@@ -44,7 +44,7 @@ impl Connections {
             return;
         }
         let fresh = || Box::new(Peer::new(spec.clone(), instance));
-        let peer = self.peers.entry(node).or_insert_with(fresh);
+        let peer = self.peers.get_or_insert_with(node, fresh);
         let newer = instance.incarnation > peer.incarnation;
         if newer || (instance.incarnation == peer.incarnation && peer.session.is_none()) {
             (peer.incarnation, peer.spec) = (instance.incarnation, spec.clone());
@@ -75,7 +75,7 @@ impl Connections {
             return;
         }
         let fresh = || Box::new(Peer::new(spec.clone(), instance));
-        let peer = self.peers.entry(node).or_insert_with(fresh);
+        let peer = self.peers.get_or_insert_with(node, fresh);
         if let Some(session) = peer.session.as_ref().filter(|session| session.goodbye.is_none()) {
             let (instance, epoch, spec) = (session.instance, session.epoch, peer.spec.clone());
             return cx.change(Change::PeerUp { instance, spec, epoch, contact: None });
@@ -91,7 +91,7 @@ impl Connections {
 
     /// The manager has no use for this peer any more.
     pub(super) fn release(&mut self, cx: &mut Context<'_>, node: NodeId, reason: CloseReason) {
-        let Some(peer) = self.peers.get(&node) else {
+        let Some(peer) = self.peers.get(node) else {
             return;
         };
         let connected = peer.session.is_some();
@@ -109,13 +109,13 @@ impl Connections {
     pub(super) fn part(&mut self, cx: &mut Context<'_>, node: NodeId, reason: CloseReason) {
         self.stop_dialling(cx, node);
         self.say_goodbye(cx, node, reason);
-        if self.peers.remove(&node).is_some() {
+        if self.peers.remove(node).is_some() {
             cx.routes.forget(node);
         }
     }
 
     fn stop_dialling(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        let Some(peer) = self.peers.get_mut(&node) else {
+        let Some(peer) = self.peers.get_mut(node) else {
             return;
         };
         (peer.kept, peer.probed, peer.lanes) = (false, false, false);
@@ -133,7 +133,7 @@ impl Connections {
     pub(super) fn verify(&mut self, cx: &mut Context<'_>) {
         let nodes: Vec<_> = self.peers.keys().copied().collect();
         for node in nodes {
-            let Some(peer) = self.peers.get(&node) else {
+            let Some(peer) = self.peers.get(node) else {
                 continue;
             };
             let idle = peer.session.is_none() && peer.dialling.is_none();
@@ -146,8 +146,8 @@ impl Connections {
 
     /// Dials every lane that is missing and that nobody is dialling yet.
     pub(super) fn dial_missing_lanes(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        let session = self.peers.get(&node).and_then(|peer| peer.session.as_ref());
-        let wanted = self.peers.get(&node).is_some_and(|peer| peer.lanes);
+        let session = self.peers.get(node).and_then(|peer| peer.session.as_ref());
+        let wanted = self.peers.get(node).is_some_and(|peer| peer.lanes);
         let Some(session) = session.filter(|session| session.dialled && wanted) else {
             return;
         };
@@ -163,7 +163,7 @@ impl Connections {
 
     /// The time to dial has come.
     pub(super) fn dial(&mut self, cx: &mut Context<'_>, slot: Slot) {
-        let Some(peer) = self.peers.get(&slot.node) else {
+        let Some(peer) = self.peers.get(slot.node) else {
             return;
         };
         let free = match &peer.session {
@@ -186,7 +186,7 @@ impl Connections {
     }
 
     fn set_dialling(&mut self, slot: Slot, id: Option<ConnectionId>) {
-        let Some(peer) = self.peers.get_mut(&slot.node) else {
+        let Some(peer) = self.peers.get_mut(slot.node) else {
             return;
         };
         if slot.is_anchor() {
@@ -221,7 +221,7 @@ impl Connections {
     /// A dial of a peer failed, somewhere between the opening and the end of the handshake.
     pub(super) fn dial_failed(&mut self, cx: &mut Context<'_>, slot: Slot, error: DialError) {
         self.set_dialling(slot, None);
-        let Some(peer) = self.peers.get_mut(&slot.node) else {
+        let Some(peer) = self.peers.get_mut(slot.node) else {
             return;
         };
         peer.last_failure = Some(error);
@@ -235,7 +235,7 @@ impl Connections {
         let in_session = peer.session.is_some();
         if slot.is_anchor() && !kept && !in_session {
             let node = slot.node;
-            if self.peers.remove(&node).is_some_and(|peer| peer.probed) {
+            if self.peers.remove(node).is_some_and(|peer| peer.probed) {
                 cx.change(Change::ProbeFailed { node, error });
             }
             return cx.routes.forget(node);
@@ -353,7 +353,7 @@ impl Connections {
     ) -> Option<(ContactId, bool)> {
         let node = spec.id();
         cx.timers.cancel(Slot::anchor(node).timer());
-        let of_peer = self.peers.get_mut(&node).and_then(|peer| peer.dialling.take());
+        let of_peer = self.peers.get_mut(node).and_then(|peer| peer.dialling.take());
         let own = match origin {
             Origin::ForContact(contact) => {
                 self.forget_contact(contact).map(|dial| (contact, dial.lanes))

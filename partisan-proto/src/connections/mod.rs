@@ -30,7 +30,7 @@ pub use info::{ConnectionInfo, Counters, PeerInfo};
 pub use routes::{Lanes, PeerRoutes, Routes};
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -46,6 +46,7 @@ use crate::action::{Action, Delivery};
 use crate::change::{Change, ContactId};
 use crate::context::Context;
 use crate::error::{CloseReason, CommandError, Misbehaviour, OpenError};
+use crate::few::Sorted;
 use crate::id::{ChannelId, ConnectionId, Epoch, Incarnation, Instance, NodeId};
 use crate::notification::{DialError, Notification};
 use crate::random::{Nonces, Random, Seed};
@@ -62,9 +63,9 @@ use crate::wire::{
 #[repr(C)]
 pub struct Connections {
     table: Table,
-    peers: BTreeMap<NodeId, Box<Peer>>,
+    peers: Sorted<NodeId, Box<Peer>>,
     /// The accepted connections whose handshake is not over.
-    pending: BTreeSet<ConnectionId>,
+    pending: Sorted<ConnectionId, ()>,
     random: Random,
     /// How many connections this node asked for so far.
     dialled: u64,
@@ -204,8 +205,8 @@ impl Connections {
             nonces: Nonces::new(seed),
             dialled: 0,
             table: Table::default(),
-            pending: BTreeSet::new(),
-            peers: BTreeMap::new(),
+            pending: Sorted::new(),
+            peers: Sorted::new(),
             contacts: BTreeMap::new(),
             counters: Counts::default(),
         }
@@ -224,7 +225,7 @@ impl Connections {
             // A driver's mistake: the number is taken.
             return;
         }
-        self.pending.insert(id);
+        self.pending.insert(id, ());
         self.table.insert(id, Connection::shaking(Origin::Accepted, Step::ExpectFirstHello));
         cx.set_timer(Timer::EndHandshake(id), limits.handshake_timeout);
     }
@@ -335,7 +336,7 @@ impl Connections {
         match value {
             PongValue::RoundTrip(span) => {
                 let node = slot.node;
-                let peer = self.peers.get_mut(&node).filter(|_| slot.is_anchor());
+                let peer = self.peers.get_mut(node).filter(|_| slot.is_anchor());
                 if let Some(session) = peer.and_then(|peer| peer.session.as_mut()) {
                     session.round_trip = Some(span);
                     cx.change(Change::RoundTrip { node, span });
@@ -386,7 +387,7 @@ impl Connections {
     /// Removes a connection and its timers, and nothing else.
     fn remove(&mut self, cx: &mut Context<'_>, id: ConnectionId) -> Option<Connection> {
         let connection = self.table.remove(&id)?;
-        self.pending.remove(&id);
+        self.pending.remove(id);
         let timer = match connection.stage {
             Stage::Open(_) => Timer::KeepAlive(id),
             Stage::Opening(_) | Stage::Shaking(_) => Timer::EndHandshake(id),
@@ -472,6 +473,7 @@ impl Connections {
             | Change::LaneClosed { .. }
             | Change::Relay(_)
             | Change::Relayed { .. }
+            | Change::RelayTooLarge { .. }
             | Change::ProcessEnded { .. }
             | Change::FullyConnected { .. }
             | Change::ContactFailed { .. }
@@ -541,7 +543,7 @@ impl Connections {
     }
 
     pub(crate) fn peer(&self, node: NodeId) -> Option<PeerInfo> {
-        let peer = self.peers.get(&node)?;
+        let peer = self.peers.get(node)?;
         Some(PeerInfo {
             spec: peer.spec.clone(),
             incarnation: peer.incarnation,

@@ -11,18 +11,13 @@ use core::ops::Index;
 
 use crate::config::{Channels, Compression};
 use crate::error::CommandError;
+use crate::few::Sorted;
 use crate::id::{ChannelId, ConnectionId, Epoch, Instance, NodeId};
-
-/// Up to so many peers, room is made for a few more at a time: in a partial view, doubling would be
-/// half of the memory.
-const FEW: usize = 32;
-const ROOM: usize = 2;
 
 /// The lanes to every peer. Cloning copies one pointer a peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routes {
-    /// By identifier: one piece of memory, searched in halves.
-    peers: Vec<(NodeId, Route)>,
+    peers: Sorted<NodeId, Route>,
     fallback: bool,
     version: u64,
     /// To whom no message may be sent, ascending.
@@ -181,7 +176,7 @@ impl Routes {
     /// [`ConnectionsConfig::channel_fallback`]: crate::config::ConnectionsConfig::channel_fallback
     #[must_use]
     pub const fn new(fallback: bool) -> Self {
-        Self { peers: Vec::new(), fallback, version: 0, partitioned: Vec::new() }
+        Self { peers: Sorted::new(), fallback, version: 0, partitioned: Vec::new() }
     }
 
     /// Changes whenever anything else does: a driver publishes a new clone when it has moved.
@@ -193,7 +188,7 @@ impl Routes {
     /// The lanes to a connected peer.
     #[must_use]
     pub fn peer(&self, node: NodeId) -> Option<&Arc<PeerRoutes>> {
-        match self.route(node)? {
+        match self.peers.get(node)? {
             Route::Up(_, routes) => Some(routes),
             Route::Awaited | Route::Lost => None,
         }
@@ -201,7 +196,7 @@ impl Routes {
 
     /// All connected peers, by identifier.
     pub fn peers(&self) -> impl Iterator<Item = &Arc<PeerRoutes>> {
-        self.peers.iter().filter_map(|(_, route)| match route {
+        self.peers.values().filter_map(|route| match route {
             Route::Up(_, routes) => Some(routes),
             Route::Awaited | Route::Lost => None,
         })
@@ -210,31 +205,15 @@ impl Routes {
     /// The connection of a peer's membership channel.
     #[must_use]
     pub fn anchor(&self, node: NodeId) -> Option<ConnectionId> {
-        match self.route(node)? {
+        match self.peers.get(node)? {
             Route::Up(anchor, _) => Some(*anchor),
             Route::Awaited | Route::Lost => None,
         }
     }
 
-    fn place(&self, node: NodeId) -> Result<usize, usize> {
-        self.peers.binary_search_by_key(&node, |(other, _)| *other)
-    }
-
-    fn route(&self, node: NodeId) -> Option<&Route> {
-        self.place(node).ok().map(|place| &self.peers[place].1)
-    }
-
     fn set(&mut self, node: NodeId, route: Route) {
         self.version += 1;
-        match self.place(node) {
-            Ok(place) => self.peers[place].1 = route,
-            Err(place) => {
-                if self.peers.len() == self.peers.capacity() && self.peers.len() < FEW {
-                    self.peers.reserve_exact(ROOM);
-                }
-                self.peers.insert(place, (node, route));
-            }
-        }
+        self.peers.insert(node, route);
     }
 
     /// The connection for a message of `frame` bytes.
@@ -314,7 +293,7 @@ impl Routes {
 
     /// As [`Routes::check`], whether messages may go there or not.
     pub(crate) fn reachable(&self, node: NodeId) -> Result<&Arc<PeerRoutes>, CommandError> {
-        match self.route(node) {
+        match self.peers.get(node) {
             None => Err(CommandError::UnknownNode(node)),
             Some(Route::Awaited) => Err(CommandError::NotYetConnected(node)),
             Some(Route::Lost) => Err(CommandError::Disconnected(node)),
@@ -323,7 +302,7 @@ impl Routes {
     }
 
     pub(crate) fn await_peer(&mut self, node: NodeId) {
-        if self.place(node).is_err() {
+        if !self.peers.contains(node) {
             self.set(node, Route::Awaited);
         }
     }
@@ -338,9 +317,7 @@ impl Routes {
 
     pub(crate) fn forget(&mut self, node: NodeId) {
         self.version += 1;
-        if let Ok(place) = self.place(node) {
-            self.peers.remove(place);
-        }
+        self.peers.remove(node);
     }
 
     pub(crate) fn set_lane(
@@ -350,10 +327,7 @@ impl Routes {
         lane: u8,
         connection: Option<ConnectionId>,
     ) {
-        let Ok(place) = self.place(node) else {
-            return;
-        };
-        let Route::Up(_, routes) = &mut self.peers[place].1 else {
+        let Some(Route::Up(_, routes)) = self.peers.get_mut(node) else {
             return;
         };
         if let Some(slot) = Arc::make_mut(routes).channels.lane_mut(channel, lane) {

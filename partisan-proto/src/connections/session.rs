@@ -151,7 +151,7 @@ impl Connections {
         let contact = contact.map(|(contact, _)| contact);
 
         let fresh = || Box::new(Peer::new(spec.clone(), instance));
-        let peer = self.peers.entry(node).or_insert_with(fresh);
+        let peer = self.peers.get_or_insert_with(node, fresh);
         peer.incarnation = instance.incarnation;
         peer.spec = spec.clone();
         peer.last_epoch = epoch;
@@ -189,7 +189,7 @@ impl Connections {
 
     /// The handshake of another lane is over.
     pub(super) fn begin_lane(&mut self, cx: &mut Context<'_>, id: ConnectionId, slot: Slot) {
-        let peer = self.peers.get_mut(&slot.node);
+        let peer = self.peers.get_mut(slot.node);
         let Some(session) = peer.and_then(|peer| peer.session.as_mut()) else {
             return;
         };
@@ -212,7 +212,7 @@ impl Connections {
         let first = keep_alive.quiet_until(config);
         let incarnation = from.incarnation;
         connection.stage = Stage::Open(OpenConnection { slot, incarnation, keep_alive });
-        self.pending.remove(&id);
+        self.pending.remove(id);
         cx.timers.cancel(Timer::EndHandshake(id));
         if config.enabled {
             cx.timers.set(Timer::KeepAlive(id), first);
@@ -222,7 +222,7 @@ impl Connections {
 
     fn lane_opened(&mut self, cx: &mut Context<'_>, slot: Slot, id: ConnectionId) {
         let Slot { node, channel, lane } = slot;
-        let peer = self.peers.get_mut(&node);
+        let peer = self.peers.get_mut(node);
         let Some(session) = peer.and_then(|peer| peer.session.as_mut()) else {
             return;
         };
@@ -256,7 +256,7 @@ impl Connections {
         slot: Slot,
         reason: CloseReason,
     ) {
-        let peer = self.peers.get_mut(&slot.node);
+        let peer = self.peers.get_mut(slot.node);
         let Some(session) = peer.and_then(|peer| peer.session.as_mut()) else {
             return;
         };
@@ -278,7 +278,7 @@ impl Connections {
 
     /// Ends the session with a node, if there is one: closes what is left of it, tells everybody.
     pub(super) fn end_session(&mut self, cx: &mut Context<'_>, node: NodeId, reason: CloseReason) {
-        let Some(peer) = self.peers.get_mut(&node) else {
+        let Some(peer) = self.peers.get_mut(node) else {
             return;
         };
         let Some(mut session) = peer.session.take() else {
@@ -313,12 +313,12 @@ impl Connections {
         session: &Session,
         reason: CloseReason,
     ) {
-        let Some(peer) = self.peers.get_mut(&node) else {
+        let Some(peer) = self.peers.get_mut(node) else {
             return;
         };
         peer.last_failure = Some(DialError::Closed(reason));
         if !peer.kept {
-            self.peers.remove(&node);
+            self.peers.remove(node);
             cx.routes.forget(node);
             return;
         }
@@ -337,7 +337,7 @@ impl Connections {
             // The other side dialled: let it do so again.
             _ => cx.set_timer(Slot::anchor(node).timer(), config.dial_grace),
         }
-        if let Some(peer) = self.peers.get_mut(&node) {
+        if let Some(peer) = self.peers.get_mut(node) {
             peer.failures = peer.failures.saturating_add(1);
         }
     }
@@ -351,7 +351,7 @@ impl Connections {
             CloseReason::Requested => GoodbyeReason::Requested,
             _ => GoodbyeReason::NotWanted,
         };
-        let session = self.peers.get(&node).and_then(|peer| peer.session.as_ref());
+        let session = self.peers.get(node).and_then(|peer| peer.session.as_ref());
         if let Some(anchor) = session.and_then(Session::anchor) {
             cx.send_on(anchor, Frame::Control(ControlMessage::Goodbye(goodbye)));
         }
@@ -373,7 +373,7 @@ impl Connections {
     /// Sends nothing more to a peer and waits until it has closed its connections: what it sent
     /// before may still be on its way on any of them.
     pub(super) fn await_end(&mut self, cx: &mut Context<'_>, node: NodeId, reason: CloseReason) {
-        let peer = self.peers.get_mut(&node);
+        let peer = self.peers.get_mut(node);
         let Some(session) = peer.and_then(|peer| peer.session.as_mut()) else {
             return;
         };
@@ -393,7 +393,7 @@ impl Connections {
 
     /// The peer whose end was awaited left its connections open for too long.
     pub(super) fn end_goodbye(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        let session = self.peers.get(&node).and_then(|peer| peer.session.as_ref());
+        let session = self.peers.get(node).and_then(|peer| peer.session.as_ref());
         if let Some(reason) = session.and_then(|session| session.goodbye) {
             self.say_goodbye(cx, node, reason);
         }
@@ -405,7 +405,7 @@ impl Connections {
             let contact = *contact;
             self.drop_contact(cx, contact);
         }
-        while let Some(id) = self.pending.first().copied() {
+        while let Some(id) = self.pending.first() {
             self.close(cx, id, reason, false);
         }
         let nodes: Vec<_> = self.peers.keys().copied().collect();

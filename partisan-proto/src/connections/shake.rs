@@ -40,7 +40,7 @@ impl Connections {
 
     /// What our hello for this slot says.
     fn opening(&self, slot: Slot) -> Opening {
-        let epoch = self.peers.get(&slot.node).map_or(Epoch(0), |peer| peer.last_epoch);
+        let epoch = self.peers.get(slot.node).map_or(Epoch(0), |peer| peer.last_epoch);
         Opening { channel: slot.channel, lane: slot.lane, epoch, expected: Some(slot.node) }
     }
 
@@ -173,7 +173,7 @@ impl Connections {
         if theirs.channel != ours.channel || theirs.lane != ours.lane {
             return Err(Stop::Misbehaved(Misbehaviour::OutOfTurn));
         }
-        let known = self.peers.get(&slot.node);
+        let known = self.peers.get(slot.node);
         if let Some(peer) = known {
             check_life(theirs.incarnation, peer.incarnation)?;
             if *peer.spec.name() != theirs.name {
@@ -243,7 +243,7 @@ impl Connections {
             Some(other) => return self.set_step(id, other),
             None => return,
         };
-        let last = self.peers.get(&spec.id()).map_or(Epoch(0), |peer| peer.last_epoch);
+        let last = self.peers.get(spec.id()).map_or(Epoch(0), |peer| peer.last_epoch);
         let Some(epoch) = last.max(theirs.epoch).next() else {
             self.set_step(id, Step::Knocking(theirs, proof, spec));
             return self.refuse(cx, id, Refusal::NoSession);
@@ -276,7 +276,7 @@ impl Connections {
         let secret = cx.config.secret.as_ref();
         check_proof(proof(secret, Role::Acceptor, first, second), accept.proof)?;
         let slot = self.dialled_slot(id, second)?;
-        let known = self.peers.get(&slot.node);
+        let known = self.peers.get(slot.node);
         let session = known.and_then(|peer| peer.session.as_ref());
         if slot.is_anchor() {
             let spec = check_spec(accept.spec, second)?;
@@ -333,7 +333,7 @@ impl Connections {
 
     /// Whether the place that a connector asks for is free, or may be taken from its holder.
     fn check_slot(&self, slot: Slot, theirs: &Hello) -> Result<(), Stop> {
-        let Some(peer) = self.peers.get(&slot.node) else {
+        let Some(peer) = self.peers.get(slot.node) else {
             return if slot.is_anchor() { Ok(()) } else { Err(Stop::Refuse(Refusal::NoSession)) };
         };
         if *peer.spec.name() != theirs.name {
@@ -367,7 +367,7 @@ impl Connections {
 
     /// The peer dials as if our session were over: look whether its anchor is still alive.
     fn suspect(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        let session = self.peers.get(&node).and_then(|peer| peer.session.as_ref());
+        let session = self.peers.get(node).and_then(|peer| peer.session.as_ref());
         let anchor = session.and_then(super::Session::anchor);
         let found = anchor.and_then(|id| Some((id, self.table.get_mut(&id)?)));
         if let Some((id, connection)) = found
@@ -380,7 +380,7 @@ impl Connections {
 
     /// Whether a dial of ours to this node is open and in its handshake.
     fn is_shaking_with(&self, node: NodeId) -> bool {
-        let of_peer = self.peers.get(&node).and_then(|peer| peer.dialling);
+        let of_peer = self.peers.get(node).and_then(|peer| peer.dialling);
         let of_contacts = self.contacts.values().filter(|dial| dial.reached == Some(node));
         let mut dials = of_peer.into_iter().chain(of_contacts.filter_map(|dial| dial.dialling));
         dials.any(|id| {
@@ -458,7 +458,7 @@ impl Connections {
         match connection.origin() {
             Some(Origin::ForContact(contact)) => self.contact_reached(cx, contact),
             Some(Origin::For(slot)) => {
-                if let Some(peer) = self.peers.get_mut(&slot.node) {
+                if let Some(peer) = self.peers.get_mut(slot.node) {
                     peer.dialling = peer.dialling.filter(|dial| *dial != id);
                 }
             }

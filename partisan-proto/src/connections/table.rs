@@ -6,12 +6,11 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::Connection;
+use crate::few::{give_back, make_room};
 use crate::id::ConnectionId;
 
 /// Up to so many connections are found by looking at the number of each.
 const FEW: usize = 32;
-/// Room is made for so many more at a time: doubling would be half of a quiet node's memory.
-const ROOM: usize = 4;
 
 /// The connections of a node, looked up by number and never iterated.
 ///
@@ -61,10 +60,8 @@ impl Table {
         debug_assert!(!self.contains_key(&id), "{id:?} is taken");
         match self {
             Self::Few(ids, connections) if ids.len() < FEW => {
-                if ids.len() == ids.capacity() {
-                    ids.reserve_exact(ROOM);
-                    connections.reserve_exact(ROOM);
-                }
+                make_room(ids);
+                make_room(connections);
                 ids.push(id);
                 connections.push(connection);
             }
@@ -85,11 +82,8 @@ impl Table {
                 let place = place(ids, *id)?;
                 ids.swap_remove(place);
                 let removed = connections.swap_remove(place);
-                if ids.capacity() >= ids.len() + 3 * ROOM {
-                    let room = ids.len() + ROOM;
-                    ids.shrink_to(room);
-                    connections.shrink_to(room);
-                }
+                give_back(ids);
+                give_back(connections);
                 Some(removed)
             }
             Self::Many(map) => {

@@ -3,7 +3,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use crate::action::Delivery;
+use super::incoming::Arrival;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::id::{Incarnation, Instance, LabelId, NodeId};
@@ -16,7 +16,7 @@ pub(super) struct Waiting {
     pub(super) from: Instance,
     pub(super) sequence: u64,
     pub(super) header: CausalHeader,
-    pub(super) delivery: Delivery,
+    pub(super) arrival: Arrival,
     pub(super) since: Instant,
 }
 

@@ -36,11 +36,21 @@
 //!
 //! **Order.** Acknowledged messages alone keep none: one that is sent again comes after later ones.
 //! Those of a label that one node sends another keep theirs, whatever their channels and keys.
+//! *Ordered* ones ([`SendReliable::ordered`](crate::SendReliable::ordered)) keep theirs on one channel
+//! with one key: each names the one before it as long as that is not acknowledged, and its receiver
+//! holds it until then. One that fails is skipped: those behind it come again and name another, or
+//! none. So a receiver need know nothing of orders, and none outlives its messages. None is held
+//! longer than a causal one is.
+//!
+//! **Names.** What an application calls a message ([`SendReliable::id`](crate::SendReliable::id)) tells
+//! its receiver that it is the same as an earlier one, which the numbers cannot once its sender gave
+//! it up, or was started anew.
 //!
 //! **Relayed**: while the receiver is not connected, what may go by way of other nodes does, a few
 //! at a time, and so do the acknowledgements of it (`relay`); it is numbered, kept, sent again and
 //! delivered once as any other. How its first attempt ended nobody tells; the next one may go
-//! another way. A causal message is not relayed, since it is for a life of its receiver that must be
+//! another way. But one that is too long for a node that it must go by fails at once
+//! ([`CommandError::RelayTooLarge`]). A causal message is not relayed, since it is for a life of its receiver that must be
 //! known, nor is one of a monotonic channel: both are refused.
 //!
 //! On a **monotonic** channel only the newest message matters (`newest`).
@@ -100,10 +110,15 @@ pub struct DeliveryCounters {
     /// Messages that were too far ahead, or for which no room was left to wait in, and which come
     /// again; and relayed ones of a life of their sender that is over.
     pub refused: u64,
+    /// Ordered messages that came after a later one of their order, since their sender had given
+    /// them up: they are not delivered.
+    pub overtaken: u64,
     /// Causal messages with a label that is not configured here.
     pub unknown_label: u64,
     /// Causal messages that were delivered though something before them had not arrived in time.
     pub out_of_patience: u64,
+    /// Ordered messages that were delivered though one before them had not arrived in time.
+    pub out_of_order: u64,
 }
 
 /// What is under way to and from other nodes.
@@ -141,6 +156,7 @@ impl Deliveries {
             Timer::Retransmit(to) => self.look_after(cx, wires, to),
             Timer::Acknowledge(node) => self.acknowledge(cx, node),
             Timer::Causal => self.lose_patience(cx),
+            Timer::Ordered(node) => self.lose_patience_with(cx, node),
             _ => {}
         }
     }
@@ -163,6 +179,12 @@ impl Deliveries {
                 }
             }
             Change::Relayed { from, parcel } => self.receive_relayed(cx, wires, *from, parcel),
+            Change::RelayTooLarge { to, sequence }
+                if self.outgoing.get(to).is_some_and(|all| all.is_relayed(*sequence)) =>
+            {
+                self.settle(cx, *to, *sequence, Err(CommandError::RelayTooLarge(*to)));
+                self.flush(cx, wires, *to);
+            }
             Change::Stopping => self.end(cx, &CommandError::Stopping),
             Change::Reborn { .. } => self.end(cx, &CommandError::Left),
             _ => {}
@@ -197,6 +219,7 @@ impl Deliveries {
         }
         for (node, incoming) in &mut self.incoming {
             cx.timers.cancel(Timer::Acknowledge(*node));
+            cx.timers.cancel(Timer::Ordered(*node));
             incoming.pause();
         }
         cx.timers.cancel(Timer::Causal);
@@ -206,9 +229,11 @@ impl Deliveries {
     }
 
     /// How many messages wait for their acknowledgement, those of monotonic channels included, and
-    /// how many causal ones for others.
+    /// how many causal and ordered ones for others.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.outstanding + self.places, self.labels.values().map(Causal::waiting).sum())
+        let causal: usize = self.labels.values().map(Causal::waiting).sum();
+        let ordered: usize = self.incoming.values().map(Incoming::held).sum();
+        (self.outstanding + self.places, causal + ordered)
     }
 
     pub(crate) const fn counters(&self) -> DeliveryCounters {

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 
@@ -12,7 +13,10 @@ use crate::config::DeliveryConfig;
 use crate::id::{ConnectionId, Instance, NodeId, Ticket};
 use crate::process::Lane;
 use crate::time::{Duration, Instant};
-use crate::wire::{Acknowledgement, Cargo, CausalHeader, Destination, Frame, ReliableHeader};
+use crate::wire::{
+    Acknowledgement, Cargo, CausalHeader, Destination, Frame, InOrder, ReliableHeader,
+    StableHasher, Terms,
+};
 
 /// A message that is kept until it is acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +29,10 @@ pub(super) struct Outstanding {
     pub(super) relay: bool,
     /// For which life of the receiver alone, and after what.
     pub(super) causal: Option<(Instance, Box<CausalHeader>)>,
+    /// Whether it comes after those before it on its lane.
+    pub(super) ordered: bool,
+    /// What the application calls it.
+    pub(super) id: Option<u128>,
     pub(super) expires: Instant,
     /// By which connection it is on its way, none when by way of other nodes, and since when.
     pub(super) sent: Option<(Option<ConnectionId>, Instant)>,
@@ -40,6 +48,8 @@ pub(super) struct Outgoing {
     unsent: BTreeSet<u64>,
     /// Those that were transmitted before.
     tried: BTreeSet<u64>,
+    /// Those that keep an order, by channel and key.
+    ordered: BTreeMap<Lane, BTreeSet<u64>>,
     /// When each expires.
     expiries: BTreeSet<(Instant, u64)>,
     /// Since when each is on its way.
@@ -68,6 +78,9 @@ impl Outgoing {
         self.unsent.insert(self.last);
         self.expiries.insert((message.expires, self.last));
         self.relayable += usize::from(message.relay);
+        if message.ordered {
+            self.ordered.entry(message.lane).or_default().insert(self.last);
+        }
         self.messages.insert(self.last, message);
     }
 
@@ -77,6 +90,12 @@ impl Outgoing {
         self.tried.remove(&sequence);
         self.expiries.remove(&(message.expires, sequence));
         self.relayable -= usize::from(message.relay);
+        if let Some(order) = self.ordered.get_mut(&message.lane) {
+            order.remove(&sequence);
+            if order.is_empty() {
+                self.ordered.remove(&message.lane);
+            }
+        }
         if let Some((by, at)) = message.sent {
             self.on_the_way.remove(&(at, sequence));
             self.relayed -= usize::from(by.is_none());
@@ -121,11 +140,17 @@ impl Outgoing {
         self.relayed < window && self.messages.get(&sequence).is_some_and(|message| message.relay)
     }
 
+    /// Whether a message is on its way by other nodes.
+    pub(super) fn is_relayed(&self, sequence: u64) -> bool {
+        self.messages.get(&sequence).is_some_and(|message| matches!(message.sent, Some((None, _))))
+    }
+
     /// A message as it goes by way of other nodes now.
     pub(super) fn parcel(&self, to: NodeId, sequence: u64) -> Option<Parcel> {
         let message = self.messages.get(&sequence)?;
         let Lane { channel, key } = message.lane;
-        let cargo = Cargo::Reliable { sequence, floor: self.floor(sequence) };
+        let (floor, terms) = (self.floor(sequence), self.terms(sequence, message));
+        let cargo = Cargo::Reliable { sequence, floor, terms };
         let (destination, payload) = (message.destination.clone(), message.payload.clone());
         Some(Parcel { to, channel, key, cargo, destination, payload })
     }
@@ -135,13 +160,24 @@ impl Outgoing {
         self.messages.keys().next().copied().unwrap_or(sequence)
     }
 
+    /// What a message asks of its receiver now. Those that failed are not waited for.
+    fn terms(&self, sequence: u64, message: &Outstanding) -> Terms {
+        let order = self.ordered.get(&message.lane).filter(|_| message.ordered);
+        let order = order.map(|order| InOrder {
+            order: order_of(message.lane),
+            after: order.range(..sequence).next_back().copied(),
+        });
+        Terms { order, id: message.id }
+    }
+
     /// A message as it is transmitted now.
     pub(super) fn frame(&self, sequence: u64) -> Option<Frame> {
         let message = self.messages.get(&sequence)?;
         let floor = self.floor(sequence);
         let causal = message.causal.as_ref().map(|(_, header)| (**header).clone());
         let destination = message.destination.clone();
-        let header = Box::new(ReliableHeader { sequence, floor, causal, destination });
+        let terms = self.terms(sequence, message);
+        let header = Box::new(ReliableHeader { sequence, floor, causal, terms, destination });
         Some(Frame::Reliable { header, payload: message.payload.clone() })
     }
 
@@ -245,4 +281,11 @@ impl Outgoing {
         let again = self.newest.retransmit(now, patience) || self.on_the_way.len() < before;
         self.waits = self.waits.saturating_add(u32::from(again));
     }
+}
+
+/// What the order of a channel and a key is called.
+fn order_of(lane: Lane) -> u64 {
+    let mut hasher = StableHasher::default();
+    lane.hash(&mut hasher);
+    hasher.finish()
 }

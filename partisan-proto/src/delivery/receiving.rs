@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Deliveries;
 use super::causal::Waiting;
-use super::incoming::{Incoming, Novelty};
+use super::incoming::{Arrival, Incoming, Novelty};
 use crate::action::{Action, Delivery};
 use crate::call::Wires;
 use crate::change::{Change, Parcel};
@@ -15,7 +15,9 @@ use crate::context::Context;
 use crate::id::{ChannelId, Instance, LabelId, NodeId};
 use crate::time::Duration;
 use crate::timers::Timer;
-use crate::wire::{Acknowledgement, Cargo, ControlMessage, Destination, ReliableHeader};
+use crate::wire::{
+    Acknowledgement, Cargo, CausalHeader, ControlMessage, Destination, ReliableHeader,
+};
 
 impl Deliveries {
     /// What came from this life of a node so far; `None` when a later one is known, of which other
@@ -45,40 +47,124 @@ impl Deliveries {
         header: ReliableHeader,
         payload: Bytes,
     ) {
-        let config = &cx.config.delivery;
-        let ahead = config.max_ahead;
+        let ahead = cx.config.delivery.max_ahead;
         let Some(incoming) = self.incoming_of(cx, from) else { return };
-        let novelty = incoming.judge(header.sequence, header.floor, ahead as u64);
-        match novelty {
-            Novelty::New => {}
+        let (sequence, terms) = (header.sequence, header.terms);
+        // What its sender gave up is not waited for any more, and what waited for it comes first.
+        incoming.give_up_below(header.floor.min(sequence));
+        self.deliver_released(cx, from);
+        let Some(incoming) = self.incoming.get_mut(&from.node) else { return };
+        match incoming.judge(sequence, header.floor, ahead as u64) {
+            Novelty::New => {
+                let (from_node, destination) = (from.node, header.destination);
+                let delivery = Delivery { from: from_node, channel, relayed, destination, payload };
+                let arrival = Arrival { delivery, terms };
+                match header.causal {
+                    Some(causal) => self.take_causal(cx, from, sequence, (causal, arrival)),
+                    None => self.take(cx, from, sequence, arrival),
+                }
+            }
             Novelty::Known => {
                 self.counters.duplicates += 1;
-                return self.acknowledge_soon(cx, from.node);
+                self.acknowledge_soon(cx, from.node);
             }
             // It is told of when it is delivered.
-            Novelty::Waits => return self.counters.duplicates += 1,
-            Novelty::TooFar => return self.counters.refused += 1,
+            Novelty::Waits => self.counters.duplicates += 1,
+            Novelty::TooFar => self.counters.refused += 1,
         }
-        let (node, destination) = (from.node, header.destination);
-        let delivery = Delivery { from: node, channel, relayed, destination, payload };
-        let Some(causal) = header.causal else {
-            return self.deliver(cx, from, header.sequence, delivery);
-        };
+        self.deliver_released(cx, from);
+    }
+
+    fn take_causal(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Instance,
+        sequence: u64,
+        (header, arrival): (CausalHeader, Arrival),
+    ) {
+        let config = &cx.config.delivery;
         let (patience, most) = (config.causal_patience, config.max_waiting);
-        let label = causal.label;
+        let (label, since) = (header.label, cx.now);
         let Some(barrier) = self.labels.get_mut(&label) else {
             return self.counters.unknown_label += 1;
         };
-        let (sequence, since) = (header.sequence, cx.now);
-        let waiting = Waiting { from, sequence, header: causal, delivery, since };
+        let waiting = Waiting { from, sequence, header, arrival, since };
         if barrier.take(cx, waiting, most) {
-            if let Some(incoming) = self.incoming.get_mut(&node) {
+            if let Some(incoming) = self.incoming.get_mut(&from.node) {
                 incoming.wait(sequence);
             }
             self.deliver_causal(cx, label, patience);
         } else {
             self.counters.refused += 1;
         }
+    }
+
+    /// Delivers a message, unless it must come after another one that is not here. One that waits
+    /// already may have come again since what it waited for has failed.
+    fn take(&mut self, cx: &mut Context<'_>, from: Instance, sequence: u64, arrival: Arrival) {
+        let Some(incoming) = self.incoming.get_mut(&from.node) else { return };
+        let after = arrival.terms.order.and_then(|order| order.after);
+        let since = incoming.let_go(sequence).map(|(since, _)| since);
+        self.counters.duplicates += u64::from(since.is_some());
+        let timer = Timer::Ordered(from.node);
+        let Some(after) = after.filter(|after| !incoming.has(*after)) else {
+            if since.is_some() && incoming.held() == 0 {
+                cx.timers.cancel(timer);
+            }
+            return self.deliver(cx, from, sequence, arrival);
+        };
+        let (most, patience) = (cx.config.delivery.max_waiting, cx.config.delivery.causal_patience);
+        if incoming.held() >= most {
+            return self.counters.refused += 1;
+        }
+        let since = since.unwrap_or(cx.now);
+        incoming.hold(sequence, after, since, arrival);
+        if cx.timers.due(timer).is_none() {
+            cx.timers.set(timer, since + patience);
+        }
+    }
+
+    /// Delivers the ordered messages that wait for nothing any more.
+    fn deliver_released(&mut self, cx: &mut Context<'_>, from: Instance) {
+        while let Some(incoming) = self.incoming.get_mut(&from.node)
+            && let Some((sequence, arrival)) = incoming.next_released()
+        {
+            if incoming.held() == 0 {
+                cx.timers.cancel(Timer::Ordered(from.node));
+            }
+            self.deliver(cx, from, sequence, arrival);
+        }
+    }
+
+    /// Delivers the ordered messages of a node that have waited long enough: what they wait for has
+    /// failed by now, or its sender has ended.
+    pub(super) fn lose_patience_with(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let patience = cx.config.delivery.causal_patience;
+        while let Some(incoming) = self.incoming.get_mut(&node)
+            && let Some((since, sequence)) = incoming.longest_held()
+        {
+            if since + patience > cx.now {
+                return cx.timers.set(Timer::Ordered(node), since + patience);
+            }
+            let from = incoming.from();
+            if let Some((_, arrival)) = incoming.let_go(sequence) {
+                self.counters.out_of_order += 1;
+                self.deliver(cx, from, sequence, arrival);
+            }
+            self.deliver_released(cx, from);
+        }
+    }
+
+    /// Takes in what a message is called; says whether it is the first of that name.
+    pub(super) fn is_first_of(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Instance,
+        id: Option<u128>,
+    ) -> bool {
+        let most = cx.config.delivery.max_ids;
+        id.is_none()
+            || self.incoming_of(cx, from).is_none_or(|incoming| incoming.is_first_of(id, most))
     }
 
     /// A message, or an acknowledgement, came by way of other nodes.
@@ -91,11 +177,11 @@ impl Deliveries {
     ) {
         match parcel.cargo {
             Cargo::Message => {}
-            Cargo::Reliable { sequence, floor } => {
+            Cargo::Reliable { sequence, floor, terms } => {
                 let Some(incoming) = self.incoming_of(cx, from) else { return };
                 incoming.came_relayed(parcel.channel);
                 let (causal, destination) = (None, parcel.destination.clone());
-                let header = ReliableHeader { sequence, floor, causal, destination };
+                let header = ReliableHeader { sequence, floor, causal, terms, destination };
                 self.receive(cx, (from, parcel.channel, true), header, parcel.payload.clone());
             }
             Cargo::Acknowledgement { life } => {
@@ -117,13 +203,28 @@ impl Deliveries {
         lives.max().is_some_and(|newest| newest > from.incarnation)
     }
 
-    fn deliver(&mut self, cx: &mut Context<'_>, from: Instance, sequence: u64, delivery: Delivery) {
-        self.counters.delivered += 1;
-        cx.act(Action::Deliver(delivery));
+    fn deliver(&mut self, cx: &mut Context<'_>, from: Instance, sequence: u64, arrival: Arrival) {
+        let Arrival { delivery, terms } = arrival;
+        let most = cx.config.delivery.max_ids;
+        // A causal message may have waited until its sender was forgotten, or lives anew.
+        let incoming = self.incoming.get_mut(&from.node);
+        let mut incoming = incoming.filter(|incoming| incoming.from() == from);
+        if incoming.as_ref().is_some_and(|known| known.is_overtaken(sequence, terms.order)) {
+            // Not acknowledged: its sender knows that it was given up.
+            self.counters.overtaken += 1;
+            return;
+        }
+        if incoming.as_mut().is_none_or(|known| known.is_first_of(terms.id, most)) {
+            self.counters.delivered += 1;
+            cx.act(Action::Deliver(delivery));
+        } else {
+            self.counters.duplicates += 1;
+        }
         // Of a life that is over nothing is acknowledged any more.
         if let Some(incoming) = self.incoming.get_mut(&from.node)
             && incoming.delivered(from, sequence)
         {
+            incoming.keeps(sequence, terms.order);
             self.acknowledge_soon(cx, from.node);
         }
     }
@@ -134,8 +235,8 @@ impl Deliveries {
             && let Some((waiting, patient)) = causal.next(cx, patience)
         {
             self.counters.out_of_patience += u64::from(!patient);
-            let Waiting { from, sequence, delivery, .. } = waiting;
-            self.deliver(cx, from, sequence, delivery);
+            let Waiting { from, sequence, arrival, .. } = waiting;
+            self.deliver(cx, from, sequence, arrival);
         }
         self.set_causal_timer(cx);
     }
@@ -211,6 +312,7 @@ impl Deliveries {
         if let Some(oldest) = self.incoming.iter().min_by_key(age).map(|(node, _)| *node) {
             self.incoming.remove(&oldest);
             cx.timers.cancel(Timer::Acknowledge(oldest));
+            cx.timers.cancel(Timer::Ordered(oldest));
         }
     }
 }

@@ -26,10 +26,39 @@ impl Deliveries {
         ticket: Ticket,
         send: SendReliable,
     ) {
-        match self.take_on(cx, ticket, send) {
+        let taken = match self.check(cx, &send) {
+            Ok(()) => self.take_on(cx, ticket, send),
+            Err(error) => Err(error),
+        };
+        match taken {
             Ok(Some(to)) => self.flush(cx, wires, to),
             Ok(None) => {}
             Err(error) => cx.reply(ticket, Err(error)),
+        }
+    }
+
+    /// Whether a message may be asked for.
+    fn check(&self, cx: &Context<'_>, send: &SendReliable) -> Result<(), CommandError> {
+        let SendReliable { channel, relay, label, ordered, .. } = *send;
+        if cx.config.channels.name(channel).is_none() {
+            return Err(CommandError::UnknownChannel(channel.0));
+        }
+        if channel == ChannelId::MEMBERSHIP {
+            return Err(CommandError::ReservedChannel);
+        }
+        let not_supported = |what| Err(CommandError::NotSupported(what));
+        if cx.config.channels.is_monotonic(channel) {
+            return not_supported("acknowledgements on monotonic channels; use another channel");
+        }
+        if relay && label.is_some() {
+            return not_supported("relays of causal messages; leave out the label or the relay");
+        }
+        if ordered && label.is_some() {
+            return not_supported("two orders of one message; leave out the label or `ordered`");
+        }
+        match label.filter(|label| !self.labels.contains_key(label)) {
+            Some(label) => Err(CommandError::UnknownLabel(label)),
+            None => Ok(()),
         }
     }
 
@@ -40,31 +69,26 @@ impl Deliveries {
         ticket: Ticket,
         send: SendReliable,
     ) -> Result<Option<NodeId>, CommandError> {
-        let SendReliable { to, channel, key, destination, payload, expires, relay, label } = send;
-        if cx.config.channels.name(channel).is_none() {
-            return Err(CommandError::UnknownChannel(channel.0));
-        }
-        if channel == ChannelId::MEMBERSHIP {
-            return Err(CommandError::ReservedChannel);
-        }
-        if cx.config.channels.is_monotonic(channel) {
-            return Err(CommandError::NotSupported(
-                "acknowledgements on monotonic channels; use another channel",
-            ));
-        }
-        if relay && label.is_some() {
-            return Err(CommandError::NotSupported(
-                "relays of causal messages; leave out the label or the relay",
-            ));
-        }
-        if let Some(label) = label.filter(|label| !self.labels.contains_key(label)) {
-            return Err(CommandError::UnknownLabel(label));
-        }
+        let SendReliable {
+            to,
+            channel,
+            key,
+            destination,
+            payload,
+            expires,
+            relay,
+            label,
+            ordered,
+            id,
+        } = send;
         let config = &cx.config.delivery;
         if to == cx.me.instance.node {
             // What it depends on was delivered here before it could be known here.
             let (from, relayed) = (to, false);
-            cx.act(Action::Deliver(Delivery { from, channel, relayed, destination, payload }));
+            let delivery = Delivery { from, channel, relayed, destination, payload };
+            if self.is_first_of(cx, cx.me.instance, id) {
+                cx.act(Action::Deliver(delivery));
+            }
             cx.reply(ticket, Ok(Answer::Acknowledged));
             return Ok(None);
         }
@@ -94,8 +118,18 @@ impl Deliveries {
         self.outstanding += 1;
         self.bytes += payload.len();
         self.counters.sent += 1;
-        let outstanding =
-            Outstanding { ticket, lane, destination, payload, relay, causal, expires, sent: None };
+        let outstanding = Outstanding {
+            ticket,
+            lane,
+            destination,
+            payload,
+            relay,
+            causal,
+            ordered,
+            id,
+            expires,
+            sent: None,
+        };
         self.outgoing.entry(to).or_insert_with(|| Outgoing::after(self.used)).add(outstanding);
         Ok(Some(to))
     }

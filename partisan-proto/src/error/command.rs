@@ -107,6 +107,12 @@ pub enum CommandError {
         /// The most allowed.
         limit: usize,
     },
+    /// Longer than a node takes that it would have to go by, or than its receiver does.
+    #[error(
+        "a node on the way to {0} does not take so long a message, and it may not have arrived; \
+         send less at a time, raise connections.max_frame there, or connect to {0}"
+    )]
+    RelayTooLarge(NodeId),
     /// Not acknowledged in time.
     #[error("node {0} did not acknowledge in time; the message may have arrived all the same")]
     NotAcknowledged(NodeId),
@@ -148,9 +154,12 @@ pub enum CommandError {
     NameTaken {
         /// The name.
         name: ProcessName,
-        /// Whom it stands for.
+        /// Whom it stands for; [`Serial::NODE`] for something of the node that is no process.
         holder: Serial,
     },
+    /// The name is one of those that the node keeps for itself.
+    #[error("names that begin with `partisan.` are the node's own; choose another, not `{0}`")]
+    ReservedName(ProcessName),
     /// No more names here.
     #[error("{limit} names are registered here already; raise processes.max_names")]
     TooManyNames {

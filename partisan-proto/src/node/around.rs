@@ -2,13 +2,14 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::call::Wires;
 use crate::connections::Connections;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::id::{ChannelId, ConnectionId, NodeId};
-use crate::manager::Manager;
+use crate::manager::{Manager, Member};
 use crate::process::{Lane, Signals};
 use crate::relay::Ways;
 use crate::spec::NodeSpec;
@@ -33,6 +34,10 @@ impl Signals for Around<'_> {
 
     fn spec(&self, node: NodeId) -> Option<Arc<NodeSpec>> {
         self.connections.peer(node).map(|peer| peer.spec)
+    }
+
+    fn members(&self) -> Vec<Member> {
+        self.manager.members()
     }
 }
 

@@ -1,22 +1,22 @@
 //! Where each event, message, command and timer goes.
 
 use super::around::Around;
+use super::services::{Made, Services};
 use crate::action::{Action, Answer, Delivery};
 use crate::broadcast::Broadcasts;
-use crate::call::{Call, Calls};
+use crate::call::Call;
 use crate::change::{Change, Parcel};
 use crate::command::{Command, Send};
 use crate::connections::Received;
 use crate::context::Context;
-use crate::delivery::Deliveries;
 use crate::error::{CommandError, Misbehaviour};
 use crate::event::Event;
-use crate::id::{ChannelId, Ticket};
+use crate::id::{ChannelId, ConnectionId, Instance, Ticket};
 use crate::notification::Notification;
 use crate::partitions::Partitions;
-use crate::process::{Late, ProcessAct, Processes, RequestId, Serial};
+use crate::process::{Late, ProcessAct, RequestId, Serial};
 use crate::question::{QuestionId, Response};
-use crate::relay::{Relay, Ways};
+use crate::relay::Ways;
 use crate::timers::Timer;
 use crate::wire::{Cargo, ControlMessage, Destination, Frame, ProcessMessage};
 
@@ -24,11 +24,8 @@ use crate::wire::{Cargo, ControlMessage, Destination, Frame, ProcessMessage};
 pub(super) struct Parts<'a> {
     pub(super) around: Around<'a>,
     pub(super) broadcast: &'a mut Broadcasts,
-    pub(super) relay: &'a mut Relay,
     pub(super) partitions: &'a mut Partitions,
-    pub(super) processes: &'a mut Processes,
-    pub(super) calls: &'a mut Calls,
-    pub(super) deliveries: &'a mut Deliveries,
+    pub(super) services: &'a mut Services,
 }
 
 impl Parts<'_> {
@@ -37,11 +34,14 @@ impl Parts<'_> {
         self.around.connections.change(cx, change);
         self.around.manager.change(cx, change);
         self.broadcast.change(cx, change);
-        self.relay.change(cx, &mut self.around, change);
         self.partitions.change(cx, change);
-        self.processes.change(cx, &mut self.around, change);
-        self.calls.change(cx, &mut self.around, change);
-        self.deliveries.change(cx, &mut self.around, change);
+        let services = match change {
+            Change::Relay(_) => Some(self.services.made(cx)),
+            _ => self.services.get_mut(),
+        };
+        if let Some(services) = services {
+            services.change(cx, &mut self.around, change);
+        }
     }
 
     /// Where each event goes: one line an event.
@@ -67,10 +67,12 @@ impl Parts<'_> {
             Event::Drained { connection } => {
                 self.around.connections.set_congested(connection, false);
                 self.broadcast.set_congested(connection, false);
-                if let Some(node) = self.around.connections.peer_of(connection) {
-                    self.deliveries.drained(cx, &mut self.around, node);
-                    self.processes.drained(cx, &mut self.around, node);
-                    self.calls.drained(cx, &mut self.around, connection);
+                if let Some(node) = self.around.connections.peer_of(connection)
+                    && let Some(services) = self.services.get_mut()
+                {
+                    services.deliveries.drained(cx, &mut self.around, node);
+                    services.processes.drained(cx, &mut self.around, node);
+                    services.calls.drained(cx, &mut self.around, connection);
                 }
             }
             Event::Process { process, act } => self.act(cx, process, *act),
@@ -96,32 +98,32 @@ impl Parts<'_> {
         match received {
             Received::App(delivery) => cx.act(Action::Deliver(delivery)),
             Received::Relayed { from, channel, header, payload } => {
-                self.relay.arrived(cx, &mut self.around, (from, channel), *header, payload);
+                let (around, by) = (&mut self.around, (from, channel));
+                self.services.relay(cx).arrived(cx, around, by, *header, payload);
             }
             Received::Request { from, connection, header, payload } => {
-                self.calls.requested(
-                    cx,
-                    &mut self.around,
-                    self.processes,
-                    (from, connection),
-                    (*header, payload),
-                );
+                let (around, by) = (&mut self.around, (from, connection));
+                let Made { calls, processes, .. } = self.services.made(cx);
+                calls.requested(cx, around, processes, by, (*header, payload));
             }
             Received::Newest { from, channel, header, payload } => {
-                self.deliveries.receive_newest(cx, (from, channel), *header, payload);
+                let by = (from, channel);
+                self.services.deliveries(cx).receive_newest(cx, by, *header, payload);
             }
             Received::Reliable { from, channel, header, payload } => {
-                self.deliveries.receive(cx, (from, channel, false), *header, payload);
+                let by = (from, channel, false);
+                self.services.deliveries(cx).receive(cx, by, *header, payload);
             }
             Received::Reply { connection, header, payload } => {
-                self.calls.replied(cx, &mut self.around, connection, *header, payload);
+                let around = &mut self.around;
+                self.services.calls(cx).replied(cx, around, connection, *header, payload);
             }
             Received::Signal { from, connection, message } => match *message {
                 ProcessMessage::Down { monitor, reason } => {
-                    self.processes.receive_on_lane(cx, from, monitor, reason);
+                    self.services.processes(cx).receive_on_lane(cx, from, monitor, reason);
                 }
                 ProcessMessage::Abandon { birth, request } => {
-                    self.calls.abandoned(from, birth, request);
+                    self.services.calls(cx).abandoned(from, birth, request);
                 }
                 _ => self.around.connections.misbehaved(cx, connection, Misbehaviour::WrongChannel),
             },
@@ -129,31 +131,33 @@ impl Parts<'_> {
                 self.broadcast.receive_message(cx, from, message);
             }
             Received::Control { from, connection, message } => {
-                let message = match message {
-                    ControlMessage::Plumtree(message) => {
-                        return self.broadcast.receive(cx, from, message);
-                    }
-                    ControlMessage::Relay(message) => {
-                        return self.relay.receive(cx, from, message);
-                    }
-                    ControlMessage::Acknowledge(acknowledgement) => {
-                        return self.deliveries.acknowledged(
-                            cx,
-                            &mut self.around,
-                            from,
-                            &acknowledgement,
-                        );
-                    }
-                    ControlMessage::Process(message) => {
-                        return self.processes.receive(cx, &mut self.around, from, *message);
-                    }
-                    ControlMessage::Partition(message) => {
-                        return self.partitions.receive(cx, from, message);
-                    }
-                    of_manager => of_manager,
-                };
-                if self.around.manager.receive(cx, from, message).is_err() {
-                    self.around.connections.misbehaved(cx, connection, Misbehaviour::OtherManager);
+                self.control(cx, from, connection, message);
+            }
+        }
+    }
+
+    /// Where each control message goes.
+    fn control(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: Instance,
+        connection: ConnectionId,
+        message: ControlMessage,
+    ) {
+        let around = &mut self.around;
+        match message {
+            ControlMessage::Plumtree(message) => self.broadcast.receive(cx, from, message),
+            ControlMessage::Relay(message) => self.services.relay(cx).receive(cx, from, message),
+            ControlMessage::Acknowledge(acknowledgement) => {
+                self.services.deliveries(cx).acknowledged(cx, around, from, &acknowledgement);
+            }
+            ControlMessage::Process(message) => {
+                self.services.processes(cx).receive(cx, around, from, *message);
+            }
+            ControlMessage::Partition(message) => self.partitions.receive(cx, from, message),
+            of_manager => {
+                if around.manager.receive(cx, from, of_manager).is_err() {
+                    around.connections.misbehaved(cx, connection, Misbehaviour::OtherManager);
                 }
             }
         }
@@ -169,14 +173,14 @@ impl Parts<'_> {
                 cx.reply(ticket, result);
             }
             Command::SendReliable(send) => {
-                self.deliveries.send(cx, &mut self.around, ticket, *send);
+                self.services.deliveries(cx).send(cx, &mut self.around, ticket, *send);
             }
             Command::CausalPast(label) => {
-                let result = self.deliveries.causal_past(cx, label);
+                let result = self.services.deliveries(cx).causal_past(cx, label);
                 cx.reply(ticket, result);
             }
             Command::RecallCausalPast { label, past } => {
-                let result = self.deliveries.recall_causal_past(cx, label, &past);
+                let result = self.services.deliveries(cx).recall_causal_past(cx, label, &past);
                 cx.reply(ticket, result);
             }
             Command::InjectPartition { ttl } => {
@@ -200,19 +204,19 @@ impl Parts<'_> {
                 cx.reply(ticket, Ok(Answer::Cancelled(cancelled)));
             }
             Command::Spawn { process, options } => {
-                let result = self.processes.spawn(cx, process, options).map(|()| Answer::Done);
-                cx.reply(ticket, result);
+                let result = self.services.processes(cx).spawn(cx, process, options);
+                cx.reply(ticket, result.map(|()| Answer::Done));
             }
             Command::Register { name, process } => {
-                let result = self.processes.register(cx, process, name).map(|()| Answer::Done);
-                cx.reply(ticket, result);
+                let result = self.services.processes(cx).register(cx, process, name);
+                cx.reply(ticket, result.map(|()| Answer::Done));
             }
             Command::Unregister(name) => {
-                let result = self.processes.unregister(&name).map(|()| Answer::Done);
-                cx.reply(ticket, result);
+                let result = self.services.processes(cx).unregister(&name);
+                cx.reply(ticket, result.map(|()| Answer::Done));
             }
             Command::CancelTimer(timer) => {
-                let left = self.processes.cancel_timer(cx, timer);
+                let left = self.services.processes(cx).cancel_timer(cx, timer);
                 cx.reply(ticket, Ok(Answer::TimeLeft(left)));
             }
             Command::ReadTimer(timer) => {
@@ -246,7 +250,7 @@ impl Parts<'_> {
             return Ok(Answer::Done);
         }
         if cx.config.channels.is_monotonic(channel) {
-            return self.deliveries.send_newest(cx, &mut self.around, send);
+            return self.services.deliveries(cx).send_newest(cx, &mut self.around, send);
         }
         let connected = match send.relay {
             // There may be no lane, as with a peer that is only probed.
@@ -259,7 +263,7 @@ impl Parts<'_> {
                 let Send { to, channel, key, destination, payload, .. } = send;
                 let cargo = Cargo::Message;
                 let parcel = Parcel { to, channel, key, cargo, destination, payload };
-                self.relay.send(cx, &mut self.around, parcel).map(Answer::Relayed)
+                self.services.relay(cx).send(cx, &mut self.around, parcel).map(Answer::Relayed)
             }
             Ok(()) => {
                 let Send { key, destination, payload, .. } = send;
@@ -295,15 +299,15 @@ impl Parts<'_> {
             }
             Timer::Broadcast(timer) => self.broadcast.fire(cx, timer),
             Timer::Process(timer) => {
-                if let Some(late) = self.processes.fire(cx, timer) {
+                if let Some(late) = self.services.processes(cx).fire(cx, timer) {
                     self.send_late(cx, late);
                 }
             }
-            Timer::Retransmit(_) | Timer::Acknowledge(_) | Timer::Causal => {
-                self.deliveries.fire(cx, &mut self.around, timer);
+            Timer::Retransmit(_) | Timer::Acknowledge(_) | Timer::Causal | Timer::Ordered(_) => {
+                self.services.deliveries(cx).fire(cx, &mut self.around, timer);
             }
             Timer::Request(request) => {
-                self.calls.fire(cx, &mut self.around, request);
+                self.services.calls(cx).fire(cx, &mut self.around, request);
             }
         }
     }
@@ -312,19 +316,24 @@ impl Parts<'_> {
     fn act(&mut self, cx: &mut Context<'_>, process: Serial, act: ProcessAct) {
         match act {
             ProcessAct::Reply { reply_to, result } => {
-                self.calls.reply(cx, &mut self.around, reply_to, result)
+                self.services.calls(cx).reply(cx, &mut self.around, reply_to, result)
             }
             ProcessAct::Abandon { number } => {
-                self.calls.abandon(cx, &mut self.around, RequestId { owner: process, number });
+                self.services.calls(cx).abandon(
+                    cx,
+                    &mut self.around,
+                    RequestId { owner: process, number },
+                );
             }
             ProcessAct::Call { number, server, payload, timeout, lane } => {
-                if self.processes.lives(process) {
+                let Made { calls, processes, .. } = self.services.made(cx);
+                if processes.lives(process) {
                     let request = RequestId { owner: process, number };
                     let call = Call { request, server, payload, timeout, lane };
-                    self.calls.ask(cx, &mut self.around, self.processes, call);
+                    calls.ask(cx, &mut self.around, processes, call);
                 }
             }
-            act => self.processes.act(cx, &mut self.around, process, act),
+            act => self.services.processes(cx).act(cx, &mut self.around, process, act),
         }
     }
 

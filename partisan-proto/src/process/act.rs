@@ -4,12 +4,13 @@ use alloc::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{ExitReason, MonitorId, ProcessId, ReplyTo, TimerId};
+use super::{AliasUntil, ExitReason, MonitorId, ProcessId, ReplyTo, TimerId};
 use crate::call::{CallError, Failure, Server};
-use crate::error::CloseReason;
+use crate::error::{CloseReason, CommandError};
 use crate::id::{ChannelId, Instance, NodeId, ProcessName, Tag};
+use crate::manager::Member;
 use crate::spec::NodeSpec;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// What names a process to watch, to signal or to ask (Erlang's server references).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +82,22 @@ pub enum ProcessAct {
         target: Target,
         /// Among which messages the news keeps its place.
         lane: Lane,
+        /// What it calls monitors of this kind; told with the news.
+        tag: u64,
+        /// Whether an [`Alias`](super::Alias) of the same number begins to stand for it, and until
+        /// when.
+        alias: Option<AliasUntil>,
+    },
+    /// An [`Alias`](super::Alias) stands for it from now on. With one name more than
+    /// `processes.max_names` it ends for [`ExitReason::SystemLimit`].
+    Alias {
+        /// A number of its own that it never used before.
+        number: u64,
+    },
+    /// An alias stands for nobody any more.
+    Unalias {
+        /// The number that it gave it.
+        number: u64,
     },
     /// It watches a node: [`Signal::NodeLost`] comes exactly once, at once if the node is not
     /// connected.
@@ -156,11 +173,33 @@ pub enum ProcessAct {
         #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
         payload: Bytes,
     },
+    /// As [`ProcessAct::SendAfter`], at a time of the node's clock (`send_after/4` with `abs`); one
+    /// that is over already is now.
+    SendAt {
+        /// A number of its own that it never used before.
+        number: u64,
+        /// When.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_instant))]
+        at: Instant,
+        /// To whom; itself: [`Signal::Timer`].
+        target: Target,
+        /// What.
+        #[cfg_attr(feature = "arbitrary", arbitrary(with = arbitrary_payload))]
+        payload: Bytes,
+    },
     /// It cancelled that; [`Command::CancelTimer`](crate::Command::CancelTimer) tells how long it
     /// had to go.
     CancelTimer {
         /// The number that it gave it.
         number: u64,
+    },
+    /// It waits for the members to be others than it knows: [`Signal::Members`] comes once, at once
+    /// where they are others already, unless [`ProcessAct::Demonitor`] comes first.
+    AwaitMembers {
+        /// A number of its own that it never used before.
+        number: u64,
+        /// The version of the last that it was told; `None` if it knows none.
+        known: Option<u64>,
     },
 }
 
@@ -188,6 +227,8 @@ pub enum Signal {
         /// Why; [`ExitReason::NoProcess`] if there was none, [`ExitReason::NoConnection`] if its
         /// node could not be reached any more.
         reason: ExitReason,
+        /// What its watcher calls monitors of this kind; 0 where it said nothing.
+        tag: u64,
     },
     /// A monitored node is not connected any more (`nodedown`).
     NodeLost {
@@ -226,6 +267,14 @@ pub enum Signal {
         /// The answer, or why there is none.
         result: Result<Bytes, CallError>,
     },
+    /// A process that an [`Actor`](super::Actor) wanted to bring to life did not come to life
+    /// ([`SpawnOptions::refused`]).
+    NotSpawned {
+        /// What it would have been called.
+        process: ProcessId,
+        /// Why; [`CommandError::NameTaken`] says who has its name (`already_started`).
+        error: CommandError,
+    },
     /// A message to itself that it asked for.
     Timer {
         /// The timer's number.
@@ -233,9 +282,31 @@ pub enum Signal {
         /// What it says.
         payload: Bytes,
     },
+    /// Who is a member now; once for each time that it was asked for, however often that changed.
+    Members {
+        /// The number that it was asked for by.
+        number: u64,
+        /// Which membership this is: for the next time that it asks.
+        version: u64,
+        /// All members as this node knows them, itself included.
+        members: Arc<[Member]>,
+    },
 }
 
 impl ProcessAct {
+    /// The number of an [`Alias`](super::Alias) that may begin or end with it: whoever drives the
+    /// node and finds names by itself looks then whom it stands for.
+    #[must_use]
+    pub const fn aliased(&self) -> Option<u64> {
+        match self {
+            Self::Monitor { number, alias: Some(_), .. }
+            | Self::Alias { number }
+            | Self::Unalias { number }
+            | Self::Demonitor { number } => Some(*number),
+            _ => None,
+        }
+    }
+
     /// The number about which nothing is to come any more.
     #[must_use]
     pub const fn revokes(&self) -> Option<u64> {
@@ -256,8 +327,12 @@ impl Signal {
             Self::Down { number, .. }
             | Self::NodeLost { number, .. }
             | Self::Answer { number, .. }
-            | Self::Timer { number, .. } => Some(*number),
-            Self::Exit { .. } | Self::NodeUp { .. } | Self::NodeDown { .. } => None,
+            | Self::Timer { number, .. }
+            | Self::Members { number, .. } => Some(*number),
+            Self::Exit { .. }
+            | Self::NodeUp { .. }
+            | Self::NodeDown { .. }
+            | Self::NotSpawned { .. } => None,
         }
     }
 }
@@ -274,6 +349,22 @@ pub struct SpawnOptions {
     pub name: Option<ProcessName>,
     /// Whether exit signals become [`Signal::Exit`].
     pub trap_exit: bool,
+}
+
+impl SpawnOptions {
+    /// What whoever drives a node tells the [`Actor`](super::Actor) that wanted to spawn `process`
+    /// with these options, when the node refused: that it did, and where the actor was to watch it
+    /// from the first moment, that there is no such process.
+    pub fn refused(self, process: ProcessId, error: CommandError) -> impl Iterator<Item = Signal> {
+        let (target, reason) = (process.into(), ExitReason::NoProcess);
+        let down = self.monitor.map(|monitor| Signal::Down {
+            number: monitor.number,
+            target,
+            reason,
+            tag: 0,
+        });
+        [Signal::NotSpawned { process, error }].into_iter().chain(down)
+    }
 }
 
 /// What is known of a process of this node (`process_info/1`).
@@ -311,6 +402,11 @@ fn arbitrary_result(
     u: &mut arbitrary::Unstructured<'_>,
 ) -> arbitrary::Result<Result<Bytes, Failure>> {
     Ok(if u.arbitrary()? { Ok(arbitrary_payload(u)?) } else { Err(u.arbitrary()?) })
+}
+
+#[cfg(feature = "arbitrary")]
+fn arbitrary_instant(u: &mut arbitrary::Unstructured<'_>) -> arbitrary::Result<Instant> {
+    arbitrary_span(u).map(|span| Instant::ZERO + span)
 }
 
 #[cfg(feature = "arbitrary")]

@@ -7,9 +7,10 @@ use core::fmt;
 use bytes::Bytes;
 
 use super::{
-    ExitReason, Lane, MonitorId, NodeFilter, ProcessAct, ProcessId, ReplyTo, Serial, Signal,
-    SpawnOptions, Target,
+    Alias, ExitReason, Lane, MonitorId, MonitorOptions, NodeFilter, ProcessAct, ProcessId, ReplyTo,
+    Serial, Signal, SpawnOptions, Target,
 };
+use crate::behaviour::Report;
 use crate::call::{Failure, Server};
 use crate::command::{Broadcast, Send};
 use crate::id::{ChannelId, NodeId, ProcessName};
@@ -87,7 +88,8 @@ pub enum Effect {
     /// Register the process under a name ([`Command::Register`](crate::Command::Register)). Where
     /// that fails, end it for [`ExitReason::Other`] with the text of the error.
     Register(ProcessName),
-    /// Bring another process to life ([`Command::Spawn`](crate::Command::Spawn)).
+    /// Bring another process to life ([`Command::Spawn`](crate::Command::Spawn)). Where that fails,
+    /// tell this one what [`SpawnOptions::refused`] says.
     Spawn {
         /// Its number.
         serial: Serial,
@@ -96,6 +98,8 @@ pub enum Effect {
         /// How it begins.
         options: SpawnOptions,
     },
+    /// Tell people: log it, count it.
+    Report(Box<Report>),
     /// End the process, and do nothing that comes after this.
     End(ExitReason),
 }
@@ -183,9 +187,31 @@ impl<'a> ActorContext<'a> {
 
     /// As [`ActorContext::monitor`], with the news in its place among the messages of a lane.
     pub fn monitor_on(&mut self, target: impl Into<Target>, lane: Lane) -> u64 {
+        self.monitor_with(target, MonitorOptions { lane, ..MonitorOptions::default() }).number
+    }
+
+    /// As [`ActorContext::monitor`], with options (`monitor/3`). The alias stands for this process
+    /// where the options say so, and has the number of the monitor in any case.
+    pub fn monitor_with(&mut self, target: impl Into<Target>, options: MonitorOptions) -> Alias {
+        let MonitorOptions { lane, tag, alias } = options;
+        let (number, target) = (self.number(), target.into());
+        self.act(ProcessAct::Monitor { number, target, lane, tag, alias });
+        Alias { process: self.me, number }
+    }
+
+    /// Another name for this process, until it is taken back (`alias/0`).
+    pub fn alias(&mut self) -> Alias {
         let number = self.number();
-        self.act(ProcessAct::Monitor { number, target: target.into(), lane });
-        number
+        self.act(ProcessAct::Alias { number });
+        Alias { process: self.me, number }
+    }
+
+    /// Takes an alias back: what is sent to it from now on is dropped (`unalias/1`). One that is not
+    /// this process's, or was taken back, is no error.
+    pub fn unalias(&mut self, alias: Alias) {
+        if alias.process == self.me {
+            self.act(ProcessAct::Unalias { number: alias.number });
+        }
     }
 
     /// Watches a node (`monitor_node/2`): [`Signal::NodeLost`] comes exactly once.
@@ -208,6 +234,15 @@ impl<'a> ActorContext<'a> {
     /// Ends a subscription to nodes.
     pub fn demonitor_nodes(&mut self, filter: NodeFilter) {
         self.act(ProcessAct::DemonitorNodes(filter));
+    }
+
+    /// Waits for the members to be others than those of a version, or to be told who they are:
+    /// [`Signal::Members`] comes once, with the number returned here
+    /// ([`ActorContext::demonitor`] takes that back).
+    pub fn await_members(&mut self, known: Option<u64>) -> u64 {
+        let number = self.number();
+        self.act(ProcessAct::AwaitMembers { number, known });
+        number
     }
 
     /// Links itself to another process (`link/1`).
@@ -272,6 +307,14 @@ impl<'a> ActorContext<'a> {
         number
     }
 
+    /// As [`ActorContext::send_after`], at a time of [`ActorContext::now`]'s clock; one that is over
+    /// already is now (`send_after/4` with `abs`).
+    pub fn send_at(&mut self, at: Instant, target: impl Into<Target>, payload: Bytes) -> u64 {
+        let number = self.number();
+        self.act(ProcessAct::SendAt { number, at, target: target.into(), payload });
+        number
+    }
+
     /// Cancels a message that was to be sent later: after this it does not come, unless it is on
     /// its way to another process already (`cancel_timer/1`).
     pub fn cancel_timer(&mut self, number: u64) {
@@ -316,6 +359,11 @@ impl<'a> ActorContext<'a> {
         let serial = (self.serials)();
         self.effects.push(Effect::Spawn { serial, actor, options });
         ProcessId { serial, ..self.me }
+    }
+
+    /// Tells people something about itself.
+    pub fn report(&mut self, report: Report) {
+        self.effects.push(Effect::Report(Box::new(report)));
     }
 
     /// How many effects there are.

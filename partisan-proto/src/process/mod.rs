@@ -21,6 +21,8 @@
 //! [`connections`](crate::connections)); so an asymmetric loss cannot leave a watcher waiting.
 //! **Links** and exit signals follow Erlang's rules, unlinking included.
 //!
+//! **Aliases** ([`Alias`]) are names of the node's own that stand for a process for a while.
+//!
 //! A process is on no other node than its own, so all this works with every manager; with a node
 //! that is not connected it ends at once for [`ExitReason::NoConnection`].
 //!
@@ -29,10 +31,13 @@
 
 mod act;
 mod actor;
+mod alias;
 mod id;
 mod linking;
 mod links;
+mod membership;
 mod monitoring;
+mod naming;
 mod reason;
 mod reference;
 mod sessions;
@@ -46,6 +51,7 @@ mod watches;
 
 pub use act::{Lane, NodeFilter, ProcessAct, ProcessInfo, Signal, SpawnOptions, Target};
 pub use actor::{Actor, ActorContext, Effect, Input, MAX_PANICS};
+pub use alias::{Alias, AliasUntil, MonitorOptions};
 pub use id::{MonitorId, ProcessId, ReplyTo, RequestId, Serial, TimerId};
 pub use reason::{ExitReason, MAX_REASON, ReasonBytes, ReasonText};
 pub use reference::{ParseReferenceError, Reference, ReferenceError};
@@ -53,9 +59,11 @@ pub use solo::Solo;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::hash::Hash;
 
 use self::links::Links;
+use self::membership::Membership;
 use self::subscriptions::Subscriptions;
 pub(crate) use self::timers::Late;
 use self::timers::SendLater;
@@ -66,8 +74,9 @@ use crate::change::Change;
 use crate::context::Context;
 use crate::error::{CloseReason, CommandError};
 use crate::id::{ChannelId, ConnectionId, Incarnation, Instance, NodeId, ProcessName};
+use crate::manager::Member;
 use crate::spec::NodeSpec;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::wire::{ControlMessage, ProcessAt, ProcessMessage, ServerAt, StableHasher, TargetAt};
 
 /// What processes need of the node around them.
@@ -83,6 +92,9 @@ pub(crate) trait Signals {
 
     /// What a connected node tells about itself.
     fn spec(&self, node: NodeId) -> Option<Arc<NodeSpec>>;
+
+    /// Who is a member.
+    fn members(&self) -> Vec<Member>;
 }
 
 /// The processes of a node, and all that hangs on them.
@@ -96,12 +108,16 @@ pub(crate) struct Processes {
     watchers: Watchers,
     links: Links,
     subscriptions: Subscriptions,
+    membership: Membership,
     timers: SendLater,
 }
 
 #[derive(Debug, Default, Hash)]
 struct Process {
+    /// Aliases included.
     names: BTreeSet<ProcessName>,
+    /// The aliases that end with the monitors of these numbers.
+    aliases: BTreeSet<u64>,
     trap_exit: bool,
 }
 
@@ -115,13 +131,9 @@ impl Processes {
             watchers: Watchers::default(),
             links: Links::default(),
             subscriptions: Subscriptions::default(),
+            membership: Membership::default(),
             timers: SendLater::default(),
         }
-    }
-
-    /// The incarnation that the node was started in: part of its processes' identifiers.
-    pub(crate) const fn birth(&self) -> Incarnation {
-        self.birth
     }
 
     /// The identifier of a process of this node.
@@ -178,7 +190,7 @@ impl Processes {
         if self.table.len() >= limit {
             return Err(CommandError::TooManyProcesses { limit });
         }
-        self.table.insert(serial, Process { names: BTreeSet::new(), trap_exit });
+        self.table.insert(serial, Process { trap_exit, ..Process::default() });
         if let Some(name) = name
             && let Err(error) = self.register(cx, serial, name)
         {
@@ -187,40 +199,10 @@ impl Processes {
         }
         let process = self.id(cx, serial);
         if let Some(MonitorId { owner, number }) = monitor {
-            self.monitor(cx, MonitorId { owner, number }, process.into(), Lane::default());
+            self.monitor(cx, MonitorId { owner, number }, process.into(), Lane::default(), 0);
         }
         if let Some(parent) = link {
             self.link(cx, parent, process);
-        }
-        Ok(())
-    }
-
-    /// A name now stands for a process.
-    pub(crate) fn register(
-        &mut self,
-        cx: &Context<'_>,
-        serial: Serial,
-        name: ProcessName,
-    ) -> Result<(), CommandError> {
-        if let Some(holder) = self.names.get(&name) {
-            return Err(CommandError::NameTaken { name, holder: *holder });
-        }
-        let limit = cx.config.processes.max_names;
-        if self.names.len() >= limit {
-            return Err(CommandError::TooManyNames { limit });
-        }
-        let process = self.table.get_mut(&serial).ok_or(CommandError::NoSuchProcess(serial))?;
-        process.names.insert(name.clone());
-        self.names.insert(name, serial);
-        Ok(())
-    }
-
-    /// A name stands for nobody any more. Monitors by that name stay with their process.
-    pub(crate) fn unregister(&mut self, name: &ProcessName) -> Result<(), CommandError> {
-        let not_there = || CommandError::NameUnknown(name.clone());
-        let serial = self.names.remove(name).ok_or_else(not_there)?;
-        if let Some(process) = self.table.get_mut(&serial) {
-            process.names.remove(name);
         }
         Ok(())
     }
@@ -238,12 +220,32 @@ impl Processes {
         }
         match act {
             ProcessAct::Ended(reason) => self.end(cx, signals, serial, reason),
-            ProcessAct::Monitor { number, target, lane } => {
-                self.monitor(cx, MonitorId { owner: serial, number }, target, lane);
+            ProcessAct::Monitor { number, target, lane, tag, alias } => {
+                let monitor = MonitorId { owner: serial, number };
+                match alias {
+                    Some(until) if !self.alias(cx, monitor, until) => {
+                        self.kill(cx, signals, serial, ExitReason::SystemLimit);
+                    }
+                    _ => self.monitor(cx, monitor, target, lane, tag),
+                }
+            }
+            ProcessAct::Alias { number } => {
+                let alias = MonitorId { owner: serial, number };
+                if !self.alias(cx, alias, AliasUntil::TakenBack) {
+                    self.kill(cx, signals, serial, ExitReason::SystemLimit);
+                }
+            }
+            ProcessAct::Unalias { number } => {
+                self.unalias(cx, MonitorId { owner: serial, number });
             }
             ProcessAct::MonitorNode { number, node } => self.monitor_node(cx, serial, number, node),
             ProcessAct::Demonitor { number } => {
-                self.demonitor(cx, MonitorId { owner: serial, number });
+                let id = MonitorId { owner: serial, number };
+                self.demonitor(cx, id);
+                self.membership.forget(id);
+            }
+            ProcessAct::AwaitMembers { number, known } => {
+                self.await_members(cx, signals, MonitorId { owner: serial, number }, known);
             }
             ProcessAct::MonitorNodes(filter) => self.subscribe(cx, signals, serial, &filter),
             ProcessAct::DemonitorNodes(filter) => self.subscriptions.remove(serial, &filter),
@@ -266,10 +268,24 @@ impl Processes {
             }
             ProcessAct::SendAfter { number, after, target, payload } => {
                 let timer = TimerId { owner: serial, number };
-                if !self.timers.set(cx, timer, after, target, payload) {
-                    self.kill(cx, signals, serial, ExitReason::SystemLimit);
-                }
+                self.send_later(cx, signals, (timer, cx.now + after), Late { target, payload });
             }
+            ProcessAct::SendAt { number, at, target, payload } => {
+                let timer = TimerId { owner: serial, number };
+                self.send_later(cx, signals, (timer, at.max(cx.now)), Late { target, payload });
+            }
+        }
+    }
+
+    fn send_later(
+        &mut self,
+        cx: &mut Context<'_>,
+        signals: &mut impl Signals,
+        (timer, at): (TimerId, Instant),
+        late: Late,
+    ) {
+        if !self.timers.set(cx, timer, at, late) {
+            self.kill(cx, signals, timer.owner, ExitReason::SystemLimit);
         }
     }
 
@@ -301,6 +317,7 @@ impl Processes {
                 self.names.remove(&name);
             }
             self.subscriptions.forget(serial);
+            self.membership.forget_all(serial);
             self.timers.forget(cx, serial);
             for (monitor, watched) in self.watches.take_owned(serial) {
                 self.stop_watching(cx, monitor, &watched);
@@ -479,12 +496,12 @@ impl Processes {
     pub(crate) fn info(&self, node: NodeId, serial: Serial) -> Option<ProcessInfo> {
         let process = self.table.get(&serial)?;
         let monitors = self.watches.of(serial).filter_map(|(monitor, watched)| match watched {
-            Watched::Process(target) => Some((monitor.number, target.clone())),
+            Watched::Process(target, _) => Some((monitor.number, target.clone())),
             Watched::Node(_) => None,
         });
         Some(ProcessInfo {
             process: ProcessId { node, birth: self.birth, serial },
-            names: process.names.iter().cloned().collect(),
+            names: process.names.iter().filter(|name| !name.is_reserved()).cloned().collect(),
             trap_exit: process.trap_exit,
             links: self.links.of(serial).collect(),
             monitors: monitors.collect(),
@@ -498,9 +515,10 @@ impl Processes {
         self.table.keys().copied()
     }
 
-    /// All names and whom they stand for.
+    /// All names that were registered, and whom they stand for.
     pub(crate) fn names(&self) -> impl Iterator<Item = (&ProcessName, Serial)> {
-        self.names.iter().map(|(name, serial)| (name, *serial))
+        let registered = self.names.iter().filter(|(name, _)| !name.is_reserved());
+        registered.map(|(name, serial)| (name, *serial))
     }
 
     /// How much of everything there is.
@@ -511,7 +529,7 @@ impl Processes {
             monitors: self.watches.len(),
             watchers: self.watchers.len(),
             links: self.links.len(),
-            subscriptions: self.subscriptions.len(),
+            subscriptions: self.subscriptions.len() + self.membership.len(),
             timers: self.timers.len(),
         }
     }
@@ -523,6 +541,7 @@ impl Processes {
         self.watchers.hash(hasher);
         self.links.hash(hasher);
         self.subscriptions.hash(hasher);
+        self.membership.hash(hasher);
         self.timers.hash(hasher);
     }
 }
@@ -541,7 +560,7 @@ pub struct ProcessCounts {
     pub watchers: usize,
     /// Ends of links here, and unlinkings that are not answered.
     pub links: usize,
-    /// Subscriptions to nodes.
+    /// Subscriptions to nodes, and processes that wait for another membership.
     pub subscriptions: usize,
     /// Set timers.
     pub timers: usize,

@@ -14,10 +14,11 @@ impl Processes {
         monitor: MonitorId,
         target: Target,
         lane: Lane,
+        tag: u64,
     ) {
         let (node, at) = split(&target);
         if !self.table.contains_key(&monitor.owner)
-            || !self.watches.add(monitor, Watched::Process(target))
+            || !self.watches.add(monitor, Watched::Process(target, tag))
         {
             return;
         }
@@ -75,6 +76,7 @@ impl Processes {
         if let Some(watched) = self.watches.take(monitor) {
             self.stop_watching(cx, monitor, &watched);
         }
+        self.monitor_ended(cx, monitor);
     }
 
     /// The other side need not keep a monitor any more.
@@ -84,7 +86,7 @@ impl Processes {
         monitor: MonitorId,
         watched: &Watched,
     ) {
-        let Watched::Process(target) = watched else { return };
+        let Watched::Process(target, _) = watched else { return };
         let node = target.node();
         if node == cx.me.instance.node {
             self.watchers.remove((node, monitor));
@@ -128,8 +130,9 @@ impl Processes {
         monitor: MonitorId,
         reason: ExitReason,
     ) {
-        if let Some(target) = self.watches.take_at(monitor, node) {
-            let signal = Signal::Down { number: monitor.number, target, reason };
+        if let Some((target, tag)) = self.watches.take_at(monitor, node) {
+            self.monitor_ended(cx, monitor);
+            let signal = Signal::Down { number: monitor.number, target, reason, tag };
             cx.act(Action::Signal { process: monitor.owner, signal });
         }
     }

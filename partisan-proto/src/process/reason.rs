@@ -115,9 +115,31 @@ impl ReasonText {
     }
 }
 
+impl ReasonBytes {
+    /// What they say, where they are a text: UTF-8 without control characters but white space.
+    fn text(&self) -> Option<&str> {
+        let text = core::str::from_utf8(&self.0).ok()?;
+        let odd = |character: char| character.is_control() && !character.is_whitespace();
+        (!text.contains(odd)).then_some(text)
+    }
+}
+
 impl fmt::Debug for ReasonBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "b\"{}\"", self.0.escape_ascii())
+        match self.text() {
+            Some(text) => fmt::Debug::fmt(text, f),
+            None => write!(f, "b\"{}\"", self.0.escape_ascii()),
+        }
+    }
+}
+
+/// A text as it is; other bytes escaped.
+impl fmt::Display for ReasonBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.text() {
+            Some(text) => f.write_str(text),
+            None => fmt::Debug::fmt(self, f),
+        }
     }
 }
 
@@ -138,14 +160,14 @@ impl fmt::Display for ExitReason {
         match self {
             Self::Normal => f.write_str("normal"),
             Self::Shutdown => f.write_str("shutdown"),
-            Self::ShutdownWith(bytes) => write!(f, "shutdown {bytes:?}"),
+            Self::ShutdownWith(bytes) => write!(f, "shutdown: {bytes}"),
             Self::Kill => f.write_str("kill"),
             Self::Killed => f.write_str("killed"),
             Self::NoProcess => f.write_str("no such process"),
             Self::NoConnection => f.write_str("no connection"),
             Self::SystemLimit => f.write_str("a limit of its node is reached"),
             Self::Panicked(text) => write!(f, "panicked: {}", text.text()),
-            Self::Other(bytes) => write!(f, "{bytes:?}"),
+            Self::Other(bytes) => write!(f, "{bytes}"),
         }
     }
 }
@@ -169,6 +191,7 @@ impl<'a> arbitrary::Arbitrary<'a> for ReasonText {
 mod tests {
     use super::*;
     use alloc::format;
+    use alloc::string::ToString;
     use alloc::vec;
 
     #[test]
@@ -189,6 +212,19 @@ mod tests {
             ExitReason::Panicked(kept) => assert_eq!(kept.text(), "x".repeat(MAX_REASON - 1)),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_text_is_shown_as_it_is_and_other_bytes_are_escaped() {
+        let shown = |bytes: &[u8]| ExitReason::other(bytes).unwrap().to_string();
+        assert_eq!(shown("the disk is voll: \u{fc}".as_bytes()), "the disk is voll: \u{fc}");
+        assert_eq!(shown(b"two\nlines"), "two\nlines");
+        assert_eq!(shown(b"\x01\xff"), r#"b"\x01\xff""#);
+        assert_eq!(shown(b"a\x1b[31m"), r#"b"a\x1b[31m""#);
+        let shutdown = ExitReason::shutdown_with(b"upgrade").unwrap();
+        assert_eq!(shutdown.to_string(), "shutdown: upgrade");
+        let bytes = ReasonBytes::new(b"he said \"no\"").unwrap();
+        assert_eq!(format!("{bytes:?}"), r#""he said \"no\"""#);
     }
 
     #[test]

@@ -352,6 +352,7 @@ impl FromStr for Reference {
 mod tests {
     use super::*;
     use alloc::string::ToString;
+    use core::hash::{Hash, Hasher};
     use proptest::prelude::*;
 
     fn node(name: &str) -> NodeName {
@@ -392,6 +393,30 @@ mod tests {
         fn no_text_and_no_bytes_panic(text in "(partisan:(pid|name|ref):)?[#%:a-f0-9ä+-]{0,40}") {
             _ = text.parse::<Reference>();
             _ = Reference::from_bytes(text.as_bytes());
+        }
+    }
+
+    proptest! {
+        /// They may be the keys of maps: equal ones hash alike, and their order is total.
+        #[test]
+        fn references_are_keys(all in prop::collection::vec(any_reference(), 0..20)) {
+            let all: Vec<Reference> = all.into_iter().map(|(reference, _)| reference).collect();
+            let sorted: alloc::collections::BTreeSet<&Reference> = all.iter().collect();
+            let distinct: alloc::collections::BTreeSet<Vec<u8>> =
+                all.iter().map(Reference::to_bytes).collect();
+            prop_assert_eq!(sorted.len(), distinct.len());
+            let hash = |reference: &Reference| {
+                let mut hasher = crate::wire::StableHasher::default();
+                reference.hash(&mut hasher);
+                hasher.finish()
+            };
+            for reference in &all {
+                let copy = Reference::from_bytes(&reference.to_bytes()).unwrap();
+                prop_assert_eq!(hash(reference), hash(&copy));
+            }
+            for (one, other) in sorted.iter().zip(sorted.iter().skip(1)) {
+                prop_assert!(one < other);
+            }
         }
     }
 

@@ -28,6 +28,7 @@ impl Processes {
                     send(cx, *node, message);
                 }
             }
+            Change::MembersChanged => self.members_changed(cx, signals),
             _ => {}
         }
     }
@@ -63,10 +64,12 @@ impl Processes {
     ) {
         let node = instance.node;
         self.watchers.forget(node);
-        for (MonitorId { owner: process, number }, watched) in self.watches.take_node(node) {
+        for (monitor, watched) in self.watches.take_node(node) {
+            let MonitorId { owner: process, number } = monitor;
             let signal = match watched {
-                Watched::Process(target) => {
-                    Signal::Down { number, target, reason: ExitReason::NoConnection }
+                Watched::Process(target, tag) => {
+                    self.monitor_ended(cx, monitor);
+                    Signal::Down { number, target, reason: ExitReason::NoConnection, tag }
                 }
                 Watched::Node(node) => Signal::NodeLost { number, node, reason: Some(reason) },
             };

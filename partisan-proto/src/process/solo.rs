@@ -48,6 +48,8 @@ pub struct Solo<A> {
     timers: BTreeMap<(Instant, u64), (Target, Bytes)>,
     replies: BTreeMap<ReplyTo, Result<Bytes, Failure>>,
     effects: Vec<Effect>,
+    /// Of the present turn; those of one that panicked are done with those of the next.
+    left: Vec<Effect>,
     ended: Option<ExitReason>,
 }
 
@@ -66,6 +68,7 @@ impl<A: Actor> Solo<A> {
             timers: BTreeMap::new(),
             replies: BTreeMap::new(),
             effects: Vec::new(),
+            left: Vec::new(),
             ended: None,
         };
         solo.turn(|actor, cx| actor.start(cx));
@@ -178,9 +181,9 @@ impl<A: Actor> Solo<A> {
         if let Some(((_, number), (target, payload))) = self.timers.pop_first() {
             match target == Target::Process(self.me) {
                 true => self.signal(Signal::Timer { number, payload }),
-                false => self.effects.push(Effect::Act(ProcessAct::SendAfter {
+                false => self.effects.push(Effect::Act(ProcessAct::SendAt {
                     number,
-                    after: Duration::ZERO,
+                    at: self.now,
                     target,
                     payload,
                 })),
@@ -189,15 +192,15 @@ impl<A: Actor> Solo<A> {
     }
 
     fn turn(&mut self, run: impl FnOnce(&mut A, &mut ActorContext<'_>)) {
-        let mut effects = Vec::new();
         let mut serials = || {
             self.serials += 1;
             Serial(self.serials)
         };
         let numbers = &mut self.numbers;
-        let mut cx = ActorContext::new(self.now, self.me, numbers, &mut serials, &mut effects);
+        let left = &mut self.left;
+        let mut cx = ActorContext::new(self.now, self.me, numbers, &mut serials, left);
         run(&mut self.actor, &mut cx);
-        for effect in effects {
+        for effect in core::mem::take(&mut self.left) {
             if self.ended.is_none() {
                 self.perform(effect);
             }
@@ -213,6 +216,9 @@ impl<A: Actor> Solo<A> {
         match effect {
             Effect::Act(ProcessAct::SendAfter { number, after, target, payload }) => {
                 self.timers.insert((self.now + after, number), (target, payload));
+            }
+            Effect::Act(ProcessAct::SendAt { number, at, target, payload }) => {
+                self.timers.insert((at.max(self.now), number), (target, payload));
             }
             Effect::Act(ProcessAct::CancelTimer { number: cancelled }) => {
                 self.timers.retain(|(_, number), _| *number != cancelled);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Serial, Target, TimerId};
 use crate::context::Context;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::timers::Timer;
 
 /// What is to be sent when a timer is due.
@@ -30,9 +30,8 @@ impl SendLater {
         &mut self,
         cx: &mut Context<'_>,
         timer: TimerId,
-        after: Duration,
-        target: Target,
-        payload: Bytes,
+        at: Instant,
+        late: Late,
     ) -> bool {
         if self.waiting.contains_key(&timer) {
             return true;
@@ -40,8 +39,8 @@ impl SendLater {
         if self.waiting.len() >= cx.config.processes.max_timers {
             return false;
         }
-        self.waiting.insert(timer, Late { target, payload });
-        cx.set_timer(Timer::Process(timer), after);
+        self.waiting.insert(timer, late);
+        cx.timers.set(Timer::Process(timer), at);
         true
     }
 

@@ -9,14 +9,15 @@ use crate::id::NodeId;
 /// What one monitor watches.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Watched {
-    Process(Target),
+    /// And what the watcher calls the monitor.
+    Process(Target, u64),
     Node(NodeId),
 }
 
 impl Watched {
     const fn node(&self) -> NodeId {
         match self {
-            Self::Process(target) => target.node(),
+            Self::Process(target, _) => target.node(),
             Self::Node(node) => *node,
         }
     }
@@ -48,12 +49,12 @@ impl Watches {
     }
 
     /// Ends a monitor that watches a process of this node.
-    pub(super) fn take_at(&mut self, monitor: MonitorId, node: NodeId) -> Option<Target> {
+    pub(super) fn take_at(&mut self, monitor: MonitorId, node: NodeId) -> Option<(Target, u64)> {
         match self.monitors.get(&monitor) {
-            Some(Watched::Process(target)) if target.node() == node => {
-                let target = target.clone();
+            Some(Watched::Process(target, tag)) if target.node() == node => {
+                let taken = (target.clone(), *tag);
                 self.take(monitor);
-                Some(target)
+                Some(taken)
             }
             _ => None,
         }

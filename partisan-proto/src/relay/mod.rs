@@ -27,7 +27,9 @@
 //! effort, once, and that is final: it has not arrived and will not
 //! ([`Notification::RelayFailed`]). Copies end silently, since another may have arrived. Arrival is
 //! never confirmed, but for messages that must arrive: those are numbered, kept and sent again by
-//! [`delivery`](crate::delivery), and so are their acknowledgements carried back. Each is delivered
+//! [`delivery`](crate::delivery), and so are their acknowledgements carried back. One that is longer
+//! than a node on its one way takes, or than its target does, is not sent again: its origin is told
+//! ([`CommandError::RelayTooLarge`]). Each is delivered
 //! at most once in a life of its target, as long as that remembers its origin
 //! ([`RelayConfig::max_known`](crate::config::RelayConfig::max_known)).
 //!
@@ -198,8 +200,13 @@ impl Relay {
         }
         if let Err(error) = self.pass_on(cx, ways, &passing) {
             self.counters.ended += 1;
-            if !passing.header.flooded {
-                self.say_failed(cx, &passing.header, failure(&error, &passing));
+            let reason = failure(&error, &passing);
+            // What its target does not take, no copy brings there.
+            let of_target = reason == RelayFailure::TooLarge
+                && cx.routes.peer(passing.header.target).is_some()
+                && passing.header.cargo.must_arrive();
+            if !passing.header.flooded || of_target {
+                self.say_failed(cx, &passing.header, reason);
             }
         }
     }
@@ -287,7 +294,11 @@ impl Relay {
         for node in ahead {
             match self.transmit(cx, ways, passing, node, true) {
                 Ok(()) => outcome = Ok(()),
-                Err(error) => failed = failed.or(Some(error)),
+                // Of several the one that passes: it is too long only if it is for all.
+                Err(error) => match failed {
+                    None | Some(CommandError::PayloadTooLarge { .. }) => failed = Some(error),
+                    Some(_) => {}
+                },
             }
         }
         match (outcome, failed) {
@@ -314,7 +325,9 @@ impl Relay {
     pub(crate) fn receive(&mut self, cx: &mut Context<'_>, from: Instance, message: RelayMessage) {
         let notice = *message.notice();
         match &message {
-            RelayMessage::Failed { .. } | RelayMessage::Astray(_) => {
+            RelayMessage::Failed { .. }
+            | RelayMessage::Astray(_)
+            | RelayMessage::TooLarge { .. } => {
                 self.known.unlearn(notice.target, from.node);
             }
             RelayMessage::Found(_) if notice.target != cx.me.instance.node => {
@@ -325,11 +338,15 @@ impl Relay {
         let RelayNotice { id, target, hops } = notice;
         if id.origin == cx.me.instance.node {
             let mine = id.incarnation == cx.me.instance.incarnation;
-            if let RelayMessage::Failed { reason, .. } = message
-                && mine
-            {
-                let sequence = id.sequence;
-                cx.notify(Notification::RelayFailed { to: target, sequence, reason });
+            let (to, number) = (target, id.sequence);
+            match message {
+                RelayMessage::Failed { reason, .. } if mine => {
+                    cx.notify(Notification::RelayFailed { to, sequence: number, reason });
+                }
+                RelayMessage::TooLarge { sequence, .. } if mine => {
+                    cx.change(Change::RelayTooLarge { to, sequence });
+                }
+                _ => {}
             }
             return;
         }
@@ -341,6 +358,7 @@ impl Relay {
             RelayMessage::Failed { reason, .. } => RelayMessage::Failed { notice, reason },
             RelayMessage::Found(_) => RelayMessage::Found(notice),
             RelayMessage::Astray(_) => RelayMessage::Astray(notice),
+            RelayMessage::TooLarge { sequence, .. } => RelayMessage::TooLarge { notice, sequence },
         };
         // Not back to where it comes from: the way has changed meanwhile.
         if self.known.way(id.origin) != Some(from.node) {
@@ -352,6 +370,9 @@ impl Relay {
         let notice = Box::new(notice(header));
         let message = match header.cargo {
             Cargo::Message => RelayMessage::Failed { notice, reason },
+            Cargo::Reliable { sequence, .. } if reason == RelayFailure::TooLarge => {
+                RelayMessage::TooLarge { notice, sequence }
+            }
             // It is sent again: only the way is to be forgotten.
             Cargo::Reliable { .. } | Cargo::Acknowledgement { .. } => RelayMessage::Astray(notice),
         };
@@ -378,8 +399,16 @@ impl Relay {
         match change {
             // What has been delivered stays delivered, whoever the peers are now.
             Change::Reborn { .. } => self.known.forget_ways(),
-            // Whoever left it here tries again.
-            Change::Relay(parcel) => _ = self.send(cx, ways, (**parcel).clone()),
+            Change::Relay(parcel) => {
+                let (to, cargo) = (parcel.to, parcel.cargo);
+                // After any other error whoever left it here tries again.
+                if let Err(CommandError::PayloadTooLarge { .. }) =
+                    self.send(cx, ways, (**parcel).clone())
+                    && let Cargo::Reliable { sequence, .. } = cargo
+                {
+                    cx.change(Change::RelayTooLarge { to, sequence });
+                }
+            }
             _ => {}
         }
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{DecodeError, ProcessAt, read_whole};
+use super::{DecodeError, ProcessAt};
 use crate::call::Failure;
 use crate::id::{Incarnation, ProcessName};
 use crate::process::RequestId;
@@ -56,10 +56,20 @@ pub struct ReplyHeader {
 
 /// Appends a header and its length.
 pub(super) fn encode_header(header: &impl Serialize, out: &mut Vec<u8>) {
+    encode_header_and(header, out, |_| ());
+}
+
+/// As [`encode_header`], with more behind it that counts as part of it.
+pub(super) fn encode_header_and(
+    header: &impl Serialize,
+    out: &mut Vec<u8>,
+    more: impl FnOnce(&mut Vec<u8>),
+) {
     let start = out.len();
     out.extend_from_slice(&[0; 2]);
     // Serialising to a growing vector has no way to fail.
     *out = postcard::to_extend(header, core::mem::take(out)).expect("headers always serialise");
+    more(out);
     // Reasons are at most 32 KiB, names 255 bytes.
     let length = u16::try_from(out.len() - start - 2).unwrap_or(u16::MAX);
     out[start..start + 2].copy_from_slice(&length.to_be_bytes());
@@ -74,9 +84,19 @@ pub(super) fn header_len(header: &impl Serialize) -> usize {
 pub(super) fn decode_header<T: for<'de> Deserialize<'de>>(
     body: &Bytes,
 ) -> Result<(T, Bytes), DecodeError> {
+    match decode_header_and(body)? {
+        (header, [], rest) => Ok((header, rest)),
+        (_, _, _) => Err(DecodeError::BadHeader),
+    }
+}
+
+/// As [`decode_header`], where more may stand behind the header as part of it.
+pub(super) fn decode_header_and<T: for<'de> Deserialize<'de>>(
+    body: &Bytes,
+) -> Result<(T, &[u8], Bytes), DecodeError> {
     let [high, low] = *body.first_chunk::<2>().ok_or(DecodeError::Truncated)?;
     let end = 2 + usize::from(u16::from_be_bytes([high, low]));
     let header = body.get(2..end).ok_or(DecodeError::Truncated)?;
-    let header = read_whole(header).map_err(|_| DecodeError::BadHeader)?;
-    Ok((header, body.slice(end..)))
+    let (header, more) = postcard::take_from_bytes(header).map_err(|_| DecodeError::BadHeader)?;
+    Ok((header, more, body.slice(end..)))
 }

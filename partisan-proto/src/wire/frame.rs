@@ -128,7 +128,7 @@ impl Frame {
             }
             Self::Reliable { header, payload } => {
                 let destination = header.destination.header_len();
-                kind + header_len(&**header) + destination + payload.len()
+                kind + header.encoded_len() + destination + payload.len()
             }
             Self::Reply { header, payload } => kind + header_len(&**header) + payload.len(),
             // Its limit is that of control frames, whatever the peer's.
@@ -320,7 +320,7 @@ fn decode_body(kind: u8, body: Bytes) -> Result<Decoded, DecodeError> {
             Frame::Newest { header: Box::new(header), payload }
         }
         RELIABLE => {
-            let (header, rest) = decode_header(&body)?;
+            let (header, rest) = ReliableHeader::decode(&body)?;
             let (AppHeader { destination }, payload) = AppHeader::decode(&rest)?;
             let header = ReliableHeader { destination, ..header };
             Frame::Reliable { header: Box::new(header), payload }
@@ -426,25 +426,26 @@ pub fn encode_reply(header: &ReplyHeader, payload: usize, out: &mut Vec<u8>) {
 
 /// Appends all of a message that must arrive but its payload of `payload` bytes, which must follow.
 pub fn encode_reliable(header: &ReliableHeader, payload: usize, out: &mut Vec<u8>) {
-    with_headers(RELIABLE, header, &header.destination, payload, out);
+    with_headers(RELIABLE, |out| header.encode(out), &header.destination, payload, out);
 }
 
 /// Appends all of a message of a monotonic channel but its payload of `payload` bytes, which must
 /// follow.
 pub fn encode_newest(header: &NewestHeader, payload: usize, out: &mut Vec<u8>) {
-    with_headers(NEWEST, header, &header.destination, payload, out);
+    let encode = |out: &mut Vec<u8>| encode_header(header, out);
+    with_headers(NEWEST, encode, &header.destination, payload, out);
 }
 
 fn with_headers(
     kind: u8,
-    header: &impl Serialize,
+    header: impl FnOnce(&mut Vec<u8>),
     destination: &Destination,
     payload: usize,
     out: &mut Vec<u8>,
 ) {
     let app = AppHeader { destination: destination.clone() };
     with_prefix_and(kind, payload, out, |out| {
-        encode_header(header, out);
+        header(out);
         encode_app_header(&app, out);
     });
 }

@@ -56,8 +56,8 @@ pub use control::{
     MAX_CONTROL_FRAME, MAX_DELTA, MAX_SUMMARY, Presence, Proof, Request, Summary, SummaryEntry,
 };
 pub use delivery::{
-    Acknowledgement, CausalHeader, Dependency, Elsewhere, MAX_DEPENDENCIES, MAX_RANGES,
-    NewestHeader, ReliableHeader,
+    Acknowledgement, CausalHeader, Dependency, Elsewhere, InOrder, MAX_DEPENDENCIES, MAX_RANGES,
+    NewestHeader, ReliableHeader, Terms,
 };
 pub use frame::{
     Decoded, FRAME_PREFIX, Frame, Frames, MAX_HELLO_FRAME, MIN_FRAME_LIMIT, compress_frame, decode,

@@ -7,14 +7,14 @@ use alloc::vec::Vec;
 use bytes::{Buf, BufMut, Bytes};
 use serde::{Deserialize, Serialize};
 
-use super::{AppHeader, DecodeError, Destination, MAX_APP_HEADER, encode_app_header};
+use super::{AppHeader, DecodeError, Destination, MAX_APP_HEADER, Terms, encode_app_header};
 use crate::id::{Incarnation, NodeId};
 
 /// The most hops that a relayed message may make before the last one, to its target; decoders
 /// refuse more.
 pub const MAX_RELAY_TTL: u8 = 32;
 /// The longest header of a relayed message, so that a sender can tell the longest payload.
-pub const MAX_RELAY_HEADER: usize = FIXED + 8 + 16 + MAX_APP_HEADER;
+pub const MAX_RELAY_HEADER: usize = FIXED + 8 + 16 + Terms::LONGEST + MAX_APP_HEADER;
 
 /// What every header has: four numbers, then ttl, hops and flags.
 const FIXED: usize = 4 * 8 + 3;
@@ -22,6 +22,7 @@ const KEYED: u8 = 1;
 const FLOODED: u8 = 2;
 const RELIABLE: u8 = 4;
 const ACKNOWLEDGEMENT: u8 = 8;
+const TERMS: u8 = 16;
 
 /// Which relayed message: unique in the life of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,9 +42,10 @@ pub struct RelayId {
 /// origin:u64 incarnation:u64 sequence:u64 target:u64
 /// ttl:u8 hops:u8                    hops at least 1; together up to 33
 /// flags:u8                          1 = a key follows, 2 = flooded, 4 = must arrive,
-///                                   8 = an acknowledgement; other bits must be zero
+///                                   8 = an acknowledgement, 16 = on terms; other bits must be zero
 /// key:u64                           with flag 1
 /// sequence:u64 floor:u64            with flag 4, as in a ReliableHeader
+/// terms                             with flags 4 and 16, as there
 /// life:u64                          with flag 8, and then the payload is postcard(Acknowledgement)
 /// application header                as in an application message, then the payload
 /// ```
@@ -82,6 +84,8 @@ pub enum Cargo {
         sequence: u64,
         /// The lowest number that the origin still wants to be acknowledged, at most `sequence`.
         floor: u64,
+        /// What it asks of the target besides.
+        terms: Terms,
     },
     /// An [`Acknowledgement`](super::Acknowledgement) of messages that this life of the target
     /// sent.
@@ -98,18 +102,25 @@ impl Cargo {
         matches!(self, Self::Acknowledgement { .. })
     }
 
+    /// Whether it is a message that must arrive.
+    #[must_use]
+    pub const fn must_arrive(self) -> bool {
+        matches!(self, Self::Reliable { .. })
+    }
+
     const fn encoded_len(self) -> usize {
         match self {
             Self::Message => 0,
-            Self::Reliable { .. } => 16,
+            Self::Reliable { terms, .. } => 16 + terms.encoded_len(),
             Self::Acknowledgement { .. } => 8,
         }
     }
 
-    const fn flag(self) -> u8 {
+    fn flags(self) -> u8 {
         match self {
             Self::Message => 0,
-            Self::Reliable { .. } => RELIABLE,
+            Self::Reliable { terms, .. } if terms.are_none() => RELIABLE,
+            Self::Reliable { .. } => RELIABLE | TERMS,
             Self::Acknowledgement { .. } => ACKNOWLEDGEMENT,
         }
     }
@@ -117,33 +128,33 @@ impl Cargo {
     fn encode(self, out: &mut Vec<u8>) {
         match self {
             Self::Message => {}
-            Self::Reliable { sequence, floor } => {
+            Self::Reliable { sequence, floor, terms } => {
                 out.put_u64(sequence);
                 out.put_u64(floor);
+                terms.encode(out);
             }
             Self::Acknowledgement { life } => out.put_u64(life.0),
         }
     }
 
     fn decode(flags: u8, rest: &mut Bytes) -> Result<Self, DecodeError> {
-        let mut number = || match rest.len() {
-            0..8 => Err(DecodeError::Truncated),
-            _ => Ok(rest.get_u64()),
-        };
-        let cargo = match flags & (RELIABLE | ACKNOWLEDGEMENT) {
-            0 => Self::Message,
-            RELIABLE => Self::Reliable { sequence: number()?, floor: number()? },
+        let mut number = || rest.try_get_u64().map_err(|_| DecodeError::Truncated);
+        match flags & (RELIABLE | ACKNOWLEDGEMENT | TERMS) {
+            0 => Ok(Self::Message),
+            reliable if reliable & !TERMS == RELIABLE => {
+                let (sequence, floor) = (number()?, number()?);
+                if floor == 0 || floor > sequence {
+                    return Err(DecodeError::BadHeader);
+                }
+                let on_terms = reliable & TERMS != 0;
+                let terms = on_terms.then(|| Terms::decode(rest, sequence)).transpose()?;
+                Ok(Self::Reliable { sequence, floor, terms: terms.unwrap_or_default() })
+            }
             ACKNOWLEDGEMENT => {
                 let life = Incarnation::try_from(number()?);
-                Self::Acknowledgement { life: life.map_err(|_| DecodeError::BadHeader)? }
+                Ok(Self::Acknowledgement { life: life.map_err(|_| DecodeError::BadHeader)? })
             }
-            _ => return Err(DecodeError::BadHeader),
-        };
-        match cargo {
-            Self::Reliable { sequence, floor } if floor == 0 || floor > sequence => {
-                Err(DecodeError::BadHeader)
-            }
-            cargo => Ok(cargo),
+            _ => Err(DecodeError::BadHeader),
         }
     }
 }
@@ -169,7 +180,7 @@ impl RelayHeader {
         out.put_u8(self.ttl);
         out.put_u8(self.hops);
         let keyed = if self.key.is_some() { KEYED } else { 0 };
-        out.put_u8(keyed | if self.flooded { FLOODED } else { 0 } | self.cargo.flag());
+        out.put_u8(keyed | if self.flooded { FLOODED } else { 0 } | self.cargo.flags());
         if let Some(key) = self.key {
             out.put_u64(key);
         }
@@ -196,7 +207,7 @@ impl RelayHeader {
             || sequence == 0
             || hops == 0
             || u16::from(ttl) + u16::from(hops) > u16::from(MAX_RELAY_TTL) + 1
-            || flags & !(KEYED | FLOODED | RELIABLE | ACKNOWLEDGEMENT) != 0;
+            || flags & !(KEYED | FLOODED | RELIABLE | ACKNOWLEDGEMENT | TERMS) != 0;
         if impossible {
             return Err(DecodeError::BadHeader);
         }
@@ -230,6 +241,15 @@ pub enum RelayMessage {
     /// The message went one way, and that is wrong: copies of it had to be made, and it may still
     /// arrive, or it is one that its origin sends again.
     Astray(Box<RelayNotice>),
+    /// A message that must arrive is longer than a node on its one way takes, or than its target
+    /// does: it is of no use to send it again.
+    TooLarge {
+        /// Which message, and who did not get it.
+        notice: Box<RelayNotice>,
+        /// Its number among the messages that the origin sent to the target
+        /// ([`Cargo::Reliable`]).
+        sequence: u64,
+    },
 }
 
 impl RelayMessage {
@@ -237,7 +257,10 @@ impl RelayMessage {
     #[must_use]
     pub const fn notice(&self) -> &RelayNotice {
         match self {
-            Self::Failed { notice, .. } | Self::Found(notice) | Self::Astray(notice) => notice,
+            Self::Failed { notice, .. }
+            | Self::Found(notice)
+            | Self::Astray(notice)
+            | Self::TooLarge { notice, .. } => notice,
         }
     }
 }
@@ -317,7 +340,9 @@ impl<'a> arbitrary::Arbitrary<'a> for Cargo {
             0 | 1 => Self::Message,
             2 => {
                 let sequence = if u.ratio(1, 8)? { u64::MAX } else { u.int_in_range(1..=5)? };
-                Self::Reliable { sequence, floor: u.int_in_range(1..=sequence.min(5))? }
+                let floor = u.int_in_range(1..=sequence.min(5))?;
+                let terms: Terms = u.arbitrary()?;
+                Self::Reliable { sequence, floor, terms: terms.of(sequence) }
             }
             _ => Self::Acknowledgement { life: Incarnation(u.int_in_range(1..=3)?) },
         })

@@ -136,9 +136,11 @@ fn relayed() -> impl Strategy<Value = Frame> {
     let ways = (0..=MAX_RELAY_TTL).prop_flat_map(|ttl| (Just(ttl), 1..=MAX_RELAY_TTL + 1 - ttl));
     let cargo = prop_oneof![
         Just(Cargo::Message),
-        (1..=u64::MAX)
-            .prop_flat_map(|sequence| (Just(sequence), 1..=sequence))
-            .prop_map(|(sequence, floor)| Cargo::Reliable { sequence, floor }),
+        (1..=u64::MAX).prop_flat_map(|sequence| (Just(sequence), 1..=sequence)).prop_flat_map(
+            |(sequence, floor)| {
+                terms(sequence).prop_map(move |terms| Cargo::Reliable { sequence, floor, terms })
+            }
+        ),
         (1..=Incarnation::MOST.0)
             .prop_map(|life| Cargo::Acknowledgement { life: Incarnation(life) }),
     ];
@@ -168,6 +170,8 @@ fn relay_message() -> impl Strategy<Value = RelayMessage> {
         (notice(), reason).prop_map(|(notice, reason)| RelayMessage::Failed { notice, reason }),
         notice().prop_map(RelayMessage::Found),
         notice().prop_map(RelayMessage::Astray),
+        (notice(), any::<u64>())
+            .prop_map(|(notice, sequence)| RelayMessage::TooLarge { notice, sequence }),
     ]
 }
 
@@ -238,6 +242,15 @@ fn dependency() -> impl Strategy<Value = Dependency> {
     (instance(), number()).prop_map(|(origin, number)| Dependency { origin, number })
 }
 
+/// Of the message of this number.
+fn terms(sequence: u64) -> impl Strategy<Value = Terms> {
+    let after = prop_oneof![1..4u64, any::<u64>()];
+    let order = (any::<u64>(), option::of(after));
+    let order = order.prop_map(|(order, after)| InOrder { order, after });
+    (option::of(order), option::of(any::<u128>()))
+        .prop_map(move |(order, id)| Terms { order, id }.of(sequence))
+}
+
 /// Messages that must arrive, and those of monotonic channels.
 fn reliable() -> BoxedStrategy<Frame> {
     let elsewhere = (instance(), dependency(), any::<u32>())
@@ -255,9 +268,11 @@ fn reliable() -> BoxedStrategy<Frame> {
         elsewhere,
     });
     let header = (number(), number(), option::of(causal));
-    let header = header.prop_map(|(sequence, floor, causal)| {
-        let destination = Destination::Inbox;
-        ReliableHeader { sequence, floor, causal, destination }
+    let header = header.prop_flat_map(|(sequence, floor, causal)| {
+        terms(sequence).prop_map(move |terms| {
+            let (causal, destination) = (causal.clone(), Destination::Inbox);
+            ReliableHeader { sequence, floor, causal, terms, destination }
+        })
     });
     let newest = (any::<u64>(), number());
     let newest = newest.prop_map(|(place, number)| {

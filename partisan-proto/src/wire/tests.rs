@@ -565,7 +565,7 @@ fn messages_are_small() {
     use core::mem::size_of;
     assert_eq!(size_of::<ControlMessage>(), 40);
     assert_eq!(size_of::<Frame>(), 72);
-    assert_eq!(size_of::<crate::Action>(), 88);
+    assert_eq!(size_of::<crate::Action>(), 96);
     // A `Send` has 97 bytes; boxing it would cost an allocation for each message.
     assert_eq!(size_of::<crate::Event>(), 112);
 }

@@ -244,7 +244,7 @@ mod the_router {
         assert_eq!((sent.len(), event.number, event.payload), (1, 2, b"y".to_vec()));
         let [number] = monitors[..] else { panic!("{monitors:?}") };
         let (target, reason) = (Target::Process(subscriber), ExitReason::Normal);
-        signal(&mut router, Signal::Down { number, target, reason });
+        signal(&mut router, Signal::Down { number, target, reason, tag: 0 });
         publish(&mut router, "a");
         assert_eq!(sends(router.take_effects()).len(), 0);
     }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use partisan_proto::{Action, ChannelId, Epoch, Instance, NodeId, Notification};
+use partisan_proto::config::MAX_CHANNELS;
+use partisan_proto::{Action, ChannelId, Epoch, Incarnation, NodeId, Notification};
 
 use super::{Checker, Violation, ViolationKind};
 use crate::world::{Step, World};
@@ -11,52 +12,78 @@ use crate::world::{Step, World};
 /// incarnation and session that came up.
 #[derive(Debug, Default)]
 pub struct Alternation {
-    up: BTreeMap<(usize, NodeId), (Instance, Epoch)>,
-    channels: BTreeMap<(usize, NodeId, ChannelId), ()>,
+    /// By observer and peer, while anything of the peer is up there.
+    up: BTreeMap<(usize, NodeId), Up>,
 }
+
+/// What of a peer is up.
+#[derive(Debug, Default)]
+struct Up {
+    session: Option<(Incarnation, Epoch)>,
+    /// A bit for each channel.
+    channels: u64,
+}
+
+const _: () = assert!(MAX_CHANNELS <= u64::BITS as usize);
 
 impl Alternation {
     /// Takes one notification in; says what is wrong with it.
     fn take(&mut self, node: usize, notification: &Notification) -> Result<(), String> {
+        let peer = match notification {
+            Notification::NodeUp { instance, .. } | Notification::NodeDown { instance, .. } => {
+                instance.node
+            }
+            Notification::ChannelUp { node: peer, .. }
+            | Notification::ChannelDown { node: peer, .. } => *peer,
+            _ => return Ok(()),
+        };
+        let up = self.up.entry((node, peer)).or_default();
+        let result = up.take(peer, notification);
+        if up.session.is_none() && up.channels == 0 {
+            self.up.remove(&(node, peer));
+        }
+        result
+    }
+
+    /// A channel of this node that is up though its peer is down.
+    fn orphan(&self, node: usize, peer: NodeId) -> Option<ChannelId> {
+        let up = self.up.get(&(node, peer)).filter(|up| up.session.is_none())?;
+        Some(ChannelId(up.channels.trailing_zeros() as u8))
+    }
+}
+
+impl Up {
+    fn take(&mut self, peer: NodeId, notification: &Notification) -> Result<(), String> {
         match notification {
             Notification::NodeUp { instance, epoch, .. } => {
-                match self.up.insert((node, instance.node), (*instance, *epoch)) {
+                match self.session.replace((instance.incarnation, *epoch)) {
                     None => Ok(()),
                     Some(before) => Err(format!("{instance:?} is up, and was: {before:?}")),
                 }
             }
-            Notification::NodeDown { instance, epoch, .. } => {
-                match self.up.remove(&(node, instance.node)) {
-                    Some(before) if before == (*instance, *epoch) => Ok(()),
-                    Some(before) => {
-                        Err(format!("{instance:?} in {epoch:?} is down; up was {before:?}"))
-                    }
-                    None => Err(format!("{instance:?} is down, and was not up")),
+            Notification::NodeDown { instance, epoch, .. } => match self.session.take() {
+                Some(before) if before == (instance.incarnation, *epoch) => Ok(()),
+                Some(before) => {
+                    Err(format!("{instance:?} in {epoch:?} is down; up was {before:?}"))
                 }
+                None => Err(format!("{instance:?} is down, and was not up")),
+            },
+            Notification::ChannelUp { channel, .. } if self.has(*channel) => {
+                Err(format!("{channel:?} to {peer} is up, and was"))
             }
-            Notification::ChannelUp { node: peer, channel } => {
-                match self.channels.insert((node, *peer, *channel), ()) {
-                    None => Ok(()),
-                    Some(()) => Err(format!("{channel:?} to {peer} is up, and was")),
-                }
+            Notification::ChannelDown { channel, .. } if !self.has(*channel) => {
+                Err(format!("{channel:?} to {peer} is down, and was not up"))
             }
-            Notification::ChannelDown { node: peer, channel } => {
-                match self.channels.remove(&(node, *peer, *channel)) {
-                    Some(()) => Ok(()),
-                    None => Err(format!("{channel:?} to {peer} is down, and was not up")),
-                }
+            Notification::ChannelUp { channel, .. } | Notification::ChannelDown { channel, .. } => {
+                self.channels ^= 1 << channel.0;
+                Ok(())
             }
             _ => Ok(()),
         }
     }
 
-    /// A channel of this node that is up though its peer is down.
-    fn orphan(&self, node: usize, peer: NodeId) -> Option<ChannelId> {
-        if self.up.contains_key(&(node, peer)) {
-            return None;
-        }
-        let range = (node, peer, ChannelId(0))..=(node, peer, ChannelId(u8::MAX));
-        self.channels.range(range).next().map(|((_, _, channel), ())| *channel)
+    const fn has(&self, channel: ChannelId) -> bool {
+        self.channels >> channel.0 & 1 == 1
     }
 }
 
@@ -91,6 +118,5 @@ impl Checker for Alternation {
 
     fn on_crash(&mut self, _: &World, node: usize) {
         self.up.retain(|(observer, _), _| *observer != node);
-        self.channels.retain(|(observer, _, _), ()| *observer != node);
     }
 }

@@ -28,6 +28,7 @@ pub use removal::NoResurrection;
 
 use std::fmt;
 
+use partisan_proto::behaviour::Report;
 use partisan_proto::process::Input;
 use partisan_proto::{Instant, ProcessId};
 use serde::Serialize;
@@ -46,6 +47,16 @@ pub trait Checker: fmt::Debug {
         _world: &World,
         _node: usize,
         _input: (ProcessId, &Input),
+        _found: &mut Vec<Violation>,
+    ) {
+    }
+
+    /// A process reports something.
+    fn on_report(
+        &mut self,
+        _world: &World,
+        _node: usize,
+        _report: (ProcessId, &Report),
         _found: &mut Vec<Violation>,
     ) {
     }

@@ -24,9 +24,13 @@ use self::link::{Dial, End, EndState, Link, Parcels, Rare, Way};
 use self::obstacles::Obstacles;
 use crate::draw::{Label, draw};
 use crate::latency::Latency;
-use crate::queue::{Queue, reserve_some};
+use crate::pile::{Pile, reserve_some};
+use crate::queue::Queue;
 use crate::rules::Rules;
 use crate::world::Happening;
+
+/// For so many more connections of a node room is made at a time.
+const ROOM: usize = 4;
 
 /// The port of a node that was never restarted elsewhere.
 pub const FIRST_PORT: u16 = 9000;
@@ -82,7 +86,7 @@ pub struct LinkView {
 pub struct Network {
     seed: u64,
     options: NetworkOptions,
-    links: Vec<Link>,
+    links: Pile<Link>,
     free: Vec<u32>,
     stations: Vec<Station>,
     parcels: Parcels,
@@ -98,7 +102,7 @@ impl Network {
         Self {
             seed,
             options,
-            links: Vec::new(),
+            links: Pile::default(),
             free: Vec::new(),
             stations: Vec::new(),
             parcels: Parcels::default(),
@@ -210,11 +214,7 @@ impl Network {
                 self.links[place as usize] = link;
                 place
             }
-            None => {
-                reserve_some(&mut self.links);
-                self.links.push(link);
-                (self.links.len() - 1) as u32
-            }
+            None => self.links.push(link) as u32,
         };
         LinkRef { place, generation }
     }
@@ -226,9 +226,9 @@ impl Network {
 
     fn remember(&mut self, node: usize, id: ConnectionId, place: u32) {
         let links = &mut self.stations[node].links;
+        // By little: doubling would be a good part of a quiet node.
         if links.len() == links.capacity() {
-            // Doubling would be a good part of a quiet node.
-            links.reserve_exact(4);
+            links.reserve_exact(ROOM);
         }
         let at = links.partition_point(|(other, _)| *other < id);
         links.insert(at, (id, place));
@@ -267,6 +267,9 @@ impl Network {
         let links = &mut self.stations[node].links;
         if let Ok(at) = links.binary_search_by_key(&id, |(other, _)| *other) {
             links.remove(at);
+            if links.capacity() > links.len() + 2 * ROOM {
+                links.shrink_to(links.len() + ROOM);
+            }
         }
     }
 

@@ -24,7 +24,7 @@ pub fn scamp(version: u8, copies: usize) -> Config {
 /// HyParView with the paper's parameters, which are the defaults.
 #[must_use]
 pub fn hyparview() -> Config {
-    let manager = ManagerConfig::HyParView(HyParViewConfig::default());
+    let manager = ManagerConfig::from(HyParViewConfig::default());
     Config { manager, ..Config::default() }
 }
 
@@ -32,7 +32,7 @@ pub fn hyparview() -> Config {
 #[must_use]
 pub fn xbot() -> Config {
     let xbot = Some(XBotConfig::default());
-    let manager = ManagerConfig::HyParView(HyParViewConfig { xbot, ..HyParViewConfig::default() });
+    let manager = ManagerConfig::from(HyParViewConfig { xbot, ..HyParViewConfig::default() });
     Config { manager, ..Config::default() }
 }
 

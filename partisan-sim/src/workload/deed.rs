@@ -249,6 +249,8 @@ pub struct Parcel {
     pub to: u32,
     /// The number of its label.
     pub label: Option<u8>,
+    /// The channel and the key whose order it keeps.
+    pub order: Option<(u8, u64)>,
     /// Unlike that of every other.
     pub number: u64,
 }

@@ -115,7 +115,8 @@ impl World {
         }
     }
 
-    /// A node, if it lives, sends another a message that must arrive.
+    /// A node, if it lives, sends another a message that must arrive: where it has no label, one with
+    /// an odd key in the order of its lane, and one of three twice, under one name.
     pub fn send_parcel(
         &mut self,
         (from, to): (usize, usize),
@@ -126,12 +127,29 @@ impl World {
         let number = self.next_message();
         let life = self.hosts()[from].births();
         let label = label_number;
-        let parcel = Parcel { from: from as u32, life, to: to as u32, label, number };
+        let odd = key.filter(|key| label.is_none() && !key.is_multiple_of(2));
+        let order = odd.map(|key| (channel.0, key));
+        let parcel = Parcel { from: from as u32, life, to: to as u32, label, order, number };
         let payload = Said::Parcel(parcel).write();
         let (to, destination) = (self.hosts()[to].name().id(), Destination::Inbox);
         let label = label_number.and_then(self::label);
-        let relay = label.is_none() && number.is_multiple_of(2);
-        let send = SendReliable { to, channel, key, destination, payload, expires, relay, label };
+        let (relay, ordered) = (label.is_none() && number.is_multiple_of(2), order.is_some());
+        let twice = label.is_none() && number.is_multiple_of(3);
+        let id = twice.then_some(number.into());
+        let send = SendReliable {
+            channel,
+            key,
+            destination,
+            expires,
+            relay,
+            label,
+            ordered,
+            id,
+            ..SendReliable::new(to, payload)
+        };
+        if twice {
+            self.command(from, Command::SendReliable(Box::new(send.clone())));
+        }
         self.command(from, Command::SendReliable(Box::new(send)))
     }
 }

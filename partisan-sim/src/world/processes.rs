@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use partisan_proto::behaviour::{Report, Severity};
 use partisan_proto::call::{Failure, Request, Servant};
 use partisan_proto::process::{Actor, ActorContext, Effect, Input, MAX_PANICS, SpawnOptions};
 use partisan_proto::wire::Destination;
@@ -45,7 +46,7 @@ impl World {
         let birth = self.birth_of(node)?;
         let id = self.hosts[node].rest.name.id();
         let serial = self.hosts[node].rest.processes.get_or_insert_default().serial();
-        self.bring_to_life(node, serial, actor, options);
+        self.bring_to_life(node, (serial, None), actor, options);
         Some(ProcessId { node: id, birth, serial })
     }
 
@@ -87,13 +88,14 @@ impl World {
     fn bring_to_life(
         &mut self,
         number: usize,
-        serial: Serial,
+        (serial, parent): (Serial, Option<Serial>),
         actor: Box<dyn Actor>,
         options: SpawnOptions,
     ) {
         self.hosts[number].rest.processes.get_or_insert_default().add(serial, actor);
+        let awaited = Awaited::Spawn(parent.map(|parent| (parent, options.clone())));
         let command = Command::Spawn { process: serial, options };
-        self.command_awaited(number, serial, Awaited::Spawn, command);
+        self.command_awaited(number, serial, awaited, command);
     }
 
     fn command_awaited(&mut self, number: usize, of: Serial, awaited: Awaited, command: Command) {
@@ -113,16 +115,35 @@ impl World {
             return;
         };
         match (awaited, error) {
-            (Awaited::Spawn, Some(_)) => _ = processes.running.remove(&serial),
-            (Awaited::Register, None) => {}
+            (Awaited::Spawn(parent), Some(error)) => {
+                processes.running.remove(&serial);
+                return self.tell_refused(number, serial, parent, error);
+            }
+            (Awaited::Register | Awaited::Spawn(_), None) => {}
             (Awaited::Register, Some(error)) => {
                 if let Some(process) = processes.running.get_mut(&serial) {
                     process.condemned = ExitReason::other(error.to_string().as_bytes());
                 }
             }
-            (Awaited::Spawn, None) => {}
         }
         self.plan_turn(number, serial);
+    }
+
+    /// A process that another wanted to bring to life did not come to life.
+    fn tell_refused(
+        &mut self,
+        number: usize,
+        serial: Serial,
+        parent: Option<(Serial, SpawnOptions)>,
+        error: &CommandError,
+    ) {
+        let (Some(birth), Some((parent, options))) = (self.birth_of(number), parent) else {
+            return;
+        };
+        let process = ProcessId { node: self.hosts[number].rest.name.id(), birth, serial };
+        for signal in options.refused(process, error.clone()) {
+            self.put(number, parent, Input::Signal(signal));
+        }
     }
 
     /// Plans the next turn of a process that has something to do.
@@ -244,9 +265,10 @@ impl World {
                 let command = Command::Register { name, process: serial };
                 self.command_awaited(number, serial, Awaited::Register, command);
             }
-            Effect::Spawn { serial, actor, options } => {
-                self.bring_to_life(number, serial, actor, options);
+            Effect::Spawn { serial: child, actor, options } => {
+                self.bring_to_life(number, (child, Some(serial)), actor, options);
             }
+            Effect::Report(report) => self.reported(number, serial, &report),
             Effect::End(reason) => self.end_process(number, serial, reason),
         }
     }
@@ -336,6 +358,26 @@ impl World {
     fn count(&mut self, number: usize, count: impl FnOnce(&mut ProcessTraffic)) {
         let processes = self.hosts[number].rest.processes.get_or_insert_default();
         count(&mut processes.traffic);
+    }
+
+    /// A process tells people something.
+    fn reported(&mut self, number: usize, serial: Serial, report: &Report) {
+        match report.severity() {
+            Severity::Progress => {}
+            Severity::Warning => self.count(number, |traffic| traffic.warnings += 1),
+            Severity::Error => self.count(number, |traffic| traffic.errors += 1),
+        }
+        let Some(birth) = self.birth_of(number) else {
+            return;
+        };
+        let process = ProcessId { node: self.hosts[number].rest.name.id(), birth, serial };
+        let mut checkers = std::mem::take(&mut self.checkers);
+        let mut found = Vec::new();
+        for checker in &mut checkers {
+            checker.on_report(self, number, (process, report), &mut found);
+        }
+        self.checkers = checkers;
+        self.violations.append(&mut found);
     }
 
     fn let_check_input(&mut self, node: usize, process: ProcessId, input: &Input) {

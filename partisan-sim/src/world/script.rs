@@ -333,18 +333,18 @@ impl World {
     /// What was delivered on a node.
     #[must_use]
     pub fn deliveries(&self, node: usize) -> &[(Instant, Delivery)] {
-        &self.hosts[node].rest.observed.deliveries
+        &self.hosts[node].observed().deliveries
     }
 
     /// What a node told its application.
     #[must_use]
     pub fn notifications(&self, node: usize) -> &[(Instant, Notification)] {
-        &self.hosts[node].rest.observed.notifications
+        &self.hosts[node].observed().notifications
     }
 
     /// The answer to a command, when there is one.
     #[must_use]
     pub fn reply(&self, node: usize, ticket: Ticket) -> Option<&Result<Answer, CommandError>> {
-        self.hosts[node].rest.observed.replies.get(&ticket)
+        self.hosts[node].observed().replies.get(&ticket)
     }
 }

@@ -112,6 +112,7 @@ const fn kind(signal: &Signal) -> u64 {
         Signal::NodeDown { .. } => 5,
         Signal::Answer { .. } => 6,
         Signal::Timer { .. } => 7,
+        Signal::Members { .. } => 8,
         _ => 0,
     }
 }
@@ -124,6 +125,9 @@ const fn is_told(event: &Event) -> bool {
 impl World {
     /// Gives an event to a node, if its interposers let it pass.
     pub(super) fn deliver(&mut self, number: usize, event: Event) {
+        if !self.interposing {
+            return self.hand_over(number, event);
+        }
         if let Some(event) = self.shown(number, event) {
             self.hand_over(number, event);
         }
@@ -209,18 +213,18 @@ impl World {
                 let hidden = !self.delivered_to_process(number, &delivery)
                     && self.is_for_store(number, &delivery);
                 if !hidden && self.options.record {
-                    self.hosts[number].rest.observed.deliveries.push((now, delivery));
+                    self.hosts[number].rest.observed().deliveries.push((now, delivery));
                 }
             }
             Action::DeliverBroadcast(message) => {
                 if self.options.record {
-                    self.hosts[number].rest.observed.broadcasts.push((now, message));
+                    self.hosts[number].rest.observed().broadcasts.push((now, message));
                 }
             }
             Action::Reply { ticket, result } => {
                 self.answered(number, ticket, result.as_ref().err());
                 if self.options.record {
-                    self.hosts[number].rest.observed.replies.insert(ticket, result);
+                    self.hosts[number].rest.observed().replies.insert(ticket, result);
                 }
             }
             Action::Signal { process, signal } => self.signalled(number, process, signal),
@@ -230,7 +234,7 @@ impl World {
             Action::Persist(bytes) => self.hosts[number].rest.disk = Some(bytes),
             Action::Notify(notification) => {
                 if self.options.record {
-                    self.hosts[number].rest.observed.notifications.push((now, notification));
+                    self.hosts[number].rest.observed().notifications.push((now, notification));
                 }
             }
         }

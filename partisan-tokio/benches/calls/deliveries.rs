@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use partisan_proto::config::Compression;
-use partisan_proto::wire::Destination;
 use partisan_proto::{ChannelOptions, SendReliable};
 use partisan_tokio::{
-    ChannelId, ChannelName, Channels, Config, LabelId, LabelName, Mailbox, Node, SendOptions,
+    ChannelName, Channels, Config, LabelId, LabelName, Mailbox, Node, SendOptions,
 };
 use tokio::task::JoinSet;
 
@@ -127,8 +126,6 @@ async fn send(client: &Node, how: How, to: partisan_tokio::NodeId, payload: Byte
         How::Acknowledged => None,
         How::Causal => Some(LabelId::of(&label())),
     };
-    let (channel, key, destination) = (ChannelId::DEFAULT, None, Destination::Inbox);
-    let (expires, relay) = (None, false);
-    let message = SendReliable { to, channel, key, destination, payload, expires, relay, label };
+    let message = SendReliable { label, ..SendReliable::new(to, payload) };
     client.send_reliable(message).await.expect("acknowledged");
 }

@@ -214,7 +214,7 @@ impl Node {
     /// Answers a call that somebody else was asked (`gen_server:reply/2`). The first answer counts.
     ///
     /// # Errors
-    /// [`RequestError::Encode`], [`RequestError::Ended`] once the node has stopped. That the caller
+    /// [`RequestError::Encode`], [`RequestError::Stopped`] once the node has. That the caller
     /// is gone is no error.
     pub async fn answer<R: Term>(&self, caller: Caller<R>, reply: &R) -> Result<(), RequestError> {
         let reply = Caller::write(reply).map_err(RequestError::Encode)?;

@@ -39,6 +39,21 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Reports
+//!
+//! What behaviours report ([`Report`]) becomes events of `tracing` with the target
+//! `partisan::reports`: progress at the level `INFO`, warnings at `WARN`, errors at `ERROR`. An end in
+//! good order (normal, or for a shutdown) is never an error. Errors and warnings are counted, too
+//! ([`NodeCounters::reported_errors`](crate::NodeCounters::reported_errors)).
+//!
+//! | field | what it is |
+//! |---|---|
+//! | `process` | who reports |
+//! | `report` | what, in one word ([`Report::name`]): `child_ended`... |
+//! | `about` | the child or the kind of handler, where it is about one |
+//! | `reason` | why something ended, where something did |
+//! | `message` | the whole as a sentence |
 
 mod error;
 mod group;
@@ -52,3 +67,5 @@ pub use error::{ServerStartError, StopError};
 pub use group::ServerGroup;
 pub use handle::ServerHandle;
 pub use start::StartOptions;
+
+pub use crate::rpc::spawn_place;

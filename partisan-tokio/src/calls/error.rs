@@ -12,9 +12,15 @@ pub enum RequestError {
     /// It was not sent, failed, took too long, or its connection was lost.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The node has stopped, or the process that asked has ended, while it waited.
+    /// The process that asked has ended while it waited, or before.
     #[error("whoever asked has ended; the request may have been carried out all the same")]
     Ended,
+    /// The node that asked has stopped while it waited, or before.
+    #[error(
+        "the node has stopped; start it again to use it. What was asked before may have been \
+         carried out all the same"
+    )]
+    Stopped,
     /// The answer was taken before.
     #[error("the answer was taken already; keep it")]
     Taken,

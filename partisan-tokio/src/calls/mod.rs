@@ -2,9 +2,11 @@
 //!
 //! See [`partisan_proto::call`] for what is promised.
 
+mod collection;
 mod error;
 mod request;
 
+pub use collection::{RequestCollection, RequestKey};
 pub use error::RequestError;
 pub use request::RequestHandle;
 
@@ -207,5 +209,18 @@ impl Node {
         for node in nodes {
             self.cast((node, name.clone()), message).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_waits_five_seconds_unless_it_says_otherwise() {
+        let seconds = Duration::from_secs;
+        assert_eq!(CallOptions::default().timeout, Some(seconds(5)));
+        assert_eq!(CallOptions::from(seconds(7)).timeout, Some(seconds(7)));
+        assert_eq!(CallOptions::default().no_timeout().timeout, None);
     }
 }

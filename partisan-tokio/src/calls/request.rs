@@ -1,6 +1,10 @@
 //! Requests under way.
 
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +18,7 @@ use tokio::time::Instant;
 
 use super::{CallOptions, RequestError};
 use crate::node::Node;
-use crate::process::{Doing, ProcessState};
+use crate::process::{Doing, Gone, ProcessState, Stopped};
 use crate::sending::SendOptions;
 
 /// A request under way. Dropping it gives it up: it is taken back where it was not answered yet, and
@@ -22,6 +26,14 @@ use crate::sending::SendOptions;
 #[derive(Debug)]
 #[must_use = "dropping it gives the request up"]
 pub struct RequestHandle<R> {
+    question: Question,
+    phase: Phase,
+    read: fn(Bytes) -> Result<R, RequestError>,
+}
+
+/// What is asked, by whom and of whom.
+#[derive(Clone, Debug)]
+struct Question {
     node: Node,
     asker: Arc<ProcessState>,
     server: Server,
@@ -29,19 +41,59 @@ pub struct RequestHandle<R> {
     lane: Lane,
     /// `None` for ever.
     until: Option<Instant>,
-    phase: Phase,
-    read: fn(Bytes) -> Result<R, RequestError>,
 }
 
-#[derive(Debug)]
 enum Phase {
-    /// There was no room on the way to this node.
-    Crowded(NodeId),
+    /// There was no room on the way: it is asked again once there is.
+    Crowded(Pin<Box<dyn Future<Output = Result<Self, RequestError>> + Send>>),
     Asked {
         number: u64,
         told: oneshot::Receiver<Signal>,
     },
     Over,
+}
+
+impl fmt::Debug for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crowded(_) => f.write_str("Crowded"),
+            Self::Asked { number, .. } => write!(f, "Asked({number})"),
+            Self::Over => f.write_str("Over"),
+        }
+    }
+}
+
+impl Question {
+    async fn ask(&self, timeout: Option<Duration>) -> Result<Phase, RequestError> {
+        let room = self.node.shared.doings.room(self.payload.len()).await;
+        let number = self.asker.number();
+        let told = self.asker.expect_here(number)?;
+        let (server, payload, lane) = (self.server.clone(), self.payload.clone(), self.lane);
+        let act = ProcessAct::Call { number, server, payload, timeout, lane };
+        let told_loop = room.tell(Doing::Act(self.asker.id.serial, Box::new(act)));
+        told_loop.map_err(|Stopped| RequestError::Stopped)?;
+        Ok(Phase::Asked { number, told })
+    }
+
+    async fn ask_again(self, crowded: NodeId) -> Result<Phase, RequestError> {
+        let Lane { channel, key } = self.lane;
+        let options = SendOptions::from_parts(channel, key, false);
+        let relief = self.node.relieved(crowded, &options);
+        let relieved = match self.until {
+            Some(until) => tokio::time::timeout_at(until, relief).await.is_ok(),
+            None => {
+                relief.await;
+                true
+            }
+        };
+        // The loop may learn of the room later than this does.
+        tokio::task::yield_now().await;
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        if !relieved || left.is_some_and(|left| left.is_zero()) {
+            return Err(CallError::Timeout.into());
+        }
+        self.ask(left).await
+    }
 }
 
 impl<R: DeserializeOwned> RequestHandle<R> {
@@ -70,22 +122,9 @@ impl<R> RequestHandle<R> {
         let (node, asker) = (node.clone(), Arc::clone(asker));
         // A span too long for the clock is for ever.
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let phase = Phase::Over;
-        let mut handle = Self { node, asker, server, payload, lane, until, phase, read };
-        handle.tell(timeout.filter(|_| handle.until.is_some())).await?;
-        Ok(handle)
-    }
-
-    async fn tell(&mut self, timeout: Option<Duration>) -> Result<(), RequestError> {
-        let room = self.node.shared.doings.room(self.payload.len()).await;
-        let number = self.asker.number();
-        let told = self.asker.expect_here(number).map_err(|_| RequestError::Ended)?;
-        let (server, payload, lane) = (self.server.clone(), self.payload.clone(), self.lane);
-        let act = ProcessAct::Call { number, server, payload, timeout, lane };
-        let told_loop = room.tell(Doing::Act(self.asker.id.serial, Box::new(act)));
-        told_loop.map_err(|_| RequestError::Ended)?;
-        self.phase = Phase::Asked { number, told };
-        Ok(())
+        let question = Question { node, asker, server, payload, lane, until };
+        let phase = question.ask(timeout.filter(|_| until.is_some())).await?;
+        Ok(Self { question, phase, read })
     }
 
     /// Waits for the answer.
@@ -113,15 +152,16 @@ impl<R> RequestHandle<R> {
 
     /// The answer, if it has come (`gen_server:check_response/2`).
     pub fn check(&mut self) -> Option<Result<R, RequestError>> {
-        let outcome = match &mut self.phase {
-            Phase::Crowded(_) => return None,
-            Phase::Over => return Some(Err(RequestError::Taken)),
-            Phase::Asked { told, .. } => match told.try_recv() {
+        if let Phase::Asked { told, .. } = &mut self.phase {
+            match told.try_recv() {
                 Err(oneshot::error::TryRecvError::Empty) => return None,
-                told => self.told(told.ok())?,
-            },
-        };
-        Some(outcome.and_then(self.read))
+                told => return Some(self.told(told.ok())?.and_then(self.read)),
+            }
+        }
+        match self.poll_outcome(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => Some(outcome),
+            Poll::Pending => None,
+        }
     }
 
     /// Leaves it to itself: it goes on, and nobody hears of its answer.
@@ -131,18 +171,26 @@ impl<R> RequestHandle<R> {
 
     /// The outcome, once. Giving up waiting for it loses nothing.
     async fn outcome(&mut self) -> Result<R, RequestError> {
+        poll_fn(|cx| self.poll_outcome(cx)).await
+    }
+
+    pub(super) fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Result<R, RequestError>> {
         loop {
             match &mut self.phase {
-                Phase::Over => return Err(RequestError::Taken),
+                Phase::Over => return Poll::Ready(Err(RequestError::Taken)),
                 Phase::Asked { told, .. } => {
-                    let told = told.await.ok();
+                    let told = ready!(Pin::new(told).poll(cx)).ok();
                     if let Some(outcome) = self.told(told) {
-                        return outcome.and_then(self.read);
+                        return Poll::Ready(outcome.and_then(self.read));
                     }
                 }
-                Phase::Crowded(node) => {
-                    let node = *node;
-                    self.ask_again(node).await?;
+                Phase::Crowded(asking) => {
+                    let asked = ready!(asking.as_mut().poll(cx));
+                    self.phase = Phase::Over;
+                    match asked {
+                        Ok(phase) => self.phase = phase,
+                        Err(error) => return Poll::Ready(Err(error)),
+                    }
                 }
             }
         }
@@ -154,44 +202,23 @@ impl<R> RequestHandle<R> {
         match told {
             Some(Signal::Answer { result, .. }) => match result {
                 Err(CallError::NotSent(CommandError::QueueFull(node))) => {
-                    self.phase = Phase::Crowded(node);
+                    let again = self.question.clone().ask_again(node);
+                    self.phase = Phase::Crowded(Box::pin(again));
                     None
                 }
                 result => Some(result.map_err(RequestError::Call)),
             },
-            _ => Some(Err(RequestError::Ended)),
+            _ => Some(Err(self.question.asker.gone().unwrap_or(Gone::Stopped).into())),
         }
-    }
-
-    async fn ask_again(&mut self, node: NodeId) -> Result<(), RequestError> {
-        let Lane { channel, key } = self.lane;
-        let options = SendOptions::from_parts(channel, key, false);
-        let relief = self.node.relieved(node, &options);
-        let relieved = match self.until {
-            Some(until) => tokio::time::timeout_at(until, relief).await.is_ok(),
-            None => {
-                relief.await;
-                true
-            }
-        };
-        // The loop may learn of the room later than this does.
-        tokio::task::yield_now().await;
-        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
-        if !relieved || left.is_some_and(|left| left.is_zero()) {
-            self.phase = Phase::Over;
-            return Err(CallError::Timeout.into());
-        }
-        self.tell(left).await.inspect_err(|_| self.phase = Phase::Over)
     }
 }
 
 impl<R> Drop for RequestHandle<R> {
     fn drop(&mut self) {
         if let Phase::Asked { number, .. } = &self.phase {
-            let number = *number;
-            if self.asker.forget(number) {
-                let doings = &self.node.shared.doings;
-                doings.end(self.asker.id.serial, ProcessAct::Abandon { number });
+            let (number, Question { node, asker, .. }) = (*number, &self.question);
+            if asker.forget(number) {
+                node.shared.doings.end(asker.id.serial, ProcessAct::Abandon { number });
             }
         }
     }

@@ -3,18 +3,24 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use partisan_proto::behaviour::{Report, Severity};
 use partisan_proto::process::{self, Actor, ActorContext, Effect, MAX_PANICS};
-use partisan_proto::{Command, ExitReason, ProcessAct, Serial};
+use partisan_proto::{Command, CommandError, ExitReason, ProcessAct, Serial};
 use tokio::sync::oneshot;
 
 use super::doings::Doing;
+use super::living::begins_alias;
 use super::spawn::{live, text_of};
 use super::{Input, Process, Spawn, SpawnOptions, Start, reason_of};
 use crate::error::NodeError;
 use crate::node::Node;
 use crate::sending::SendOptions;
+
+/// The target of the events that reports become.
+const REPORTS: &str = "partisan::reports";
 
 impl Node {
     /// Spawns a pure machine, which runs unchanged in the simulator.
@@ -122,18 +128,41 @@ async fn perform(process: &mut Process, effect: Effect) -> Option<ExitReason> {
             }
         }
         Effect::Spawn { serial, actor, options } => spawn(process, serial, actor, options).await,
+        Effect::Report(report) => tell(process, &report),
         Effect::End(reason) => return Some(reason),
     }
     None
 }
 
+/// Tells the log, and counts.
+fn tell(process: &Process, report: &Report) {
+    let counters = &process.node().shared.counters;
+    let process = process.id();
+    let (name, about) = (report.name(), report.about());
+    let reason = report.reason().map(tracing::field::display);
+    match report.severity() {
+        Severity::Progress => {
+            tracing::info!(target: REPORTS, %process, report = name, about, "{report}");
+        }
+        Severity::Warning => {
+            counters.warnings.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(target: REPORTS, %process, report = name, about, reason, "{report}");
+        }
+        Severity::Error => {
+            counters.errors.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(target: REPORTS, %process, report = name, about, reason, "{report}");
+        }
+    }
+}
+
 async fn do_act(process: &mut Process, act: ProcessAct) {
     let (expected, payload) = match &act {
-        ProcessAct::Monitor { number, .. } | ProcessAct::MonitorNode { number, .. } => {
-            (Some(*number), 0)
-        }
+        ProcessAct::Monitor { number, .. }
+        | ProcessAct::MonitorNode { number, .. }
+        | ProcessAct::AwaitMembers { number, .. } => (Some(*number), 0),
         ProcessAct::Call { number, payload, .. } => (Some(*number), payload.len()),
-        ProcessAct::SendAfter { number, payload, .. } => (Some(*number), payload.len()),
+        ProcessAct::SendAfter { number, payload, .. }
+        | ProcessAct::SendAt { number, payload, .. } => (Some(*number), payload.len()),
         ProcessAct::Reply { result, .. } => (None, result.as_ref().map_or(0, Bytes::len)),
         _ => (None, 0),
     };
@@ -153,7 +182,12 @@ async fn do_act(process: &mut Process, act: ProcessAct) {
         // Once it has ended there is nobody to be told.
         let _ = process.state().expect(number);
     }
+    let begins = begins_alias(&act);
     let _ = room.tell(Doing::Act(process.id().serial, Box::new(act)));
+    if begins {
+        // Whoever is told of it next must find it.
+        process.act_is_done().await;
+    }
 }
 
 async fn spawn(
@@ -170,10 +204,25 @@ async fn spawn(
         let _ = process.state().expect(monitor.number);
     }
     let (reply, spawned) = oneshot::channel();
-    let start = Start::Task(task, reply);
+    let (start, id, options) = (Start::Task(task, reply), state.id, begin.clone());
     if node.tell_spawn(Spawn { state, begin, start }).await.is_ok()
         && let Ok(Err(error)) = spawned.await
     {
         tracing::warn!(parent = %process.id(), %error, "an actor was not spawned");
+        let error = refusal(error, &options);
+        options.refused(id, error).for_each(|signal| process.state().signal(signal));
+    }
+}
+
+/// Why a process was not spawned, as a pure machine is told.
+fn refusal(error: NodeError, options: &process::SpawnOptions) -> CommandError {
+    match (error, &options.name) {
+        (NodeError::Command(error), _) => error,
+        (NodeError::ReservedName(_), Some(name)) => CommandError::ReservedName(name.clone()),
+        // Of a mailbox of the node's.
+        (NodeError::Registered(_), Some(name)) => {
+            CommandError::NameTaken { name: name.clone(), holder: Serial::NODE }
+        }
+        _ => CommandError::Stopping,
     }
 }

@@ -91,7 +91,7 @@ impl Doings {
         let room = self.room(result.as_ref().map_or(0, Bytes::len)).await;
         let act = ProcessAct::Reply { reply_to, result };
         let told = room.tell(Doing::Act(Serial::NODE, Box::new(act)));
-        told.map_err(|Stopped| RequestError::Ended)
+        told.map_err(|Stopped| RequestError::Stopped)
     }
 
     /// Tells something that is answered.

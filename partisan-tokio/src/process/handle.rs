@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use partisan_proto::call::Server;
-use partisan_proto::process::{Lane, NodeFilter, TimerId};
+use partisan_proto::process::{Alias, Lane, MonitorOptions, NodeFilter, TimerId};
 use partisan_proto::{
     Answer, Command, ExitReason, NodeId, ProcessAct, ProcessId, ProcessName, Target,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::doings::{Doing, Doings};
 use super::spawn::{IntoExitReason, Life, SpawnOptions};
@@ -213,9 +214,44 @@ impl Process {
 
     /// As [`Process::monitor`], with the news in its place among the messages of a lane.
     pub async fn monitor_on(&self, target: impl Into<Target>, lane: Lane) -> u64 {
-        let target = target.into();
+        self.monitor_with(target, MonitorOptions { lane, ..MonitorOptions::default() }).await.number
+    }
+
+    /// As [`Process::monitor`], with options (`monitor/3`). The alias stands for this process where
+    /// the options say so, and has the number of the monitor in any case.
+    pub async fn monitor_with(&self, target: impl Into<Target>, options: MonitorOptions) -> Alias {
+        let (target, MonitorOptions { lane, tag, alias }) = (target.into(), options);
         self.node.signal_room(target.node()).await;
-        self.numbered(0, |number| ProcessAct::Monitor { number, target, lane }).await
+        let watch = |number| ProcessAct::Monitor { number, target, lane, tag, alias };
+        let number = self.numbered(0, watch).await;
+        if alias.is_some() {
+            self.act_is_done().await;
+        }
+        Alias { process: self.id(), number }
+    }
+
+    /// Another name for this process, until it is taken back (`alias/0`). With one name more than
+    /// `processes.max_names` this process ends for [`ExitReason::SystemLimit`].
+    pub async fn alias(&self) -> Alias {
+        let number = self.state.number();
+        self.act(ProcessAct::Alias { number }).await;
+        self.act_is_done().await;
+        Alias { process: self.id(), number }
+    }
+
+    /// Takes an alias back: once this returns, what arrives for it is dropped and counted
+    /// (`unalias/1`). One that is not this process's, or was taken back, is no error.
+    pub async fn unalias(&self, alias: Alias) {
+        if alias.process == self.id() {
+            self.act(ProcessAct::Unalias { number: alias.number }).await;
+            self.act_is_done().await;
+        }
+    }
+
+    /// Waits until all that this process did has taken effect on its node.
+    pub(crate) async fn act_is_done(&self) {
+        // A process whose node has stopped is told so by `receive`.
+        let _ = self.doings().ask(Doing::Barrier).await;
     }
 
     /// Stops watching a process or a node: nothing about that monitor is received after this
@@ -245,6 +281,12 @@ impl Process {
         self.act(ProcessAct::DemonitorNodes(filter)).await;
     }
 
+    /// Waits for the members to be others than those of a version, or to be told who they are:
+    /// [`Signal::Members`](crate::Signal::Members) comes once, with the number returned here.
+    pub async fn await_members(&self, known: Option<u64>) -> u64 {
+        self.numbered(0, |number| ProcessAct::AwaitMembers { number, known }).await
+    }
+
     /// Links itself to another process (`link/1`): the end of either ends the other, unless it is
     /// [`ExitReason::Normal`] or trapped.
     pub async fn link(&self, other: ProcessId) {
@@ -255,7 +297,7 @@ impl Process {
     /// was trapped before may still be in the mailbox.
     pub async fn unlink(&self, other: ProcessId) {
         self.act_towards(other.node, ProcessAct::Unlink(other)).await;
-        let _ = self.doings().ask(Doing::Barrier).await;
+        self.act_is_done().await;
     }
 
     /// Sends an exit signal (`exit/2`).
@@ -280,20 +322,36 @@ impl Process {
         self.doings().ask(|reply| Doing::Register(serial, name, reply)).await?
     }
 
-    /// Has a message sent later (`send_after/3`); to itself it comes as [`Signal::Timer`](crate::Signal::Timer), with the
-    /// number returned here.
+    /// Has a message sent later (`send_after/3`); to itself it comes as
+    /// [`Signal::Timer`](crate::Signal::Timer), with the number returned here.
     ///
     /// # Errors
-    /// [`SendError::Encode`].
+    /// [`SendError::Encode`]; [`SendError::TooFar`] for a time that the clock does not reach.
     pub async fn send_after<T: Serialize + ?Sized>(
         &self,
         after: Duration,
         target: impl Into<Target>,
         message: &T,
     ) -> Result<u64, SendError> {
+        let at = Instant::now().checked_add(after).ok_or(SendError::TooFar)?;
+        self.send_at(at, target, message).await
+    }
+
+    /// As [`Process::send_after`], at a time instead of after a span (`send_after/4` with `abs`); one
+    /// that is over already is now.
+    ///
+    /// # Errors
+    /// As [`Process::send_after`].
+    pub async fn send_at<T: Serialize + ?Sized>(
+        &self,
+        at: impl Into<Instant>,
+        target: impl Into<Target>,
+        message: &T,
+    ) -> Result<u64, SendError> {
         let (target, payload) = (target.into(), postcard::to_allocvec(message));
         let payload = Bytes::from(payload.map_err(SendError::Encode)?);
-        let later = |number| ProcessAct::SendAfter { number, after, target, payload };
+        let at = self.node.shared.clock_at(at.into()).ok_or(SendError::TooFar)?;
+        let later = |number| ProcessAct::SendAt { number, at, target, payload };
         Ok(self.numbered(0, later).await)
     }
 

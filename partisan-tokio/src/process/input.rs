@@ -66,7 +66,7 @@ impl Request {
     /// Answers it, serialised with postcard.
     ///
     /// # Errors
-    /// [`RequestError::Encode`], [`RequestError::Ended`] once the node has stopped. That the caller
+    /// [`RequestError::Encode`], [`RequestError::Stopped`] once the node has. That the caller
     /// is gone is no error.
     pub async fn reply<R: Serialize + ?Sized>(self, answer: &R) -> Result<(), RequestError> {
         let payload = postcard::to_allocvec(answer).map_err(RequestError::Encode)?;
@@ -76,7 +76,7 @@ impl Request {
     /// Answers it with bytes as they are.
     ///
     /// # Errors
-    /// [`RequestError::Ended`] once the node has stopped.
+    /// [`RequestError::Stopped`] once the node has.
     pub async fn reply_bytes(self, answer: Bytes) -> Result<(), RequestError> {
         self.doings.reply(self.reply_to, Ok(answer)).await
     }
@@ -84,7 +84,7 @@ impl Request {
     /// Answers that there will be no answer.
     ///
     /// # Errors
-    /// [`RequestError::Ended`] once the node has stopped.
+    /// [`RequestError::Stopped`] once the node has.
     pub async fn refuse(self, failure: Failure) -> Result<(), RequestError> {
         self.doings.reply(self.reply_to, Err(failure)).await
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use partisan_proto::call::{Failure, Request, Servant};
+use partisan_proto::process::Alias;
 use partisan_proto::{
     Answer, Command, CommandError, Event, ExitReason, ProcessAct, ProcessId, ProcessName, Serial,
     Signal, Ticket,
@@ -13,6 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::spawn::Task;
+use super::state::Gone;
 use super::{Doing, Input, ProcessInfo, ProcessState, Spawn, Start, Told, reason_of};
 use crate::error::NodeError;
 use crate::event_loop::{EventLoop, Reply};
@@ -23,6 +25,8 @@ use crate::rpc::Held;
 struct Living {
     state: Arc<ProcessState>,
     names: BTreeSet<ProcessName>,
+    /// The numbers of its aliases, which may have ended.
+    aliases: BTreeSet<u64>,
     /// `None` where it is no task.
     task: Option<AbortHandle>,
     /// It does not run yet.
@@ -101,7 +105,7 @@ impl Processes {
     /// Nobody waits for anything any more.
     pub(crate) fn close(&mut self) {
         for living in self.living.values() {
-            living.state.close();
+            living.state.close(Gone::Stopped);
         }
     }
 }
@@ -128,7 +132,11 @@ impl EventLoop {
                 if let ProcessAct::Ended(_) = &*act {
                     self.bury(process);
                 }
+                let (aliased, begins) = (act.aliased(), begins_alias(&act));
                 self.feed(Event::Process { process, act });
+                if let Some(number) = aliased {
+                    self.note_alias(process, number, begins);
+                }
             }
             Doing::Command(command, reply) => self.ask_core(command, Asked::Command(reply)),
             Doing::Spawn(spawn) => self.spawn(spawn),
@@ -229,6 +237,22 @@ impl EventLoop {
         }
     }
 
+    /// What this number is of has begun or ended: so has an alias of this number for the senders, if
+    /// it has for the core.
+    fn note_alias(&mut self, process: Serial, number: u64, begins: bool) {
+        let Some(living) = self.processes.living.get_mut(&process) else { return };
+        if !begins && !living.aliases.contains(&number) {
+            return;
+        }
+        let name = Alias { process: living.state.id, number }.name();
+        if self.core.whereis(&name).is_some() {
+            living.aliases.insert(number);
+            self.shared.mailboxes.alias(&name, &living.state.mailbox);
+        } else if living.aliases.remove(&number) {
+            self.shared.mailboxes.unname(name.as_str(), &living.state.mailbox);
+        }
+    }
+
     fn unname(&mut self, name: &ProcessName) {
         let holder = self.shared.mailboxes.whereis(name.as_str());
         if let Some(living) = holder.and_then(|serial| self.processes.living.get_mut(&serial)) {
@@ -250,7 +274,10 @@ impl EventLoop {
             self.shared.mailboxes.add_process(serial, &state.mailbox);
         }
         let names = begin.name.into_iter().collect();
-        self.processes.living.insert(serial, Living { state, names, task: None, held: None });
+        self.processes.living.insert(
+            serial,
+            Living { state, names, aliases: BTreeSet::new(), task: None, held: None },
+        );
         match start {
             Start::Nothing => {}
             Start::Task(task, reply) => {
@@ -283,20 +310,23 @@ impl EventLoop {
 
     /// A process has ended: nothing reaches it any more, and its task is dropped.
     pub(crate) fn bury(&mut self, process: Serial) {
-        let Some(Living { state, names, task, .. }) = self.processes.living.remove(&process) else {
-            return;
-        };
-        for name in names {
+        let Some(living) = self.processes.living.remove(&process) else { return };
+        let Living { state, names, aliases, task, .. } = living;
+        let aliases = aliases.into_iter().map(|number| Alias { process: state.id, number }.name());
+        for name in names.into_iter().chain(aliases) {
             self.shared.mailboxes.unname(name.as_str(), &state.mailbox);
         }
         self.shared.mailboxes.remove_process(process);
-        state.close();
+        state.close(Gone::Ended(process));
         if let Some(task) = task {
             task.abort();
         }
     }
 
     pub(crate) fn signal(&mut self, process: Serial, signal: Signal) {
+        if let Signal::Down { number, .. } = signal {
+            self.note_alias(process, number, false);
+        }
         let Some(living) = self.processes.living.get_mut(&process) else { return };
         match living.held.take() {
             None => living.state.signal(signal),
@@ -392,4 +422,9 @@ impl EventLoop {
             self.command(Command::Stop, reply);
         }
     }
+}
+
+/// Whether an alias begins with it.
+pub(super) const fn begins_alias(act: &ProcessAct) -> bool {
+    matches!(act, ProcessAct::Alias { .. } | ProcessAct::Monitor { alias: Some(_), .. })
 }

@@ -68,7 +68,7 @@ pub use watch::{Down, Monitor, NodeChange, NodeMonitor};
 pub(crate) use doings::{Doing, Doings, Stopped, Told};
 pub(crate) use living::Processes;
 pub(crate) use spawn::{Spawn, Start, caught, live, reason_of};
-pub(crate) use state::ProcessState;
+pub(crate) use state::{Gone, ProcessState};
 
 use std::sync::Arc;
 
@@ -222,7 +222,7 @@ impl Node {
     /// that comes late is dropped there.
     ///
     /// # Errors
-    /// [`RequestError::Ended`] once the node has stopped.
+    /// [`RequestError::Stopped`] once the node has.
     pub async fn reply(
         &self,
         reply_to: ReplyTo,
@@ -240,7 +240,7 @@ pub(crate) struct Placed<'a> {
 }
 
 impl<'a> Placed<'a> {
-    pub(crate) fn new(state: &'a ProcessState, number: u64) -> Result<Self, Stopped> {
+    pub(crate) fn new(state: &'a ProcessState, number: u64) -> Result<Self, Gone> {
         state.expect(number)?;
         Ok(Self { state, number: Some(number) })
     }

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use partisan_proto::{ProcessId, Signal};
+use partisan_proto::{CommandError, ProcessId, Serial, Signal};
 use tokio::sync::oneshot;
 
-use super::doings::Stopped;
+use crate::calls::RequestError;
+use crate::error::NodeError;
 use crate::mailbox::{Entry, MailboxQueue};
 use crate::sync::lock;
 
@@ -21,8 +22,34 @@ pub(crate) struct ProcessState {
     pub(crate) id: ProcessId,
     pub(crate) mailbox: Arc<MailboxQueue>,
     numbers: AtomicU64,
-    /// `None` once it has ended.
-    expected: Mutex<Option<HashMap<u64, Expected>>>,
+    expected: Mutex<Result<HashMap<u64, Expected>, Gone>>,
+}
+
+/// Why a process is told nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// It has ended.
+    Ended(Serial),
+    /// Its node has stopped.
+    Stopped,
+}
+
+impl From<Gone> for NodeError {
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::Ended(process) => CommandError::NoSuchProcess(process).into(),
+            Gone::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<Gone> for RequestError {
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::Ended(_) => Self::Ended,
+            Gone::Stopped => Self::Stopped,
+        }
+    }
 }
 
 /// Where a signal is expected.
@@ -38,7 +65,7 @@ impl ProcessState {
             id,
             mailbox: Arc::new(MailboxQueue::new(Some(id.serial), messages, bytes)),
             numbers: AtomicU64::new(0),
-            expected: Mutex::new(Some(HashMap::new())),
+            expected: Mutex::new(Ok(HashMap::new())),
         }
     }
 
@@ -47,18 +74,23 @@ impl ProcessState {
         self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn add(&self, number: u64, expected: Expected) -> Result<(), Stopped> {
-        lock(&self.expected).as_mut().ok_or(Stopped)?.insert(number, expected);
+    fn add(&self, number: u64, expected: Expected) -> Result<(), Gone> {
+        lock(&self.expected).as_mut().map_err(|gone| *gone)?.insert(number, expected);
         Ok(())
     }
 
+    /// Why it is told nothing any more, once it is not.
+    pub(crate) fn gone(&self) -> Option<Gone> {
+        lock(&self.expected).as_ref().err().copied()
+    }
+
     /// The signal about this number will go to the mailbox.
-    pub(crate) fn expect(&self, number: u64) -> Result<(), Stopped> {
+    pub(crate) fn expect(&self, number: u64) -> Result<(), Gone> {
         self.add(number, Expected::InMailbox)
     }
 
     /// The signal about this number will be told here; the receiver fails when the process ends.
-    pub(crate) fn expect_here(&self, number: u64) -> Result<oneshot::Receiver<Signal>, Stopped> {
+    pub(crate) fn expect_here(&self, number: u64) -> Result<oneshot::Receiver<Signal>, Gone> {
         let (tell, told) = oneshot::channel();
         self.add(number, Expected::Here(tell))?;
         Ok(told)
@@ -67,7 +99,7 @@ impl ProcessState {
     /// Nothing about this number is expected any more; whether it was.
     pub(crate) fn forget(&self, number: u64) -> bool {
         let mut expected = lock(&self.expected);
-        let was = expected.as_mut().is_some_and(|expected| expected.remove(&number).is_some());
+        let was = expected.as_mut().is_ok_and(|expected| expected.remove(&number).is_some());
         drop(expected);
         self.mailbox.retain(|entry| !is_about(entry, number));
         was
@@ -76,7 +108,7 @@ impl ProcessState {
     pub(crate) fn signal(&self, signal: Signal) {
         // Held while the signal is put into the mailbox: whoever forgets a number finds it there.
         let mut expected = lock(&self.expected);
-        let Some(known) = expected.as_mut() else { return };
+        let Ok(known) = expected.as_mut() else { return };
         match signal.number().map(|number| known.remove(&number)) {
             None | Some(Some(Expected::InMailbox)) => self.mailbox.push_signal(signal),
             // Whoever waited may have given up.
@@ -85,11 +117,15 @@ impl ProcessState {
         }
     }
 
-    /// The process has ended: nobody waits any more.
-    pub(crate) fn close(&self) {
+    /// The process is gone: nobody waits any more. The first reason counts.
+    pub(crate) fn close(&self, gone: Gone) {
         self.mailbox.close();
-        let expected = lock(&self.expected).take();
-        drop(expected);
+        let mut expected = lock(&self.expected);
+        if expected.is_ok() {
+            let waiting = std::mem::replace(&mut *expected, Err(gone));
+            drop(expected);
+            drop(waiting);
+        }
     }
 }
 

@@ -111,7 +111,7 @@ impl Node {
         let number = self.shared.own.number();
         let told = self.shared.own.expect_here(number)?;
         let (watched, lane) = (target.clone(), Lane::default());
-        let act = ProcessAct::Monitor { number, target: watched, lane };
+        let act = ProcessAct::Monitor { number, target: watched, lane, tag: 0, alias: None };
         // From here on dropping it takes it back.
         let monitor = Monitor { node: self.clone(), target, number, told, down: None };
         room.tell(Doing::Act(Serial::NODE, Box::new(act)))?;

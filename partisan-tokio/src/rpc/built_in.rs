@@ -7,7 +7,6 @@ use partisan_proto::{Event, ExitReason, ProcessAct, ProcessId, ProcessName, Seri
 use serde::{Deserialize, Serialize};
 
 use super::Code;
-use super::functions::RESERVED;
 use crate::calls::RequestError;
 use crate::event_loop::EventLoop;
 use crate::process::{Process, Spawn, SpawnOptions, Start, live, reason_of};
@@ -80,7 +79,7 @@ impl EventLoop {
         name: &ProcessName,
         payload: Bytes,
     ) -> Result<(), Failure> {
-        if name.as_str().starts_with(RESERVED) {
+        if name.is_reserved() {
             return self.run_built_in(reply_to, name.as_str(), &payload);
         }
         let doings = self.shared.doings.clone();
@@ -162,7 +161,10 @@ impl EventLoop {
         };
         let spawner = reply_to.caller();
         let (target, lane) = (spawner.into(), Lane::default());
-        self.act_later(id.serial, ProcessAct::Monitor { number, target, lane });
+        self.act_later(
+            id.serial,
+            ProcessAct::Monitor { number, target, lane, tag: 0, alias: None },
+        );
         Some(Held { code, process, trap_exit, monitor: number, spawner })
     }
 

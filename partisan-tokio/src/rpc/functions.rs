@@ -17,9 +17,6 @@ use crate::error::NodeError;
 use crate::process::{Doings, IntoExitReason, Process, caught, reason_of};
 use crate::sync::lock;
 
-/// What names begin with that are the node's own.
-pub(crate) const RESERVED: &str = "partisan.";
-
 /// A function on its way to its answer.
 pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Bytes, Failure>> + Send>>;
 type Function = Arc<dyn Fn(Bytes) -> Running + Send + Sync>;
@@ -114,7 +111,7 @@ impl Functions {
         entry: T,
     ) -> Result<(), NodeError> {
         let key = ProcessName::new(name).map_err(NodeError::BadName)?;
-        if name.starts_with(RESERVED) {
+        if key.is_reserved() {
             return Err(NodeError::ReservedName(name.to_owned()));
         }
         let mut entries = lock(to);

@@ -11,6 +11,7 @@ pub(crate) use functions::{Code, Functions};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use partisan_proto::behaviour::supervisor::Place;
 use partisan_proto::call::{Failure, Server};
 use partisan_proto::{ExitReason, NodeId, ProcessAct, ProcessId, ProcessName};
 use serde::Serialize;
@@ -22,6 +23,26 @@ use crate::calls::{CallOptions, RequestError, RequestHandle};
 use crate::error::NodeError;
 use crate::node::Node;
 use crate::process::{IntoExitReason, Process, ProcessInfo, SpawnOptions};
+
+/// Where a supervised child is what a node lets others spawn ([`Node::register_spawnable`]): see
+/// [`ChildSpec::remote`](crate::behaviour::ChildSpec::remote).
+///
+/// If the answer to the spawn is lost, the process runs on without its supervisor. Where that must not
+/// be, let it watch whoever is named in its argument, or use a
+/// [host](crate::behaviour::supervisor::Place::host).
+///
+/// # Errors
+/// [`RequestError::Encode`], or that the name is none.
+pub fn spawn_place<T: Serialize + ?Sized>(
+    node: NodeId,
+    name: &str,
+    argument: &T,
+    options: SpawnOptions,
+) -> Result<Place, RequestError> {
+    let request = SpawnRequest::new(name, argument, options, false)?;
+    let payload = postcard::to_allocvec(&request).map_err(RequestError::Encode)?;
+    Ok(Place::function(function(node, SPAWN)?, payload.into()))
+}
 
 fn function(node: NodeId, name: &str) -> Result<Server, RequestError> {
     Ok(Server::Function(node, ProcessName::new(name)?))

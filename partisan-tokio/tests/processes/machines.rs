@@ -35,6 +35,23 @@ async fn timers_fire_once_at_their_time_unless_they_are_cancelled() {
     }
 }
 
+#[tokio::test]
+async fn a_message_is_sent_at_a_time_and_not_at_one_that_no_clock_reaches() {
+    let (a, _) = pair().await;
+    let mut process = me(&a).await;
+    let began = std::time::Instant::now();
+    let at = began + Duration::from_millis(20);
+    let number = process.send_at(at, process.id(), "then").await.unwrap();
+    assert_eq!(signal(&mut process).await.number(), Some(number));
+    assert!(std::time::Instant::now() >= at);
+    let over = process.send_at(began, process.id(), "at once").await.unwrap();
+    assert_eq!(signal(&mut process).await.number(), Some(over));
+    let never = process.send_after(Duration::MAX, process.id(), "never").await;
+    assert_eq!(never, Err(SendError::TooFar));
+    let centuries = Duration::from_secs(600 * 366 * 24 * 3_600);
+    assert_eq!(process.send_after(centuries, process.id(), "").await, Err(SendError::TooFar));
+}
+
 /// Counts what it is told, asks its child, and ends with the sum.
 #[derive(Debug)]
 struct Adder {

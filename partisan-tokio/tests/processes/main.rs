@@ -14,8 +14,9 @@ use bytes::Bytes;
 use partisan_proto::process::{Actor, ActorContext};
 use partisan_proto::{CloseReason, Incarnation, Serial, process};
 use partisan_tokio::{
-    CommandError, DriverConfig, ExitReason, Input, Lane, Node, NodeChange, NodeError, NodeFilter,
-    Process, ProcessId, ProcessName, Reference, SendOptions, Signal, SpawnOptions, Target,
+    AliasUntil, CommandError, DriverConfig, ExitReason, Input, Lane, MonitorOptions, Node,
+    NodeChange, NodeError, NodeFilter, Process, ProcessId, ProcessName, Reference, SendError,
+    SendOptions, Signal, SpawnOptions, Target,
 };
 use support::{
     DEADLINE, contact, eventually, fully_connected, pair, pair_of, settings, soon, start,

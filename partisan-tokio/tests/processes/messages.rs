@@ -175,3 +175,32 @@ async fn what_is_known_of_a_process_is_told_here_and_elsewhere() {
     let elsewhere = ProcessId { node: support::name("c@h").id(), ..id };
     b.is_alive(elsewhere).await.unwrap_err();
 }
+
+#[tokio::test]
+async fn what_is_sent_to_an_alias_that_was_taken_back_is_dropped_and_counted() {
+    let (a, b) = pair().await;
+    let mut process = me(&a).await;
+    let alias = process.alias().await;
+    let alias_until = Some(AliasUntil::MonitorEnds);
+    let options = MonitorOptions { tag: 7, alias: alias_until, ..MonitorOptions::default() };
+    let watched = b.spawn(|mut process| async move { while process.receive().await.is_some() {} });
+    let watched = watched.await.unwrap();
+    let watching = process.monitor_with(watched, options).await;
+    for to in [alias, watching] {
+        b.send_to(to, "hello", &SendOptions::default()).await.unwrap();
+        assert_eq!(text(&mut process).await, "hello");
+    }
+    assert_eq!(a.registered(), [], "an alias is no name that anybody gave");
+    process.unalias(alias).await;
+    b.exit(watched, why("end")).await.unwrap();
+    match signal(&mut process).await {
+        Signal::Down { number, tag, .. } => assert_eq!((number, tag), (watching.number, 7)),
+        other => panic!("{other:?}"),
+    }
+    let before = a.counters().undeliverable;
+    for to in [alias, watching] {
+        b.send_to(to, "too late", &SendOptions::default()).await.unwrap();
+    }
+    eventually(|| a.counters().undeliverable == before + 2).await;
+    assert!(process.try_receive().is_none());
+}

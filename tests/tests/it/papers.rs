@@ -58,7 +58,7 @@ fn overlays_that_are_not_what_the_papers_claim_miss_their_gates() {
     assert_eq!(missed("violations") + missed("components after 10 cycles"), 0);
 
     let unchecked = HyParViewConfig { checks: 0, ..HyParViewConfig::default() };
-    let manager = ManagerConfig::HyParView(unchecked);
+    let manager = ManagerConfig::from(unchecked);
     let subject = Subject { config: Config { manager, ..Config::default() }, ..hyparview_itself() };
     let mut findings = Findings::default();
     hyparview::hygiene(&subject, 1, 80, 5, &mut findings);

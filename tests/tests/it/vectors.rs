@@ -15,10 +15,11 @@ use partisan_proto::process::{MonitorId, RequestId};
 use partisan_proto::wire::{
     Accept, Acknowledgement, Bounded, Cargo, CausalHeader, Confirm, ControlMessage, Decoded, Delta,
     Dependency, Destination, Digest, Elsewhere, Entry, Frame, GoodbyeReason, Gossip, Hello,
-    Introduction, NewestHeader, PartitionId, PartitionMessage, Presence, ProcessAt, ProcessMessage,
-    Refuse, RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice, ReliableHeader,
-    ReplyHeader, Request, RequestHeader, Role, ScampMessage, ServerAt, StableHasher, StarMessage,
-    StarPiece, Summary, SummaryEntry, TargetAt, VersionRange, decode, encode,
+    InOrder, Introduction, NewestHeader, PartitionId, PartitionMessage, Presence, ProcessAt,
+    ProcessMessage, Refuse, RelayFailure, RelayHeader, RelayId, RelayMessage, RelayNotice,
+    ReliableHeader, ReplyHeader, Request, RequestHeader, Role, ScampMessage, ServerAt,
+    StableHasher, StarMessage, StarPiece, Summary, SummaryEntry, TargetAt, Terms, VersionRange,
+    decode, encode,
 };
 use partisan_proto::{
     ChannelName, ChannelOptions, Channels, ClusterName, Epoch, ExitReason, Incarnation, Instance,
@@ -146,7 +147,10 @@ fn relay_vectors() -> Vec<(&'static str, &'static str, Frame)> {
         Box::new(RelayHeader { id, target, ttl: 4, hops: 2, flooded, key, cargo, destination })
     };
     let header = |flooded, key, destination| carrying(Cargo::Message, flooded, key, destination);
-    let reliable = Cargo::Reliable { sequence: 300, floor: 299 };
+    let terms = Terms::default();
+    let reliable = Cargo::Reliable { sequence: 300, floor: 299, terms };
+    let terms = Terms { order: Some(InOrder { order: 9, after: Some(299) }), id: Some(7) };
+    let on_terms = Cargo::Reliable { sequence: 300, floor: 299, terms };
     let acknowledges = Cargo::Acknowledgement { life: Incarnation(3) };
     let also = Bounded::from_first([(9, 300)]);
     let told = Acknowledgement { upto: 7, also, newest: Bounded::new() };
@@ -173,6 +177,11 @@ fn relay_vectors() -> Vec<(&'static str, &'static str, Frame)> {
             relayed(carrying(reliable, false, Some(7), Destination::Inbox), b"hello"),
         ),
         (
+            "relayed_on_terms",
+            "message 300 that must arrive, of order 9 after 299, and is called 7",
+            relayed(carrying(on_terms, false, Some(7), Destination::Inbox), b"hello"),
+        ),
+        (
             "relayed_acknowledgement",
             "all up to 7, and 9 to 300",
             Frame::Relayed {
@@ -190,6 +199,14 @@ fn relay_vectors() -> Vec<(&'static str, &'static str, Frame)> {
             "relay_astray",
             "copies had to be made on the way",
             control(ControlMessage::Relay(RelayMessage::Astray(notice()))),
+        ),
+        (
+            "relay_too_large",
+            "message 300 that must arrive is too long",
+            control(ControlMessage::Relay(RelayMessage::TooLarge {
+                notice: notice(),
+                sequence: 300,
+            })),
         ),
     ]
 }
@@ -304,10 +321,13 @@ fn delivery_vectors() -> Vec<(&'static str, &'static str, Frame)> {
         after: Bounded::from_first([message]),
         elsewhere: Bounded::from_first([Elsewhere { to, message, age: 300 }]),
     };
-    let reliable = |causal, destination| {
-        let header = ReliableHeader { sequence: 300, floor: 299, causal, destination }.into();
-        Frame::Reliable { header, payload: b"hello"[..].into() }
+    let on_terms = |causal, terms, destination| {
+        let header = ReliableHeader { sequence: 300, floor: 299, causal, terms, destination };
+        Frame::Reliable { header: header.into(), payload: b"hello"[..].into() }
     };
+    let reliable = |causal, destination| on_terms(causal, Terms::default(), destination);
+    let in_order = |after| Some(InOrder { order: 9, after });
+    let id = Some(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
     let (place, number) = (0x0123_4567_89ab_cdef, 300);
     let header = NewestHeader { place, number, destination: Destination::Inbox };
     let payload = b"hello"[..].into();
@@ -322,6 +342,21 @@ fn delivery_vectors() -> Vec<(&'static str, &'static str, Frame)> {
             "reliable_causal",
             "a causal message for a process",
             reliable(Some(causal), Destination::Process(AT)),
+        ),
+        (
+            "reliable_ordered",
+            "a message that must arrive, the first of order 9",
+            on_terms(None, Terms { order: in_order(None), id: None }, Destination::Inbox),
+        ),
+        (
+            "reliable_after",
+            "a message that must arrive, of order 9 after number 299",
+            on_terms(None, Terms { order: in_order(Some(299)), id: None }, Destination::Inbox),
+        ),
+        (
+            "reliable_named",
+            "a message that must arrive, and has a name",
+            on_terms(None, Terms { order: None, id }, Destination::Process(AT)),
         ),
         (
             "newest",

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use super::{
     Answer, Ask, Bus, EventManager, Handled, Handler, HandlerError, HandlerExit, HandlerId, Leaving,
 };
-use crate::behaviour::{Beginning, Caller, Engine, Flow, Info, Started, envelope};
+use crate::behaviour::report::shown;
+use crate::behaviour::{Beginning, Caller, Engine, Flow, Info, Report, Started, envelope};
 use crate::process::{ActorContext, ExitReason, MAX_REASON, ProcessId, ReplyTo, Signal, Target};
 
 /// Names a handler among all that its manager ever had.
@@ -251,6 +252,22 @@ impl<B: Bus> EventEngine<B> {
         self.handlers.iter().find(owned).map(|hosted| hosted.key)
     }
 
+    fn report_crash(&self, cx: &mut ActorContext<'_>, key: Key, reason: &ExitReason) {
+        let Some(hosted) = self.handlers.iter().find(|hosted| hosted.key == key) else {
+            return;
+        };
+        let handling = self.round.as_ref().map(|round| match &round.what {
+            What::Event(event) => shown(event),
+            What::Info(info) => shown(info),
+        });
+        cx.report(Report::HandlerCrashed {
+            handler: hosted.id.clone(),
+            reason: reason.clone(),
+            handling,
+            state: shown(&hosted.handler),
+        });
+    }
+
     fn end_all(&mut self, cx: &mut ActorContext<'_>, reason: &ExitReason) {
         while let Some(key) = self.handlers.first().map(|hosted| hosted.key) {
             self.remove(cx, key, Leaving::Stopped(reason.clone()));
@@ -261,7 +278,9 @@ impl<B: Bus> EventEngine<B> {
 impl<B: Bus> Engine for EventEngine<B> {
     type Protocol = EventManager<B>;
 
-    fn init(&mut self, _: &mut ActorContext<'_>) -> Beginning {
+    const KIND: &'static str = "gen_event";
+
+    fn init(&mut self, cx: &mut ActorContext<'_>) -> Beginning {
         for (id, args) in core::mem::take(&mut self.manager.first) {
             match self.make(&id, &args, None) {
                 Ok(handler) => self.add(0, id, handler, None),
@@ -273,6 +292,7 @@ impl<B: Bus> Engine for EventEngine<B> {
                 }
             }
         }
+        B::begin(cx);
         ControlFlow::Continue(Some(Started::Running))
     }
 
@@ -301,7 +321,8 @@ impl<B: Bus> Engine for EventEngine<B> {
             self.remove(cx, key, Leaving::OwnerEnded(reason.clone()));
             return ControlFlow::Continue(());
         }
-        self.begin_round(What::Info(info), None);
+        let what = B::event_of(&info, cx).map_or(What::Info(info), What::Event);
+        self.begin_round(what, None);
         self.go_on(cx)
     }
 
@@ -311,6 +332,7 @@ impl<B: Bus> Engine for EventEngine<B> {
             caller.reply(cx, &Answer::Answered(Err(HandlerError::Crashed(reason.clone()))));
         }
         if let Some(key) = self.risk.handler.take() {
+            self.report_crash(cx, key, &reason);
             self.remove(cx, key, Leaving::Crashed(reason));
         }
         self.go_on(cx)

@@ -54,7 +54,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Behaviour, Info, Protocol, Term};
+use super::{Behaviour, Info, Protocol, Report, Term};
 use crate::process::{ActorContext, ExitReason};
 
 /// What goes through a manager.
@@ -65,6 +65,17 @@ pub trait Bus: fmt::Debug + Send + 'static {
     type Query: Term;
     /// What that answers.
     type Answer: Term;
+
+    /// A manager begins: it may ask to be told of something.
+    fn begin(cx: &mut ActorContext<'_>) {
+        _ = cx;
+    }
+
+    /// What a signal or a message is to the handlers, where it is an event; all else is an info.
+    fn event_of(info: &Info, cx: &mut ActorContext<'_>) -> Option<Self::Event> {
+        _ = (info, cx);
+        None
+    }
 }
 
 /// One of the handlers of a manager.
@@ -75,9 +86,10 @@ pub trait Handler<B: Bus>: fmt::Debug + Send {
     /// It is asked something (`handle_call/2`).
     fn handle_call(&mut self, query: B::Query, cx: &mut ActorContext<'_>) -> (B::Answer, Handled);
 
-    /// Anything else comes to the manager (`handle_info/2`); by default it is ignored.
+    /// Anything else comes to the manager (`handle_info/2`); by default it is reported
+    /// ([`Report::Unexpected`](super::Report)), and no more.
     fn handle_info(&mut self, info: &Info, cx: &mut ActorContext<'_>) -> Handled {
-        _ = (info, cx);
+        cx.report(Report::unexpected(info));
         Handled::Keep
     }
 

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use std::sync::Mutex;
 
 use super::*;
-use crate::behaviour::testing::{ask_system, step_caught};
-use crate::behaviour::{ServerRef, Started, SystemRequest, TraceEvent};
+use crate::behaviour::testing::{ask_system, reports, step_caught};
+use crate::behaviour::{ServerRef, Severity, Started, SystemRequest, TraceEvent};
 use crate::call::Failure;
 use crate::process::{Effect, ProcessAct, ReplyTo, Signal, Solo, Target};
 
@@ -284,7 +284,7 @@ fn the_end_of_its_owner_removes_a_handler_wherever_that_runs() {
         panic!("{effects:?}")
     };
     let reason = ExitReason::NoConnection;
-    stage.solo.signal(Signal::Down { number: *number, target: target.clone(), reason });
+    stage.solo.signal(Signal::Down { number: *number, target: target.clone(), reason, tag: 0 });
     stage.run();
     assert_eq!(stage.log(), ["b: OwnerEnded(no connection)"]);
     assert_eq!(stage.names(), ["a"]);
@@ -322,4 +322,22 @@ fn it_is_looked_into_as_all_behaviours_are() {
     let bad = stage.solo.request(&b"\x00\xFF"[..]);
     stage.run();
     assert_eq!(stage.solo.take_reply(bad), Some(Err(Failure::NotUnderstood)));
+}
+
+#[test]
+fn a_handler_that_panics_is_reported_with_what_it_was_told() {
+    let mut stage = Stage::with(["a", "b"]);
+    stage.tell("b panics");
+    stage.ask(Ask::Query(id("a"), "a panics".into()));
+    let reports = reports(&mut stage.solo);
+    let [first, second] = &reports[..] else { panic!("{reports:?}") };
+    let handling = |report: &Report| match report {
+        Report::HandlerCrashed { handler, handling, .. } => {
+            assert_eq!(report.severity(), Severity::Error);
+            (handler.instance.clone(), handling.clone())
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(handling(first), (Some("b".into()), Some("\"b panics\"".into())));
+    assert_eq!(handling(second), (Some("a".into()), None));
 }

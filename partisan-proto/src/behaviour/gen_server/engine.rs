@@ -72,6 +72,8 @@ impl<S: GenServer> ServerEngine<S> {
 impl<S: GenServer> Engine for ServerEngine<S> {
     type Protocol = S;
 
+    const KIND: &'static str = "gen_server";
+
     fn init(&mut self, cx: &mut ActorContext<'_>) -> Beginning {
         if self.first.is_some() {
             return ControlFlow::Continue(Some(Started::Running));

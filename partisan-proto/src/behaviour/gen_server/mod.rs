@@ -65,7 +65,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use super::{Behaviour, Caller, Info, Protocol, Started};
+use super::{Behaviour, Caller, Info, Protocol, Report, Started};
 use crate::process::{ActorContext, ExitReason};
 use crate::time::Duration;
 
@@ -93,9 +93,9 @@ pub trait GenServer: Protocol + fmt::Debug + Send + Sized {
     fn handle_cast(&mut self, cast: Self::Cast, cx: &mut ActorContext<'_>) -> Next<Self>;
 
     /// Anything else comes: a plain message, or a signal that it asked for (`handle_info/2`). By
-    /// default it is ignored.
+    /// default it is reported ([`Report::Unexpected`](super::Report)), and no more.
     fn handle_info(&mut self, info: Info, cx: &mut ActorContext<'_>) -> Next<Self> {
-        _ = (info, cx);
+        cx.report(Report::unexpected(&info));
         Next::Wait
     }
 

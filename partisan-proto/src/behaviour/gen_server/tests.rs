@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::behaviour::testing::{ask_system, step_caught};
+use crate::behaviour::testing::{ask_system, reports, step_caught};
 use crate::behaviour::{
-    MAX_HELD, Pending, ServerRef, StateBytes, Status, SystemRequest, Term, TraceEvent, envelope,
+    DEFAULT_HELD, Pending, Report, ServerRef, Severity, StateBytes, Status, SystemRequest, Term,
+    TraceEvent, envelope,
 };
 use crate::call::Failure;
 use crate::process::{Effect, ProcessAct, ProcessId, ReplyTo, Serial, Signal, Solo, Target};
@@ -258,7 +259,7 @@ fn a_stop_without_a_reply_leaves_the_caller_to_the_reason() {
     let request = call(&mut lone, "a", Do::Stop(why("why")));
     cast(&mut lone, "never", Do::Nothing);
     lone.run();
-    assert_eq!(log(&lone), ["call a", "terminate b\"why\""]);
+    assert_eq!(log(&lone), ["call a", "terminate why"]);
     assert_eq!(lone.take_reply(request), None, "its node answers with the reason");
     assert_eq!(lone.ended(), Some(&why("why")));
 }
@@ -325,7 +326,7 @@ fn it_ends_with_its_parent_and_with_its_node_but_with_nobody_else() {
         lone.signal(exit(ProcessId { serial: above, ..lone.me() }));
         lone.run();
         assert!(log(&lone)[0].starts_with("info Exit"), "{:?}", log(&lone));
-        assert_eq!(log(&lone)[1], "terminate b\"x\"");
+        assert_eq!(log(&lone)[1], "terminate x");
         assert_eq!(lone.ended(), Some(&why("x")));
     }
 }
@@ -361,7 +362,7 @@ fn while_it_is_suspended_all_waits_but_system_requests() {
 fn what_waits_while_it_is_suspended_has_a_bound() {
     let mut lone = running();
     ask::<()>(&mut lone, SystemRequest::Suspend);
-    for _ in 0..=MAX_HELD {
+    for _ in 0..=DEFAULT_HELD {
         cast(&mut lone, "a", Do::Nothing);
     }
     let request = call(&mut lone, "b", Do::Nothing);
@@ -373,8 +374,8 @@ fn what_waits_while_it_is_suspended_has_a_bound() {
     assert_eq!(lone.take_reply(request), Some(Err(Failure::Overloaded)));
     assert_eq!(ask::<Status>(&mut lone, SystemRequest::Status).statistics.dropped, 1);
     ask::<()>(&mut lone, SystemRequest::Resume);
-    assert_eq!(log(&lone).len(), MAX_HELD + 1);
-    assert!(log(&lone)[MAX_HELD].starts_with("info Exit"));
+    assert_eq!(log(&lone).len(), DEFAULT_HELD + 1);
+    assert!(log(&lone)[DEFAULT_HELD].starts_with("info Exit"));
 }
 
 #[test]
@@ -502,7 +503,7 @@ fn what_it_takes_back_does_not_come_even_if_it_waited_while_it_was_suspended() {
     let target = Target::Process(lone.other());
     for number in [5, 6] {
         let reason = ExitReason::Normal;
-        lone.signal(Signal::Down { number, target: target.clone(), reason });
+        lone.signal(Signal::Down { number, target: target.clone(), reason, tag: 0 });
     }
     lone.run();
     ask::<()>(&mut lone, SystemRequest::Resume);
@@ -517,4 +518,114 @@ fn one_that_was_never_started_ends_with_whoever_was_to_start_it() {
     lone.run();
     assert_eq!(lone.ended(), Some(&why("x")));
     assert_eq!(log(&lone), Vec::<&str>::new());
+}
+
+#[test]
+fn an_end_in_bad_order_is_reported_with_what_it_was_doing() {
+    let mut lone = running();
+    call(&mut lone, "a", Do::Stop(why("x")));
+    lone.run();
+    let reports = reports(&mut lone);
+    let [report @ Report::Terminating { behaviour, reason, handling, state }] = &reports[..] else {
+        panic!("{reports:?}")
+    };
+    assert_eq!((report.severity(), *behaviour), (Severity::Error, "gen_server"));
+    assert_eq!(reason, &why("x"));
+    assert_eq!(handling.as_deref(), Some("(\"a\", Stop(b\"x\"))"));
+    assert!(state.contains("call a"), "{state}");
+}
+
+#[test]
+fn an_end_in_good_order_is_not_reported() {
+    let with = ExitReason::shutdown_with(b"x").unwrap();
+    for reason in [ExitReason::Normal, ExitReason::Shutdown, with] {
+        let mut lone = running();
+        cast(&mut lone, "a", Do::Stop(reason.clone()));
+        lone.run();
+        assert_eq!(lone.ended(), Some(&reason));
+        assert_eq!(reports(&mut lone), []);
+    }
+}
+
+#[test]
+fn every_bad_end_is_reported_once() {
+    let reasons = |mut lone: Lone| {
+        while step_caught(&mut lone) {}
+        let reports = reports(&mut lone).into_iter();
+        let reasons: Vec<_> = reports.filter_map(|report| report.reason().cloned()).collect();
+        assert_eq!(reasons.last(), lone.ended());
+        reasons.len()
+    };
+    let mut lone = running();
+    cast(&mut lone, "a", Do::Panic);
+    assert_eq!(reasons(lone), 1);
+    let script = Script { panics_at_its_end: true, ..Script::default() };
+    let mut lone = Solo::start(ServerProcess::new(script));
+    cast(&mut lone, "a", Do::Stop(ExitReason::Normal));
+    assert_eq!(reasons(lone), 1, "its end goes wrong");
+    let script = Script { init: vec![Do::Stop(why("x"))], ..Script::default() };
+    assert_eq!(reasons(Solo::start(ServerProcess::new(script))), 1, "its beginning does");
+}
+
+/// Takes what comes as every server does that does not say otherwise.
+#[derive(Debug)]
+struct Plain;
+
+impl Protocol for Plain {
+    type Call = ();
+    type Reply = ();
+    type Cast = ();
+}
+
+impl GenServer for Plain {
+    type Continue = ();
+
+    fn handle_call(&mut self, (): (), _: Caller<()>, _: &mut ActorContext<'_>) -> CallResult<Self> {
+        CallResult::reply(())
+    }
+
+    fn handle_cast(&mut self, (): (), _: &mut ActorContext<'_>) -> Next<Self> {
+        Next::Wait
+    }
+}
+
+#[test]
+fn what_nobody_handles_is_reported_and_does_no_harm() {
+    let mut lone = Solo::start(ServerProcess::new(Plain));
+    lone.message("hello");
+    lone.run();
+    let reports = reports(&mut lone);
+    assert!(
+        matches!(&reports[..], [Report::Unexpected { info }] if info.contains("hello")),
+        "{reports:?}"
+    );
+    assert_eq!((reports[0].severity(), lone.ended()), (Severity::Warning, None));
+}
+
+#[test]
+fn how_much_waits_while_it_is_suspended_is_as_it_is_made() {
+    let mut lone = Solo::start(ServerProcess::new(Script::default()).max_held(2));
+    ask::<()>(&mut lone, SystemRequest::Suspend);
+    for label in ["a", "b", "c"] {
+        cast(&mut lone, label, Do::Nothing);
+    }
+    let request = call(&mut lone, "d", Do::Nothing);
+    lone.run();
+    assert_eq!(lone.take_reply(request), Some(Err(Failure::Overloaded)));
+    ask::<()>(&mut lone, SystemRequest::Resume);
+    assert_eq!(log(&lone), ["cast a", "cast b"]);
+}
+
+#[test]
+fn the_exit_of_whom_it_was_started_for_ends_it_as_that_of_its_parent() {
+    let owner = ProcessId { serial: Serial(7), ..running().me() };
+    let exit = |started: SystemRequest| {
+        let mut lone = Solo::start(ServerProcess::new(Script::default()).awaiting_start());
+        system(&mut lone, started);
+        lone.signal(Signal::Exit { from: owner, reason: ExitReason::Shutdown });
+        lone.run();
+        log(&lone).join(",")
+    };
+    assert_eq!(exit(SystemRequest::StartFor(owner)), "terminate shutdown");
+    assert!(exit(SystemRequest::Start).starts_with("info Exit"));
 }

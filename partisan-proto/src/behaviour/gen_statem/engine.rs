@@ -14,8 +14,9 @@ use super::{Action, Entry, Event, First, GenStatem, Initial, Outcome, Timeout, T
 use crate::behaviour::{Beginning, Caller, Engine, Flow, Info, Started, envelope};
 use crate::process::{ActorContext, ExitReason, ReplyTo, Signal};
 
-/// How many events a state machine puts off; one more ends it for [`ExitReason::SystemLimit`].
-pub const MAX_POSTPONED: usize = 10_000;
+/// How many events a state machine puts off, unless
+/// [`StatemProcess::max_postponed`](super::StatemProcess::max_postponed) says otherwise.
+pub const DEFAULT_POSTPONED: usize = 10_000;
 
 /// The engine of state machines: the queue, what is put off, and the timeouts.
 pub struct StatemEngine<M: GenStatem> {
@@ -29,6 +30,7 @@ pub struct StatemEngine<M: GenStatem> {
     queue: VecDeque<Event<M>>,
     /// Oldest first.
     postponed: VecDeque<Event<M>>,
+    pub(super) max_postponed: usize,
     timeouts: Timeouts<M::Timer, M::Content>,
 }
 
@@ -49,6 +51,7 @@ impl<M: GenStatem> StatemEngine<M> {
             first: Vec::new(),
             queue: VecDeque::new(),
             postponed: VecDeque::new(),
+            max_postponed: DEFAULT_POSTPONED,
             timeouts: Timeouts::new(),
         }
     }
@@ -157,7 +160,7 @@ impl<M: GenStatem> StatemEngine<M> {
                 Action::Reply(..) | Action::Postpone(_) | Action::NextEvent(_) => {}
             }
         }
-        if self.postponed.len() > MAX_POSTPONED {
+        if self.postponed.len() > self.max_postponed {
             return ControlFlow::Break(ExitReason::SystemLimit);
         }
         ControlFlow::Continue(())
@@ -198,6 +201,8 @@ impl<M: GenStatem> Action<M> {
 
 impl<M: GenStatem> Engine for StatemEngine<M> {
     type Protocol = M;
+
+    const KIND: &'static str = "gen_statem";
 
     fn init(&mut self, cx: &mut ActorContext<'_>) -> Beginning {
         let given = self.given.take();

@@ -82,6 +82,10 @@
 //! about one kind after one event the last counts, and what the entered state says is said last. What
 //! is over never comes, even if it waits in the mailbox already.
 //!
+//! **Another callback module** needs no action: what a machine does is what its value does, which any
+//! callback may replace by assigning to `*self`, and put back later (`change_callback_module`,
+//! `push_callback_module`, `pop_callback_module`). State, queue and timeouts stay.
+//!
 //! **At the end** nobody whose call waits is answered; they learn the reason.
 //!
 //! What a state may not do when it is entered does not compile:
@@ -96,6 +100,12 @@
 //! # use partisan_proto::behaviour::{Entered, GenStatem};
 //! fn puts_off<M: GenStatem>() -> Entered<M> {
 //!     Entered::keep().postpone()
+//! }
+//! ```
+//! ```compile_fail
+//! # use partisan_proto::behaviour::{Entered, GenStatem, gen_statem::Action};
+//! fn puts_off<M: GenStatem>() -> Entered<M> {
+//!     Entered::keep().action(Action::Postpone(true))
 //! }
 //! ```
 //! ```compile_fail
@@ -117,7 +127,7 @@ mod outcome;
 mod tests;
 mod timeouts;
 
-pub use engine::{MAX_POSTPONED, StatemEngine};
+pub use engine::{DEFAULT_POSTPONED, StatemEngine};
 pub use outcome::{Action, Entered, Entry, First, Initial, Outcome, To, Transition, When};
 pub use timeouts::Timeout;
 
@@ -214,6 +224,13 @@ impl<M: GenStatem> StatemProcess<M> {
     #[must_use]
     pub fn enter_loop(machine: M, initial: Initial<M>) -> Self {
         Self::of(StatemEngine::new(machine, Some(initial)))
+    }
+
+    /// Lets so many events be put off; one more ends it for [`ExitReason::SystemLimit`].
+    #[must_use]
+    pub const fn max_postponed(mut self, events: usize) -> Self {
+        self.engine_mut().max_postponed = events;
+        self
     }
 }
 

@@ -101,15 +101,14 @@ impl<M: GenStatem, T> Outcome<M, T> {
         Self { to, actions: Vec::new() }
     }
 
-    /// Does this, too: what the methods below say in short.
-    pub fn action(mut self, action: Action<M>) -> Self {
+    fn also(mut self, action: Action<M>) -> Self {
         self.actions.push(action);
         self
     }
 
     /// Answers a call (`{reply, From, Reply}`).
     pub fn reply(self, caller: Caller<M::Reply>, reply: M::Reply) -> Self {
-        self.action(Action::Reply(caller, reply))
+        self.also(Action::Reply(caller, reply))
     }
 
     /// Starts a timeout, in place of one of its kind that runs: after a
@@ -120,17 +119,17 @@ impl<M: GenStatem, T> Outcome<M, T> {
         when: impl Into<When>,
         content: M::Content,
     ) -> Self {
-        self.action(Action::Start(timeout, when.into(), content))
+        self.also(Action::Start(timeout, when.into(), content))
     }
 
     /// Gives a running timeout another content (`update`); one that does not run is over at once.
     pub fn update(self, timeout: Timeout<M::Timer>, content: M::Content) -> Self {
-        self.action(Action::Update(timeout, content))
+        self.also(Action::Update(timeout, content))
     }
 
     /// Ends a timeout (`cancel`, `infinity`).
     pub fn cancel(self, timeout: Timeout<M::Timer>) -> Self {
-        self.action(Action::Cancel(timeout))
+        self.also(Action::Cancel(timeout))
     }
 }
 
@@ -156,15 +155,21 @@ impl<M: GenStatem> Transition<M> {
         Self::to(To::Stop(reason))
     }
 
+    /// Does this, too: what the other methods say in short. What is entered has no such method,
+    /// since it may neither put off nor insert.
+    pub fn action(self, action: Action<M>) -> Self {
+        self.also(action)
+    }
+
     /// Puts the event off until the state changes.
     pub fn postpone(self) -> Self {
-        self.action(Action::Postpone(true))
+        self.also(Action::Postpone(true))
     }
 
     /// Inserts an event, before all that is queued; several come in the order in which they are added
     /// here.
     pub fn next_event(self, event: Event<M>) -> Self {
-        self.action(Action::NextEvent(event))
+        self.also(Action::NextEvent(event))
     }
 }
 
@@ -203,7 +208,7 @@ impl<M: GenStatem> Initial<M> {
 
     /// Inserts an event, before the mailbox and after the state is entered.
     pub fn next_event(self, event: Event<M>) -> Self {
-        self.action(Action::NextEvent(event))
+        self.also(Action::NextEvent(event))
     }
 }
 

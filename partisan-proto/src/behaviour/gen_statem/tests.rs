@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::*;
-use crate::behaviour::testing::ask_system;
-use crate::behaviour::{ServerRef, StateBytes, Status, SystemRequest, envelope};
+use crate::behaviour::testing::{ask_system, reports};
+use crate::behaviour::{Report, ServerRef, StateBytes, Status, SystemRequest, envelope};
 use crate::process::{ReplyTo, Solo};
 use crate::time::{Duration, Instant};
 
@@ -136,7 +136,7 @@ fn at_its_end_it_answers_whom_it_says_and_nobody_else() {
 #[test]
 fn what_is_put_off_has_a_bound() {
     let mut lone = closed();
-    for _ in 0..MAX_POSTPONED {
+    for _ in 0..DEFAULT_POSTPONED {
         ask(&mut lone, 7);
     }
     lone.run();
@@ -183,4 +183,99 @@ fn one_that_is_under_way_goes_on_without_init() {
     let request = ask(&mut lone, 7);
     lone.run();
     assert_eq!(answer(&mut lone, request), Some(7));
+}
+
+#[test]
+fn how_much_is_put_off_is_as_it_is_made_and_one_more_ends_it() {
+    let mut lone = Solo::start(StatemProcess::new(Shop::default()).max_postponed(2));
+    for _ in 0..2 {
+        ask(&mut lone, 7);
+    }
+    lone.run();
+    assert_eq!((reports(&mut lone), lone.ended()), (Vec::new(), None));
+    ask(&mut lone, 7);
+    lone.run();
+    assert_eq!(lone.ended(), Some(&ExitReason::SystemLimit));
+    let reports = reports(&mut lone);
+    let [Report::Terminating { behaviour, state, .. }] = &reports[..] else {
+        panic!("{reports:?}")
+    };
+    assert_eq!(*behaviour, "gen_statem");
+    assert!(state.contains("postponed: [Call("), "{state}");
+}
+
+/// Two ways to be a machine: the one becomes the other, and goes back to what it was.
+#[derive(Debug)]
+enum Turncoat {
+    Shy(Vec<String>),
+    Bold(Vec<String>, alloc::boxed::Box<Self>),
+}
+
+impl Protocol for Turncoat {
+    type Call = ();
+    type Reply = ();
+    type Cast = u8;
+}
+
+impl GenStatem for Turncoat {
+    type State = u8;
+    type Content = ();
+    type Timer = ();
+
+    const STATE_ENTER: bool = true;
+
+    fn init(&mut self, _: &mut ActorContext<'_>) -> Initial<Self> {
+        Initial::state(0)
+    }
+
+    fn enter(&mut self, _: &u8, state: &u8, _: &mut ActorContext<'_>) -> Entered<Self> {
+        if let Self::Bold(log, _) = self {
+            log.push(alloc::format!("enters {state}"));
+        }
+        Entered::keep()
+    }
+
+    fn handle_event(
+        &mut self,
+        state: &u8,
+        event: &Event<Self>,
+        _: &mut ActorContext<'_>,
+    ) -> Transition<Self> {
+        let Event::Cast(what) = event else { return Transition::keep() };
+        match core::mem::replace(self, Self::Shy(Vec::new())) {
+            Self::Shy(log) if *what == 0 => {
+                *self = Self::Bold(Vec::new(), Self::Shy(log).into());
+                Transition::next(state + 1)
+            }
+            Self::Bold(bold, mut before) if *what == 0 => {
+                if let Self::Shy(log) = &mut *before {
+                    log.extend(bold);
+                }
+                *self = *before;
+                Transition::keep()
+            }
+            Self::Bold(mut log, before) => {
+                log.push(alloc::format!("takes {what}"));
+                *self = Self::Bold(log, before);
+                Transition::keep()
+            }
+            shy @ Self::Shy(_) => {
+                *self = shy;
+                Transition::keep().postpone()
+            }
+        }
+    }
+}
+
+#[test]
+fn a_machine_may_become_another_and_go_back_and_what_was_put_off_comes_to_that() {
+    let mut lone = Solo::start(StatemProcess::new(Turncoat::Shy(Vec::new())));
+    for what in [7, 0, 8, 0] {
+        lone.message(ServerRef::<Turncoat>::write_cast(&what).unwrap());
+    }
+    lone.run();
+    match lone.actor().engine().machine() {
+        Turncoat::Shy(log) => assert_eq!(log[..], ["enters 1", "takes 7", "takes 8"]),
+        bold @ Turncoat::Bold(..) => panic!("{bold:?}"),
+    }
 }

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
+use super::Place;
 use super::children::Key;
 use crate::process::{ExitReason, ProcessId, ReplyTo};
 
@@ -25,6 +26,8 @@ pub(super) enum Purpose {
     Again(ReplyTo),
     /// Somebody asked for a child to end.
     Terminate(ReplyTo),
+    /// The owner of hosted children is gone: they end.
+    Orphans,
     /// A child ended by itself: it is tried again.
     Restart,
     /// The supervisor ends.
@@ -51,6 +54,18 @@ pub(super) enum Awaited {
         key: Key,
         process: ProcessId,
         call: u64,
+    },
+    /// The answer of whoever is to start it on another node; else these are asked.
+    Place {
+        key: Key,
+        call: u64,
+        place: Place,
+        left: VecDeque<Place>,
+    },
+    /// The end of one that has nothing to do: then its name is free.
+    Idle {
+        key: Key,
+        process: ProcessId,
     },
     /// The ends of these; those whose time is over by a timer are killed.
     Stops {

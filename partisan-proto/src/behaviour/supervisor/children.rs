@@ -10,6 +10,13 @@ use crate::process::ProcessId;
 /// Names a child among all that its supervisor ever had, in the order of their first start.
 pub(super) type Key = u64;
 
+/// Who has a child hosted here, and by which number of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Owner {
+    pub(super) process: ProcessId,
+    pub(super) number: u64,
+}
+
 /// A child.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -19,6 +26,8 @@ pub(super) struct Known {
     /// While it runs.
     pub(super) process: Option<ProcessId>,
     pub(super) restarting: bool,
+    /// Of one that is hosted.
+    pub(super) owner: Option<Owner>,
 }
 
 /// All of them, in the order of their first start.
@@ -26,14 +35,30 @@ pub(super) struct Known {
 pub(super) struct Children {
     known: BTreeMap<Key, Known>,
     running: BTreeMap<ProcessId, Key>,
+    hosted: BTreeMap<Owner, Key>,
     last: Key,
 }
 
 impl Children {
-    pub(super) fn add(&mut self, spec: ChildSpec, args: Vec<u8>) -> Key {
+    pub(super) fn add(&mut self, spec: ChildSpec, args: Vec<u8>, owner: Option<Owner>) -> Key {
         self.last += 1;
-        self.known.insert(self.last, Known { spec, args, process: None, restarting: false });
+        let known = Known { spec, args, process: None, restarting: false, owner };
+        self.known.insert(self.last, known);
+        if let Some(owner) = owner {
+            self.hosted.insert(owner, self.last);
+        }
         self.last
+    }
+
+    /// What an owner has hosted by a number.
+    pub(super) fn hosted(&self, owner: Owner) -> Option<Key> {
+        self.hosted.get(&owner).copied()
+    }
+
+    /// All that is hosted for an owner.
+    pub(super) fn hosted_for(&self, process: ProcessId) -> impl Iterator<Item = Key> {
+        let all = Owner { process, number: 0 }..=Owner { process, number: u64::MAX };
+        self.hosted.range(all).map(|(_, key)| *key)
     }
 
     pub(super) fn get(&self, key: Key) -> Option<&Known> {
@@ -69,8 +94,16 @@ impl Children {
     }
 
     pub(super) fn forget(&mut self, key: Key) {
-        if let Some(process) = self.known.remove(&key).and_then(|known| known.process) {
+        let Some(Known { process, owner, .. }) = self.known.remove(&key) else {
+            return;
+        };
+        if let Some(process) = process {
             self.running.remove(&process);
+        }
+        if let Some(owner) = owner
+            && self.hosted.get(&owner) == Some(&key)
+        {
+            self.hosted.remove(&owner);
         }
     }
 
@@ -79,8 +112,9 @@ impl Children {
         self.known.range(first..).map(|(key, known)| (*key, known))
     }
 
+    /// The child of this name; those that are hosted are known to their owners alone.
     pub(super) fn named(&self, id: &str) -> Option<(Key, &Known)> {
-        self.from(0).find(|(_, known)| known.spec.id == id)
+        self.from(0).find(|(_, known)| known.spec.id == id && known.owner.is_none())
     }
 
     pub(super) fn find(&self, child: &Child, nameless: bool) -> Result<Key, ChildError> {

@@ -11,37 +11,50 @@ use bytes::Bytes;
 use super::change::{Awaited, Change, Purpose, Step};
 use super::children::{Children, Key, Known};
 use super::restart::Restarts;
+use super::spec::Make;
 use super::{
-    Answer, Ask, AutoShutdown, Child, ChildCount, ChildError, ChildSpec, Restart, Shutdown,
-    Strategy, Supervisor,
+    Answer, Ask, AutoShutdown, ChildError, ChildSpec, Lost, Restart, Shutdown, Strategy, Supervisor,
 };
 use crate::behaviour::{
-    Beginning, Caller, Engine, Flow, Info, MAX_HELD, Never, Started, SystemRequest, envelope,
+    Beginning, Caller, Engine, Flow, Info, Never, Report, Started, SystemRequest, envelope,
 };
 use crate::call::{CallError, Failure, Server};
+use crate::error::CommandError;
 use crate::process::{
-    ActorContext, ExitReason, MAX_REASON, ProcessId, ReplyTo, Signal, SpawnOptions,
+    ActorContext, ExitReason, MAX_REASON, ProcessId, ReplyTo, Signal, SpawnOptions, Target,
 };
+use crate::time::Duration;
 
 /// The engine of supervisors.
 #[derive(Debug)]
 pub struct SupervisorEngine {
-    spec: Supervisor,
-    children: Children,
+    pub(super) spec: Supervisor,
+    pub(super) children: Children,
     restarts: Restarts,
     /// What is under way.
     change: Option<Change>,
     /// What came meanwhile.
-    waiting: VecDeque<Waiting>,
-    /// Restarts that failed and are tried again, by the timer that says when.
-    retries: BTreeMap<u64, Key>,
+    pub(super) waiting: VecDeque<Waiting>,
+    /// Restarts that failed and are tried again, by the timer that says when; whether that counts.
+    retries: BTreeMap<u64, (Key, bool)>,
+    /// For whom children are hosted, each with the monitor that tells of its end.
+    pub(super) owners: BTreeMap<ProcessId, u64>,
 }
 
 #[derive(Debug)]
-enum Waiting {
+pub(super) enum Waiting {
     Asked(Caller<Answer>, Ask),
-    Ended(Key, ExitReason),
-    Retry(Key),
+    Ended {
+        key: Key,
+        process: ProcessId,
+        reason: ExitReason,
+    },
+    Retry {
+        key: Key,
+        counted: bool,
+    },
+    /// The owner of hosted children is gone.
+    Orphaned(ProcessId),
 }
 
 impl SupervisorEngine {
@@ -53,10 +66,11 @@ impl SupervisorEngine {
             change: None,
             waiting: VecDeque::new(),
             retries: BTreeMap::new(),
+            owners: BTreeMap::new(),
         }
     }
 
-    fn is_simple(&self) -> bool {
+    pub(super) fn is_simple(&self) -> bool {
         self.spec.strategy == Strategy::SimpleOneForOne
     }
 
@@ -78,18 +92,21 @@ impl SupervisorEngine {
             }
             match self.waiting.pop_front() {
                 Some(Waiting::Asked(caller, ask)) => self.asked(cx, caller, ask),
-                Some(Waiting::Ended(key, reason)) => self.ended(cx, key, &reason),
-                Some(Waiting::Retry(key)) => self.retry(cx, key),
+                Some(Waiting::Ended { key, process, reason }) => {
+                    self.ended(cx, (key, process), reason);
+                }
+                Some(Waiting::Retry { key, counted }) => self.retry(cx, key, counted),
+                Some(Waiting::Orphaned(owner)) => self.orphaned(owner),
                 None => return ControlFlow::Continue(()),
             }
         }
     }
 
-    fn begin_change(&mut self, purpose: Purpose, steps: impl IntoIterator<Item = Step>) {
+    pub(super) fn begin_change(&mut self, purpose: Purpose, steps: impl IntoIterator<Item = Step>) {
         self.change = Some(Change::new(purpose, steps));
     }
 
-    fn await_now(&mut self, awaited: Awaited) {
+    pub(super) fn await_now(&mut self, awaited: Awaited) {
         if let Some(change) = &mut self.change {
             change.awaited = awaited;
         }
@@ -103,8 +120,16 @@ impl SupervisorEngine {
     }
 
     fn start(&mut self, cx: &mut ActorContext<'_>, key: Key) {
-        let Some(Known { spec, args, .. }) = self.children.get(key) else {
+        let Some(Known { spec, args, owner, .. }) = self.children.get(key) else {
             return;
+        };
+        let make = match &spec.make {
+            Make::Here(make) => make,
+            Make::There(places) => {
+                let none = ChildError::NoPlace("there is none; name one at least".into());
+                let places = places(args).into();
+                return self.start_there(cx, key, places, none);
+            }
         };
         let options = SpawnOptions {
             link: Some(cx.me().serial),
@@ -112,15 +137,25 @@ impl SupervisorEngine {
             name: spec.name.clone(),
             trap_exit: spec.trap_exit,
         };
-        let process = cx.spawn_with((spec.make)(args), options);
-        let request = SystemRequest::Start.write().unwrap_or_default();
+        let process = cx.spawn_with(make(args), options);
+        let request = match owner {
+            None => SystemRequest::Start,
+            Some(owner) => SystemRequest::StartFor(owner.process),
+        };
+        let request = request.write().unwrap_or_default();
         let call = cx.call(Server::Process(process.into()), request, None);
         self.await_now(Awaited::Start { key, process, call });
     }
 
     /// A child that was asked to begin has, or has nothing to do.
-    fn started(&mut self, cx: &mut ActorContext<'_>, (key, process): (Key, ProcessId), runs: bool) {
-        let process = runs.then_some(process);
+    pub(super) fn started(
+        &mut self,
+        cx: &mut ActorContext<'_>,
+        key: Key,
+        process: Option<ProcessId>,
+    ) {
+        let child = self.id_of(key);
+        cx.report(Report::ChildStarted { child, process });
         match process {
             Some(process) => self.children.runs(key, process),
             None => self.at_its_end(key),
@@ -131,30 +166,55 @@ impl SupervisorEngine {
         }
     }
 
+    fn id_of(&self, key: Key) -> String {
+        self.children.get(key).map_or_else(String::new, |child| child.spec.id.clone())
+    }
+
     /// A child was not able to begin.
-    fn not_started(&mut self, cx: &mut ActorContext<'_>, key: Key, error: ChildError) {
-        let Some(Change { purpose, .. }) = self.change.take() else {
+    pub(super) fn not_started(&mut self, cx: &mut ActorContext<'_>, key: Key, error: ChildError) {
+        let Some(purpose) = self.change.as_ref().map(|change| change.purpose) else {
             return;
         };
+        let child = self.id_of(key);
+        if let Purpose::Beginning | Purpose::Restart = purpose {
+            // In all other cases whoever asked is told.
+            cx.report(Report::ChildNotStarted { child: child.clone(), error: error.clone() });
+        }
+        let patience = match self.children.get(key).map(|child| child.spec.lost) {
+            Some(Lost::Retry(after)) if matches!(error, ChildError::NoPlace(_)) => Some(after),
+            _ => None,
+        };
+        if purpose == Purpose::Beginning
+            && let Some(after) = patience
+        {
+            self.try_again(cx, key, Some(after));
+            return self.await_now(Awaited::Nothing);
+        }
+        self.change = None;
         match purpose {
             Purpose::Beginning => {
-                let id = self.children.get(key).map_or("", |child| &child.spec.id);
-                let text = format!("the child `{id}` did not start: {error}");
-                self.end_all(ExitReason::shutdown_with(cut(&text)).unwrap_or(ExitReason::Shutdown));
+                let text = format!("the child `{child}` did not start: {error}");
+                self.end_all(
+                    cx,
+                    ExitReason::shutdown_with(cut(&text)).unwrap_or(ExitReason::Shutdown),
+                );
             }
             Purpose::Add(to) => {
                 self.children.forget(key);
                 Caller::new(to).reply(cx, &Answer::Started(Err(error)));
             }
             Purpose::Again(to) => Caller::new(to).reply(cx, &Answer::Started(Err(error))),
-            Purpose::Restart => {
-                self.children.set_restarting(key);
-                // Behind whatever is in the mailbox.
-                let timer = cx.send_after(core::time::Duration::ZERO, cx.me(), envelope::timer());
-                self.retries.insert(timer, key);
-            }
-            Purpose::Terminate(_) | Purpose::Ending => {}
+            // At once is behind whatever is in the mailbox.
+            Purpose::Restart => self.try_again(cx, key, patience),
+            Purpose::Terminate(_) | Purpose::Orphans | Purpose::Ending => {}
         }
+    }
+
+    /// Tries a start again, after so long and uncounted, or at once and counted.
+    fn try_again(&mut self, cx: &mut ActorContext<'_>, key: Key, after: Option<Duration>) {
+        self.children.set_restarting(key);
+        let timer = cx.send_after(after.unwrap_or_default(), cx.me(), envelope::timer());
+        self.retries.insert(timer, (key, after.is_none()));
     }
 
     fn stop_children(&mut self, cx: &mut ActorContext<'_>, keys: &[Key]) {
@@ -177,15 +237,31 @@ impl SupervisorEngine {
             self.at_its_end(*key);
         }
         // Those that had ended by themselves are dealt with by this, too.
-        self.waiting.retain(|it| !matches!(it, Waiting::Ended(key, _) if keys.contains(key)));
+        let mut ended = Vec::new();
+        self.waiting.retain(|it| match it {
+            Waiting::Ended { key, process, reason } if keys.contains(key) => {
+                ended.push((*key, *process, reason.clone()));
+                false
+            }
+            _ => true,
+        });
+        for (key, process, reason) in ended {
+            self.report_end(cx, (key, process), &reason);
+        }
         if !left.is_empty() {
             self.await_now(Awaited::Stops { left, timers });
         }
     }
 
     /// One that was told to end has.
-    fn stopped(&mut self, cx: &mut ActorContext<'_>, process: ProcessId) {
+    fn stopped(&mut self, cx: &mut ActorContext<'_>, process: ProcessId, reason: ExitReason) {
         if let Some(key) = self.children.ended(process) {
+            let shutdown = self.children.get(key).map(|child| child.spec.shutdown);
+            let meant = shutdown == Some(Shutdown::Kill) && reason == ExitReason::Killed;
+            if !reason.is_orderly() && !meant {
+                let child = self.id_of(key);
+                cx.report(Report::ChildNotShutDown { child, process, reason });
+            }
             self.at_its_end(key);
         }
         let Some(Change { awaited: Awaited::Stops { left, timers }, .. }) = &mut self.change else {
@@ -216,14 +292,36 @@ impl SupervisorEngine {
         }
     }
 
+    fn report_end(
+        &self,
+        cx: &mut ActorContext<'_>,
+        (key, process): (Key, ProcessId),
+        reason: &ExitReason,
+    ) {
+        let permanent =
+            self.children.get(key).is_some_and(|it| it.spec.restart == Restart::Permanent);
+        if permanent || !reason.is_orderly() {
+            let (child, reason) = (self.id_of(key), reason.clone());
+            cx.report(Report::ChildEnded { child, process, reason });
+        }
+    }
+
     /// A child ended by itself.
-    fn ended(&mut self, cx: &mut ActorContext<'_>, key: Key, reason: &ExitReason) {
-        let Some(ChildSpec { restart, significant, .. }) =
+    fn ended(
+        &mut self,
+        cx: &mut ActorContext<'_>,
+        (key, process): (Key, ProcessId),
+        reason: ExitReason,
+    ) {
+        self.report_end(cx, (key, process), &reason);
+        let Some(ChildSpec { restart, significant, lost, .. }) =
             self.children.get(key).map(|child| child.spec.clone())
         else {
             return;
         };
+        let lost = reason == ExitReason::NoConnection && lost != Lost::Restart;
         match restart {
+            Restart::Permanent | Restart::Transient if lost => return self.start_again(key),
             Restart::Permanent => return self.restart(cx, key),
             Restart::Transient if !reason.is_orderly() => return self.restart(cx, key),
             Restart::Transient if !self.is_simple() => {}
@@ -235,7 +333,7 @@ impl SupervisorEngine {
             AutoShutdown::AllSignificant => significant && !self.has_significant(),
         };
         if over {
-            self.end_all(ExitReason::Shutdown);
+            self.end_all(cx, ExitReason::Shutdown);
         }
     }
 
@@ -244,19 +342,29 @@ impl SupervisorEngine {
         let is_significant = |key| self.children.get(key).is_some_and(|it| it.spec.significant);
         let mut waiting = self.waiting.iter();
         self.children.has_significant()
-            || waiting.any(|it| matches!(it, Waiting::Ended(key, _) if is_significant(*key)))
+            || waiting.any(|it| matches!(it, Waiting::Ended { key, .. } if is_significant(*key)))
     }
 
-    fn retry(&mut self, cx: &mut ActorContext<'_>, key: Key) {
-        if self.children.get(key).is_some_and(|child| child.restarting) {
-            self.restart(cx, key);
+    fn retry(&mut self, cx: &mut ActorContext<'_>, key: Key, counted: bool) {
+        match self.children.get(key) {
+            Some(child) if child.restarting && counted => self.restart(cx, key),
+            Some(child) if child.restarting => self.start_again(key),
+            _ => {}
         }
     }
 
+    /// Starts a child again, unless there were too many restarts.
     fn restart(&mut self, cx: &mut ActorContext<'_>, key: Key) {
-        if !self.restarts.add(cx.now(), self.spec.intensity, self.spec.period) {
-            return self.end_all(ExitReason::Shutdown);
+        let Supervisor { intensity, period, .. } = self.spec;
+        if !self.restarts.add(cx.now(), intensity, period) {
+            let child = self.id_of(key);
+            cx.report(Report::TooManyRestarts { child, intensity, period });
+            return self.end_all(cx, ExitReason::Shutdown);
         }
+        self.start_again(key);
+    }
+
+    fn start_again(&mut self, key: Key) {
         let first = match self.spec.strategy {
             Strategy::OneForOne | Strategy::SimpleOneForOne => {
                 return self.begin_change(Purpose::Restart, [Step::Start(key)]);
@@ -273,9 +381,14 @@ impl SupervisorEngine {
     }
 
     /// Ends all children, the last first, and then itself. Children of one kind end all at once.
-    fn end_all(&mut self, reason: ExitReason) {
-        if let Some(Change { awaited: Awaited::Start { key, process, .. }, .. }) = self.change {
-            self.children.runs(key, process);
+    fn end_all(&mut self, cx: &mut ActorContext<'_>, reason: ExitReason) {
+        match self.change.as_ref().map(|change| &change.awaited) {
+            Some(Awaited::Start { key, process, .. }) => self.children.runs(*key, *process),
+            Some(Awaited::Place { key, call, place, .. }) => {
+                cx.abandon(*call);
+                place.release(cx, *key);
+            }
+            _ => {}
         }
         let keys = self.children.from(0).rev().map(|(key, _)| key);
         let mut steps: Vec<Step> = match self.is_simple() {
@@ -287,95 +400,15 @@ impl SupervisorEngine {
         self.begin_change(Purpose::Ending, steps);
     }
 
-    fn asked(&mut self, cx: &mut ActorContext<'_>, caller: Caller<Answer>, ask: Ask) {
-        let answer = match ask {
-            Ask::WhichChildren => Some(Answer::Children(self.children.infos())),
-            Ask::CountChildren => Some(Answer::Count(self.count())),
-            Ask::StartChild { id, args } => {
-                self.add(&id, args, caller).err().map(|error| Answer::Started(Err(error)))
-            }
-            Ask::RestartChild(id) => {
-                self.again(&id, caller).err().map(|error| Answer::Started(Err(error)))
-            }
-            Ask::DeleteChild(id) => Some(Answer::Done(self.delete(&id))),
-            Ask::TerminateChild(child) => {
-                self.terminate_child(&child, caller).err().map(|error| Answer::Done(Err(error)))
-            }
-        };
-        if let Some(answer) = answer {
-            caller.reply(cx, &answer);
-        }
-    }
-
-    fn count(&self) -> ChildCount {
-        let count = self.children.count();
-        ChildCount { specs: if self.is_simple() { 1 } else { count.specs }, ..count }
-    }
-
-    fn add(&mut self, id: &str, args: Vec<u8>, caller: Caller<Answer>) -> Result<(), ChildError> {
-        let spec = match (&self.spec.children[..], &self.spec.dynamic) {
-            ([one], _) if self.is_simple() => one.clone(),
-            (_, dynamic) => {
-                self.is_free(id)?;
-                let known = dynamic.as_ref().and_then(|dynamic| dynamic(id));
-                let spec = known.ok_or(ChildError::Unknown)?;
-                let bad = |error: super::SpecError| ChildError::BadSpec(error.to_string());
-                let spec = ChildSpec { id: id.into(), ..spec };
-                self.spec.check_child(&spec).map_err(bad)?;
-                spec
-            }
-        };
-        let key = self.children.add(spec, args);
-        self.begin_change(Purpose::Add(caller.reply_to()), [Step::Start(key)]);
-        Ok(())
-    }
-
-    fn is_free(&self, id: &str) -> Result<(), ChildError> {
-        match self.children.named(id).map(|(_, child)| (child.process, child.restarting)) {
-            None => Ok(()),
-            Some((Some(process), _)) => Err(ChildError::AlreadyStarted(process)),
-            Some((None, true)) => Err(ChildError::Restarting),
-            Some((None, false)) => Err(ChildError::AlreadyPresent),
-        }
-    }
-
-    /// A child of this name that does not run.
-    fn at_rest(&self, id: &str) -> Result<Key, ChildError> {
-        if self.is_simple() {
-            return Err(ChildError::Nameless);
-        }
-        match self.children.named(id) {
-            None => Err(ChildError::NotFound),
-            Some((_, child)) if child.process.is_some() => Err(ChildError::Running),
-            Some((_, child)) if child.restarting => Err(ChildError::Restarting),
-            Some((key, _)) => Ok(key),
-        }
-    }
-
-    fn again(&mut self, id: &str, caller: Caller<Answer>) -> Result<(), ChildError> {
-        let key = self.at_rest(id)?;
-        self.begin_change(Purpose::Again(caller.reply_to()), [Step::Start(key)]);
-        Ok(())
-    }
-
-    fn delete(&mut self, id: &str) -> Result<(), ChildError> {
-        let key = self.at_rest(id)?;
-        self.children.forget(key);
-        Ok(())
-    }
-
-    fn terminate_child(&mut self, child: &Child, caller: Caller<Answer>) -> Result<(), ChildError> {
-        let key = self.children.find(child, self.is_simple())?;
-        let stop = Step::Stop([key].into());
-        self.begin_change(Purpose::Terminate(caller.reply_to()), [stop]);
-        Ok(())
-    }
-
     /// A signal, in whatever phase.
     fn told(&mut self, cx: &mut ActorContext<'_>, signal: Signal) -> Flow {
         match signal {
             Signal::Exit { from, reason } => self.exited(cx, from, reason),
+            Signal::Down { number, target: Target::Process(process), reason, .. } => {
+                self.watched_ended(cx, (process, number), reason);
+            }
             Signal::Answer { number, result } => self.answered(cx, number, result),
+            Signal::NotSpawned { process, error } => self.refused(cx, process, error),
             Signal::Timer { number, payload } if envelope::is_timer(&payload) => {
                 self.timer(cx, number);
             }
@@ -384,18 +417,48 @@ impl SupervisorEngine {
         self.go_on(cx)
     }
 
-    fn exited(&mut self, cx: &mut ActorContext<'_>, from: ProcessId, reason: ExitReason) {
+    pub(super) fn exited(
+        &mut self,
+        cx: &mut ActorContext<'_>,
+        from: ProcessId,
+        reason: ExitReason,
+    ) {
         match self.change.as_ref().map(|change| &change.awaited) {
             Some(Awaited::Start { key, process, call }) if *process == from => {
                 let key = *key;
                 cx.abandon(*call);
                 self.not_started(cx, key, ChildError::Failed(reason));
             }
-            Some(Awaited::Stops { left, .. }) if left.contains(&from) => self.stopped(cx, from),
-            _ => {
-                let ended = self.children.ended(from);
-                self.waiting.extend(ended.map(|key| Waiting::Ended(key, reason)));
+            Some(Awaited::Idle { key, process }) if *process == from => {
+                let key = *key;
+                self.started(cx, key, None);
             }
+            Some(Awaited::Stops { left, .. }) if left.contains(&from) => {
+                self.stopped(cx, from, reason);
+            }
+            _ => {
+                if let Some(key) = self.children.ended(from) {
+                    self.waiting.push_back(Waiting::Ended { key, process: from, reason });
+                }
+            }
+        }
+    }
+
+    /// The process of a child did not come to life.
+    fn refused(&mut self, cx: &mut ActorContext<'_>, refused: ProcessId, error: CommandError) {
+        let Some(Change { awaited: Awaited::Start { key, process, call }, .. }) = self.change
+        else {
+            return;
+        };
+        if process == refused {
+            cx.abandon(call);
+            let error = match error {
+                CommandError::NameTaken { name, holder } => {
+                    ChildError::NameTaken { name, holder: ProcessId { serial: holder, ..refused } }
+                }
+                error => ChildError::NotSpawned(error.to_string()),
+            };
+            self.not_started(cx, key, error);
         }
     }
 
@@ -405,18 +468,20 @@ impl SupervisorEngine {
         number: u64,
         result: Result<Bytes, CallError>,
     ) {
-        let Some(Change { awaited: Awaited::Start { key, process, call }, .. }) = self.change
-        else {
+        let Some(change) = &mut self.change else {
             return;
         };
-        if call != number {
-            return;
-        }
+        let (key, process) = match core::mem::replace(&mut change.awaited, Awaited::Nothing) {
+            Awaited::Start { key, process, call } if call == number => (key, process),
+            Awaited::Place { key, call, place, left } if call == number => {
+                return self.place_answered(cx, (key, place, left), result);
+            }
+            other => return change.awaited = other,
+        };
         let error = match result {
             Ok(payload) => match envelope::read::<Started>(&payload) {
-                Ok(started) => {
-                    return self.started(cx, (key, process), started == Started::Running);
-                }
+                Ok(Started::Running) => return self.started(cx, key, Some(process)),
+                Ok(Started::Ignored) => return self.await_now(Awaited::Idle { key, process }),
                 Err(_) => ChildError::NotStarted(Failure::NotUnderstood),
             },
             Err(CallError::Failed(Failure::Exited(reason))) => ChildError::Failed(reason),
@@ -429,8 +494,8 @@ impl SupervisorEngine {
     }
 
     fn timer(&mut self, cx: &mut ActorContext<'_>, number: u64) {
-        if let Some(key) = self.retries.remove(&number) {
-            return self.waiting.push_back(Waiting::Retry(key));
+        if let Some((key, counted)) = self.retries.remove(&number) {
+            return self.waiting.push_back(Waiting::Retry { key, counted });
         }
         if let Some(Change { awaited: Awaited::Stops { timers, .. }, .. }) = &mut self.change
             && let Some(process) = timers.remove(&number)
@@ -452,6 +517,8 @@ impl SupervisorEngine {
 impl Engine for SupervisorEngine {
     type Protocol = Supervisor;
 
+    const KIND: &'static str = "supervisor";
+
     fn init(&mut self, cx: &mut ActorContext<'_>) -> Beginning {
         if let Err(error) = self.spec.check() {
             let reason = ExitReason::other(cut(&error.to_string()));
@@ -460,7 +527,7 @@ impl Engine for SupervisorEngine {
         cx.trap_exit(true);
         if !self.is_simple() {
             for child in self.spec.children.clone() {
-                self.children.add(child, Vec::new());
+                self.children.add(child, Vec::new(), None);
             }
         }
         let steps: Vec<Step> = self.children.from(0).map(|(key, _)| Step::Start(key)).collect();
@@ -481,7 +548,7 @@ impl Engine for SupervisorEngine {
         call: &[u8],
     ) -> Result<Flow, postcard::Error> {
         let ask = envelope::read(call)?;
-        if self.waiting.len() >= MAX_HELD {
+        if self.waiting.len() >= self.spec.max_waiting {
             cx.reply(reply_to, Err(Failure::Overloaded));
             return Ok(ControlFlow::Continue(()));
         }
@@ -501,7 +568,7 @@ impl Engine for SupervisorEngine {
     }
 
     fn stop(&mut self, cx: &mut ActorContext<'_>, reason: ExitReason) -> Flow {
-        self.end_all(reason);
+        self.end_all(cx, reason);
         self.go_on(cx)
     }
 

@@ -41,16 +41,27 @@
 //! while children start or end waits.
 //!
 //! A supervisor traps exits; its children are linked to it, and end with it whatever happens.
+//!
+//! **Children on other nodes** ([`ChildSpec::remote`]) are watched by monitors instead, and are started
+//! at the first of their [`Place`]s that answers: by a supervisor there, the *host*, or by a start
+//! function. One whose connection is lost ended for
+//! [`NoConnection`](crate::ExitReason::NoConnection); what follows says [`Lost`]. While the connection
+//! is lost the old one may go on for as long as its own node takes to notice; whoever needs one at most
+//! must ask for more than half of the votes, as an application.
 
+mod asking;
 mod change;
 mod children;
 mod engine;
+mod hosting;
+mod remote;
 mod restart;
 mod spec;
 #[cfg(test)]
 mod tests;
 
 pub use engine::SupervisorEngine;
+pub use remote::{Lost, Place};
 pub use spec::{
     AutoShutdown, ChildKind, ChildSpec, Restart, Shutdown, SpecError, Strategy, Supervisor,
 };
@@ -62,6 +73,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Behaviour, Never, Protocol};
 use crate::call::Failure;
+use crate::id::ProcessName;
 use crate::process::{ExitReason, ProcessId};
 
 /// A supervisor as a process: an [`Actor`](crate::process::Actor).
@@ -100,6 +112,21 @@ pub enum Ask {
     WhichChildren,
     /// Count them (`count_children/1`); answered by [`Answer::Count`].
     CountChildren,
+    /// Start a child for whoever asks, which supervises it from afar: what [`Place::host`] asks.
+    /// Answered by [`Answer::Started`].
+    HostChild {
+        /// How its owner numbers it. One that it has by this number here ends first.
+        number: u64,
+        /// Of which kind, as of [`Ask::StartChild`].
+        id: String,
+        /// What it is given.
+        args: Vec<u8>,
+    },
+    /// End what whoever asks has hosted here by this number; answered by [`Answer::Done`].
+    ReleaseChild {
+        /// How its owner numbers it.
+        number: u64,
+    },
 }
 
 /// Which child.
@@ -158,6 +185,21 @@ pub enum ChildError {
     /// It was not started.
     #[error("it did not come to life: {0}")]
     NotStarted(Failure),
+    /// Another process has the name that its process was to have (`already_started` of a child's
+    /// start function).
+    #[error("the name `{name}` is that of {holder:?} already; end that one, or choose another")]
+    NameTaken {
+        /// The name.
+        name: ProcessName,
+        /// Who has it.
+        holder: ProcessId,
+    },
+    /// Its node did not let it come to life: the text of the [`CommandError`](crate::CommandError).
+    #[error("its node did not let it come to life: {0}")]
+    NotSpawned(String),
+    /// None of the places where it may be started has answered: what became of the last.
+    #[error("no place has started it: {0}")]
+    NoPlace(String),
 }
 
 /// What is known of a child.

@@ -9,7 +9,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::behaviour::{Behaviour, Engine};
+use super::{Lost, Place};
+use crate::behaviour::{Behaviour, DEFAULT_HELD, Engine};
 use crate::id::ProcessName;
 use crate::process::Actor;
 use crate::time::Duration;
@@ -94,8 +95,14 @@ pub enum SpecError {
     NotOneKind(usize),
 }
 
-/// Makes a child from what it is given.
-type Make = Arc<dyn Fn(&[u8]) -> Box<dyn Actor> + Send + Sync>;
+/// Makes a child from what it is given, or says where it is started.
+#[derive(Clone)]
+pub(super) enum Make {
+    Here(FromArgs<Box<dyn Actor>>),
+    There(FromArgs<Vec<Place>>),
+}
+
+type FromArgs<T> = Arc<dyn Fn(&[u8]) -> T + Send + Sync>;
 
 /// Knows what to start under a name.
 type Dynamic = Arc<dyn Fn(&str) -> Option<ChildSpec> + Send + Sync>;
@@ -111,6 +118,8 @@ pub struct ChildSpec {
     pub(super) shutdown: Shutdown,
     pub(super) kind: ChildKind,
     pub(super) significant: bool,
+    pub(super) lost: Lost,
+    pub(super) start_within: Option<Duration>,
 }
 
 impl ChildSpec {
@@ -127,16 +136,48 @@ impl ChildSpec {
         id: impl Into<String>,
         make: impl Fn(&[u8]) -> Behaviour<E> + Send + Sync + 'static,
     ) -> Self {
+        let here = move |args: &[u8]| -> Box<dyn Actor> { Box::new(make(args).awaiting_start()) };
+        Self::made_by(id.into(), Make::Here(Arc::new(here)))
+    }
+
+    /// A permanent worker on another node: at the first of these places that answers, each time it is
+    /// started. Its name and whether it traps exits are said where it is made.
+    pub fn remote(
+        id: impl Into<String>,
+        places: impl Fn(&[u8]) -> Vec<Place> + Send + Sync + 'static,
+    ) -> Self {
+        let start_within = Some(Duration::from_secs(5));
+        Self { start_within, ..Self::made_by(id.into(), Make::There(Arc::new(places))) }
+    }
+
+    fn made_by(id: String, make: Make) -> Self {
         Self {
-            id: id.into(),
-            make: Arc::new(move |args| Box::new(make(args).awaiting_start())),
+            id,
+            make,
             name: None,
             trap_exit: false,
             restart: Restart::default(),
             shutdown: Shutdown::After(Duration::from_secs(5)),
             kind: ChildKind::default(),
             significant: false,
+            lost: Lost::default(),
+            start_within: None,
         }
+    }
+
+    /// What follows when it cannot be reached any more, for a remote one.
+    #[must_use]
+    pub const fn lost(mut self, lost: Lost) -> Self {
+        self.lost = lost;
+        self
+    }
+
+    /// How long each place of a remote one has to start it, before the next is asked; `None` for ever.
+    /// By default five seconds.
+    #[must_use]
+    pub const fn start_within(mut self, within: Option<Duration>) -> Self {
+        self.start_within = within;
+        self
     }
 
     /// Registered under this name.
@@ -192,6 +233,7 @@ pub struct Supervisor {
     pub(super) auto_shutdown: AutoShutdown,
     pub(super) children: Vec<ChildSpec>,
     pub(super) dynamic: Option<Dynamic>,
+    pub(super) max_waiting: usize,
 }
 
 impl Supervisor {
@@ -205,7 +247,16 @@ impl Supervisor {
             auto_shutdown: AutoShutdown::Never,
             children: Vec::new(),
             dynamic: None,
+            max_waiting: DEFAULT_HELD,
         }
+    }
+
+    /// Lets so many requests wait while children start or end; one more is answered
+    /// [`Failure::Overloaded`](crate::call::Failure::Overloaded). By default [`DEFAULT_HELD`].
+    #[must_use]
+    pub const fn max_waiting(mut self, requests: usize) -> Self {
+        self.max_waiting = requests;
+        self
     }
 
     /// It gives up when there are more restarts than this within the period.

@@ -75,3 +75,22 @@ fn a_link_that_stayed_eager_as_the_last_one_becomes_lazy_once_there_is_another()
     say(&mut net, 2, 2, true);
     assert_eq!(eager(&net), [2]);
 }
+
+/// Its greeting says that nobody is its parent, and must not make lazy what it grafts.
+#[test]
+fn a_node_that_comes_back_by_one_new_link_is_in_the_tree_at_once() {
+    let mut net = Net::new(5);
+    net.connect_all(&[(0, 1), (1, 2), (2, 3), (0, 4)]);
+    net.broadcast(0);
+    net.pass(ms(1_000));
+    net.assert_spanning(0);
+    net.disconnect(0, 4);
+    net.connect(3, 4);
+    net.pass(ms(500));
+    net.assert_spanning(0);
+    let id = net.broadcast(0);
+    net.take_log();
+    net.pass(ms(500));
+    assert_eq!(net.receivers(id), net.all());
+    assert_eq!(net.counters().grafts, 0, "nobody has to ask for it");
+}

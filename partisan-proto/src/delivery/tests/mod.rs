@@ -1,7 +1,9 @@
 //! Messages that must arrive, between whole nodes with a trivial manager and network.
 
 mod causal;
+mod named;
 mod newest;
+mod ordered;
 mod random;
 mod relayed;
 
@@ -62,6 +64,8 @@ fn message(net: &Net, to: usize, number: u8) -> SendReliable {
         relay: false,
         expires: None,
         label: None,
+        ordered: false,
+        id: None,
     }
 }
 

@@ -171,7 +171,7 @@ fn relay_by_hand(net: &mut Net, (origin, life): (usize, u64), sequence: u64) {
         hops: 2,
         flooded: true,
         key: None,
-        cargo: Cargo::Reliable { sequence, floor: sequence },
+        cargo: Cargo::Reliable { sequence, floor: sequence, terms: Default::default() },
         destination: Destination::Inbox,
     };
     let frame = Frame::Relayed { header: Box::new(header), payload: Bytes::from_static(&[77]) };
@@ -205,4 +205,43 @@ fn causal_and_monotonic_ones_are_refused() {
     let refused =
         CommandError::NotSupported("relays of causal messages; leave out the label or the relay");
     assert_eq!(answers(&mut net), [Err(refused)]);
+}
+
+/// A line whose first two nodes take long messages, and the last does not, or the first alone.
+fn narrow_line(takes: usize) -> Net {
+    let mut net = Net::new();
+    for (index, others) in [&[1][..], &[0, 2], &[1]].into_iter().enumerate() {
+        let mut config = config();
+        if index >= takes {
+            config.connections.max_frame = 1 << 10;
+        }
+        let keep = others.iter().map(|other| spec(*other, &config).into()).collect();
+        net.add(&config, 1, Keeper { keep, neighbors: true, ..Keeper::default() });
+    }
+    net.run_for(5 * SECOND);
+    net
+}
+
+#[test]
+fn one_that_is_too_long_for_a_node_on_its_way_fails_at_once_and_says_so() {
+    for takes in [1, 2] {
+        let mut net = narrow_line(takes);
+        // A short one shows the way: then one that goes it alone is told of, and a copy before.
+        for learned in [false, true] {
+            let long = SendReliable { payload: vec![7; 2 << 10].into(), ..relayed(&net, 2, 7) };
+            send(&mut net, 0, long);
+            net.run_for(SECOND / 2);
+            assert_eq!(answers(&mut net), [Err(CommandError::RelayTooLarge(net.id(2)))], "{takes}");
+            if !learned {
+                send_all(&mut net, 1);
+                net.run_for(SECOND / 2);
+                assert_arrived(&mut net, 1);
+            }
+        }
+        let told = |(_, note): &(usize, crate::Notification)| {
+            matches!(note, crate::Notification::RelayFailed { .. })
+        };
+        assert!(!net.notes.iter().any(told), "the application knows nothing of such numbers");
+        assert_clean(&net);
+    }
 }

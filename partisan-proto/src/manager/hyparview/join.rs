@@ -23,6 +23,7 @@ use super::shuffle::introduction_of_self;
 use crate::change::{Change, ContactId};
 use crate::command::Contact;
 use crate::context::Context;
+use crate::few::make_room;
 use crate::id::NodeId;
 use crate::time::{Duration, Instant};
 use crate::timers::Timer;
@@ -275,6 +276,7 @@ impl HyParView {
         if self.contacts.len() == MAX_CONTACTS {
             self.contacts.remove(0);
         }
+        make_room(&mut self.contacts);
         self.contacts.push(contact);
     }
 

@@ -66,7 +66,7 @@ use xbot::Exchanges;
 pub struct HyParView {
     me: NodeId,
     own: Member,
-    config: HyParViewConfig,
+    config: Arc<HyParViewConfig>,
     peers: Peers,
     passive: Passive,
     book: Book,
@@ -109,11 +109,11 @@ impl HyParView {
     /// [`ConfigError::Snapshot`] when the snapshot is another node's.
     pub fn new(
         me: &Me,
-        config: HyParViewConfig,
+        config: impl Into<Arc<HyParViewConfig>>,
         seed: &Seed,
         snapshot: Option<Snapshot>,
     ) -> Result<Self, ConfigError> {
-        let incarnation = me.instance.incarnation;
+        let (config, incarnation) = (config.into(), me.instance.incarnation);
         let mut manager = Self {
             me: me.instance.node,
             own: Member { incarnation, spec: me.spec.clone() },

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
+use crate::few::make_room;
 use crate::id::{Incarnation, Instance, NodeId};
 use crate::random::Random;
 use crate::spec::NodeSpec;
@@ -147,9 +148,7 @@ impl Passive {
             return None;
         }
         if !self.is_full() {
-            if self.known.len() == self.known.capacity() {
-                self.known.reserve_exact(4.min(self.most - self.known.len()));
-            }
+            make_room(&mut self.known);
             self.known.push(known);
             return None;
         }

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
+use crate::few::{give_back, make_room};
 use crate::id::{Epoch, Incarnation, Instance, NodeId, Tag};
 use crate::spec::NodeSpec;
 use crate::wire::Introduction;
@@ -105,10 +106,7 @@ impl Peers {
         match self.place(peer.node) {
             Ok(place) => self.0[place] = peer,
             Err(place) => {
-                // Doubling would be most of a quiet node's memory.
-                if self.0.len() == self.0.capacity() && self.0.len() < 16 {
-                    self.0.reserve_exact(2);
-                }
+                make_room(&mut self.0);
                 self.0.insert(place, peer);
             }
         }
@@ -117,9 +115,7 @@ impl Peers {
     pub(super) fn remove(&mut self, node: NodeId) -> Option<Peer> {
         let place = self.place(node).ok()?;
         let peer = self.0.remove(place);
-        if self.0.capacity() > 16 && self.0.len() < self.0.capacity() / 4 {
-            self.0.shrink_to(8);
-        }
+        give_back(&mut self.0);
         Some(peer)
     }
 

@@ -362,6 +362,7 @@ impl Manager for Pluggable {
             | Change::LaneClosed { .. }
             | Change::Relay(_)
             | Change::Relayed { .. }
+            | Change::RelayTooLarge { .. }
             | Change::ProcessEnded { .. } => {
                 return;
             }

@@ -1,6 +1,8 @@
 //! Processes of several nodes, on whole nodes with a trivial manager and network.
 
+mod aliases;
 mod links;
+mod membership;
 mod monitors;
 mod names;
 mod nodes;
@@ -69,7 +71,7 @@ pub(crate) fn end(net: &mut Net, index: usize, serial: u64, reason: ExitReason) 
 
 pub(crate) fn monitor(net: &mut Net, index: usize, number: u64, target: impl Into<Target>) {
     let (target, lane) = (target.into(), Lane::default());
-    act(net, index, 1, ProcessAct::Monitor { number, target, lane });
+    act(net, index, 1, ProcessAct::Monitor { number, target, lane, tag: 0, alias: None });
 }
 
 /// What process 1 of a node was told of monitors since the last call.

@@ -26,7 +26,7 @@ fn news_names_the_target_as_it_was_asked_for() {
     end(&mut net, 1, 2, ExitReason::Normal);
     net.settle();
     let reason = ExitReason::Normal;
-    assert_eq!(signals(&mut net, 0, 1), [Signal::Down { number: 1, target, reason }]);
+    assert_eq!(signals(&mut net, 0, 1), [Signal::Down { number: 1, target, reason, tag: 0 }]);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn news_that_is_lost_with_its_lane_comes_by_the_membership_channel() {
     let mut net = cluster(2);
     let target = pid(&net, 1, 2).into();
     let lane = Lane { channel: WIDE, key: Some(5) };
-    act(&mut net, 0, 1, ProcessAct::Monitor { number: 1, target, lane });
+    act(&mut net, 0, 1, ProcessAct::Monitor { number: 1, target, lane, tag: 0, alias: None });
     net.settle();
     end(&mut net, 1, 2, why("x"));
     let anchors: Vec<_> = (0..2)

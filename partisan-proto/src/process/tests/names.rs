@@ -29,6 +29,19 @@ fn a_name_stands_for_one_process_until_it_ends() {
 }
 
 #[test]
+fn the_names_of_the_node_itself_are_not_given_away() {
+    let mut net = cluster(1);
+    let own = name("partisan.shop");
+    net.command(0, Command::Register { name: own.clone(), process: Serial(1) });
+    assert_eq!(last(&mut net), Err(CommandError::ReservedName(own.clone())));
+    spawn(&mut net, 0, 3, SpawnOptions { name: Some(own.clone()), ..SpawnOptions::default() });
+    assert_eq!(last(&mut net), Err(CommandError::ReservedName(own)));
+    assert_eq!(net.node(0).process(Serial(3)), None);
+    net.command(0, Command::Register { name: name("partisans"), process: Serial(1) });
+    assert_eq!(last(&mut net), Ok(Answer::Done));
+}
+
+#[test]
 fn a_number_is_one_process_only() {
     let mut net = cluster(1);
     spawn(&mut net, 0, 1, SpawnOptions::default());
@@ -67,7 +80,13 @@ fn what_a_process_has_is_told() {
         &mut net,
         0,
         2,
-        ProcessAct::Monitor { number: 1, target: own.into(), lane: Lane::default() },
+        ProcessAct::Monitor {
+            number: 1,
+            target: own.into(),
+            lane: Lane::default(),
+            tag: 0,
+            alias: None,
+        },
     );
     let info = net.node(0).process(Serial(1)).unwrap();
     assert_eq!((info.process, info.names, info.trap_exit), (own, vec![name("shop")], true));

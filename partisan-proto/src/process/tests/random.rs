@@ -84,7 +84,12 @@ impl Play {
                 let channel = if self.number.is_multiple_of(2) { WIDE } else { ChannelId::DEFAULT };
                 let lane = Lane { channel, key: Some(self.number) };
                 let number = self.number;
-                act(&mut self.net, index, serial, ProcessAct::Monitor { number, target, lane });
+                act(
+                    &mut self.net,
+                    index,
+                    serial,
+                    ProcessAct::Monitor { number, target, lane, tag: 0, alias: None },
+                );
             }
             Step::Demonitor(index, choice) => {
                 let serial = self.serial(index, choice);
@@ -209,7 +214,7 @@ proptest! {
                 expected += 1;
                 let lane = Lane { channel: WIDE, key: Some(expected) };
                 let number = 1_000 + expected;
-                act(&mut play.net, index, watchers[index], ProcessAct::Monitor { number, target, lane });
+                act(&mut play.net, index, watchers[index], ProcessAct::Monitor { number, target, lane, tag: 0, alias: None });
                 play.open.entry((index, watchers[index])).or_default().insert(number);
             } else if let Step::Cut(..) | Step::Settle | Step::Pass(_) = step {
                 play.take(step);

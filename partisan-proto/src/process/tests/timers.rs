@@ -39,6 +39,31 @@ fn a_message_comes_once_at_its_time() {
 }
 
 #[test]
+fn a_message_comes_at_the_time_that_is_said_and_one_that_is_over_is_now() {
+    let mut net = cluster(1);
+    let (own, now) = (pid(&net, 0, 1), net.now);
+    let at = |net: &mut Net, number, at| {
+        let (target, payload) = (own.into(), Bytes::new());
+        act(net, 0, 1, ProcessAct::SendAt { number, at, target, payload });
+    };
+    at(&mut net, 1, now + Duration::from_millis(700));
+    at(&mut net, 2, Instant::ZERO);
+    net.run_for(Duration::ZERO);
+    let numbers = |net: &mut Net| -> Vec<Option<u64>> {
+        signals(net, 0, 1).iter().map(Signal::number).collect()
+    };
+    assert_eq!(numbers(&mut net), [Some(2)]);
+    net.run_for(Duration::from_millis(600));
+    let timer = TimerId { owner: Serial(1), number: 1 };
+    let rest = left(&mut net, Command::ReadTimer(timer));
+    assert_eq!(rest, Some(Duration::from_millis(100)));
+    net.run_for(Duration::from_millis(99));
+    assert_eq!(numbers(&mut net), []);
+    net.run_for(Duration::from_millis(1));
+    assert_eq!(numbers(&mut net), [Some(1)]);
+}
+
+#[test]
 fn a_cancelled_message_does_not_come() {
     let mut net = cluster(1);
     let own = pid(&net, 0, 1);

@@ -42,9 +42,9 @@ pub enum SiloCall {
     /// Ask a virtual actor something, wherever it is or will be active: answered by
     /// [`SiloReply::Answer`] or [`SiloReply::Unavailable`].
     Ask(String, Vec<u8>),
-    /// Another silo wants to serve a slot: answered by [`SiloReply::Granted`] or
-    /// [`SiloReply::Denied`].
-    Vote(Slot, ProcessId),
+    /// Another silo wants to serve a slot, in its so manieth attempt: answered by
+    /// [`SiloReply::Granted`] or [`SiloReply::Denied`].
+    Vote(Slot, (ProcessId, u64)),
     /// How many virtual actors are active here? Answered by [`SiloReply::Active`].
     Active,
 }
@@ -74,6 +74,8 @@ pub enum SiloReply {
 pub enum SiloCast {
     /// This is for you.
     Pass(Job),
+    /// Another silo had too few votes for a slot in that attempt: yours is free.
+    GiveBack(Slot, (ProcessId, u64)),
     /// Time has passed.
     Tick,
 }
@@ -101,6 +103,7 @@ struct Active {
 /// An attempt to be allowed to serve a slot, or to go on.
 #[derive(Debug)]
 struct Attempt {
+    number: u64,
     /// When it was begun: what it brings counts from then, since votes are given later.
     asked: Instant,
     /// How many voters have not answered.
@@ -119,6 +122,7 @@ pub struct Silo<G> {
     /// Until when it may serve which slots.
     held: BTreeMap<Slot, Instant>,
     attempts: BTreeMap<Slot, Attempt>,
+    last_attempt: u64,
     /// The voters that have not answered, with the slot that they were asked for.
     asked: Asked<SiloReply, Slot>,
     active: BTreeMap<String, Active>,
@@ -140,6 +144,7 @@ impl<G: Grain> Silo<G> {
             connected: BTreeSet::new(),
             held: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            last_attempt: 0,
             asked: Asked::default(),
             active: BTreeMap::new(),
             grain: PhantomData,
@@ -196,10 +201,12 @@ impl<G: Grain> Silo<G> {
     /// Asks all voters for a slot.
     fn attempt(&mut self, cx: &mut ActorContext<'_>, slot: Slot, waiting: Vec<Job>) {
         let (asked, me) = (cx.now(), cx.me());
+        self.last_attempt += 1;
+        let number = self.last_attempt;
         let (mut granted, mut held_by, mut open) = (0, None, 0);
         for voter in self.options.voters.clone() {
             if voter == me.node {
-                match self.vote(asked, slot, me) {
+                match self.vote(asked, slot, (me, number)) {
                     SiloReply::Granted => granted += 1,
                     SiloReply::Denied(other) => held_by = other,
                     _ => {}
@@ -207,17 +214,17 @@ impl<G: Grain> Silo<G> {
                 continue;
             }
             let silo = ServerRef::<Self>::named(voter, server_name());
-            let vote = SiloCall::Vote(slot, me);
+            let vote = SiloCall::Vote(slot, (me, number));
             if let Ok(pending) = silo.call(cx, &vote, Some(self.options.lease / 2)) {
                 self.asked.push(pending, slot);
                 open += 1;
             }
         }
-        self.attempts.insert(slot, Attempt { asked, open, granted, held_by, waiting });
+        self.attempts.insert(slot, Attempt { number, asked, open, granted, held_by, waiting });
         self.conclude(cx, slot);
     }
 
-    fn vote(&mut self, now: Instant, slot: Slot, holder: ProcessId) -> SiloReply {
+    fn vote(&mut self, now: Instant, slot: Slot, holder: (ProcessId, u64)) -> SiloReply {
         match self.votes.as_mut().map(|votes| votes.ask(now, slot, holder)) {
             Some(Ok(())) => SiloReply::Granted,
             Some(Err(Denied::Held(other))) => SiloReply::Denied(Some(other)),
@@ -251,12 +258,15 @@ impl<G: Grain> Silo<G> {
         if !won && attempt.granted + attempt.open >= needed {
             return;
         }
-        let Some(Attempt { asked, held_by, waiting, .. }) = self.attempts.remove(&slot) else {
+        let Some(Attempt { number, asked, held_by, waiting, .. }) = self.attempts.remove(&slot)
+        else {
             return;
         };
         self.asked.retain(cx, |other| *other != slot);
         if won {
             self.held.insert(slot, asked + self.options.lease);
+        } else if !self.may_serve(slot, cx.now()) {
+            self.give_back(cx, slot, number);
         }
         for job in waiting {
             match held_by {
@@ -266,6 +276,21 @@ impl<G: Grain> Silo<G> {
                 }
                 _ => job.caller.reply(cx, &SiloReply::Unavailable),
             }
+        }
+    }
+
+    /// Frees the votes of an attempt that brought too few. Else two silos, each with the votes of
+    /// half of the voters, would keep them from each other for as long as both are asked.
+    fn give_back(&mut self, cx: &mut ActorContext<'_>, slot: Slot, attempt: u64) {
+        let mine = (cx.me(), attempt);
+        for voter in &self.options.voters {
+            if *voter == mine.0.node {
+                self.votes.iter_mut().for_each(|votes| votes.give_back(slot, mine));
+                continue;
+            }
+            // Where it does not arrive, the vote is over with its lease.
+            let silo = ServerRef::<Self>::named(*voter, server_name());
+            _ = silo.cast(cx, &SiloCast::GiveBack(slot, mine));
         }
     }
 
@@ -354,6 +379,9 @@ impl<G: Grain> GenServer for Silo<G> {
     fn handle_cast(&mut self, cast: SiloCast, cx: &mut ActorContext<'_>) -> Next<Self> {
         match cast {
             SiloCast::Pass(job) => self.take(cx, job),
+            SiloCast::GiveBack(slot, holder) => {
+                self.votes.iter_mut().for_each(|votes| votes.give_back(slot, holder));
+            }
             SiloCast::Tick => {
                 self.tick(cx);
                 // It always serialises.

@@ -280,8 +280,8 @@ impl Manager {
             Self::ScampV1 => strategy(StrategyConfig::ScampV1(ScampConfig::default())),
             Self::ScampV2 => strategy(StrategyConfig::ScampV2(ScampConfig::default())),
             Self::ClientServer => ManagerConfig::ClientServer(ClientServerConfig::default()),
-            Self::HyParView => ManagerConfig::HyParView(HyParViewConfig::default()),
-            Self::XBot => ManagerConfig::HyParView(eager_xbot()),
+            Self::HyParView => ManagerConfig::from(HyParViewConfig::default()),
+            Self::XBot => ManagerConfig::from(eager_xbot()),
             Self::Static => ManagerConfig::Static(StaticConfig::default()),
         }
     }

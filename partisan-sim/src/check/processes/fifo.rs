@@ -101,7 +101,7 @@ impl Checker for Fifo {
                         found.push(Violation::new(kind, step.now, Some(step.node), text));
                     }
                 }
-                Action::Signal { process, signal: Signal::Down { number, target, reason } } => {
+                Action::Signal { process, signal: Signal::Down { number, target, reason, .. } } => {
                     let monitor = MonitorId { owner: *process, number: *number };
                     self.told(step.node, monitor, target, reason);
                 }

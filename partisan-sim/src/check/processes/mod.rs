@@ -14,6 +14,7 @@ pub mod links;
 mod monitors;
 mod names;
 mod nodes;
+mod ordered;
 mod references;
 
 pub use acknowledged::Acknowledged;
@@ -23,6 +24,7 @@ pub use exits::Exits;
 pub use fifo::Fifo;
 pub use monitors::Monitors;
 pub use nodes::NodeNews;
+pub use ordered::Ordered;
 pub use references::References;
 
 use std::cell::{Ref, RefCell};
@@ -50,6 +52,7 @@ pub fn watch(world: &mut World, truth: &Truth) {
     world.check(Fifo::default());
     world.check(Acknowledged::default());
     world.check(Causality::default());
+    world.check(Ordered::default());
 }
 
 /// Which processes ever lived, how they ended, and which sessions there are: clones share it.

@@ -27,7 +27,7 @@ on_both! {
 }
 
 fn with(hyparview: HyParViewConfig) -> Config {
-    Config { manager: ManagerConfig::HyParView(hyparview), ..Config::default() }
+    Config { manager: ManagerConfig::from(hyparview), ..Config::default() }
 }
 
 fn sized(active_size: usize) -> Config {

@@ -39,7 +39,7 @@ fn scamp(strategy: fn(ScampConfig) -> StrategyConfig) -> Config {
 }
 
 fn hyparview(xbot: Option<XBotConfig>) -> Config {
-    with(ManagerConfig::HyParView(HyParViewConfig { xbot, ..HyParViewConfig::default() }))
+    with(ManagerConfig::from(HyParViewConfig { xbot, ..HyParViewConfig::default() }))
 }
 
 fn star() -> Config {

@@ -90,17 +90,14 @@ fn every_combination_works_or_is_refused(cluster: &mut impl Cluster) {
         let destination = Destination::Inbox;
         let command = match acknowledged {
             true => {
-                let (expires, label) = (None, causal.then_some(label));
-                let payload = payload.clone();
+                let label = causal.then_some(label);
+                let plain = SendReliable::new(to, payload.clone());
                 Command::SendReliable(Box::new(SendReliable {
-                    to,
                     channel,
                     key,
-                    destination,
-                    payload,
-                    expires,
                     relay,
                     label,
+                    ..plain
                 }))
             }
             false => {

@@ -314,7 +314,7 @@ fn partition_on_every_manager(cluster: &mut impl Cluster) {
     let managers = [
         (ManagerConfig::Pluggable(PluggableConfig { strategy: scamp, ..Default::default() }), ""),
         (ManagerConfig::ClientServer(ClientServerConfig::default()), "server"),
-        (ManagerConfig::HyParView(HyParViewConfig::default()), ""),
+        (ManagerConfig::from(HyParViewConfig::default()), ""),
     ];
     for (manager, tag) in managers {
         let config = Config { manager, ..Config::default() };

@@ -1,8 +1,10 @@
 //! Links, names, references and timers, in both worlds.
 
 use bytes::Bytes;
-use partisan_proto::process::Input;
-use partisan_proto::{Config, Duration, ExitReason, ProcessName, Reference, Signal, Target};
+use partisan_proto::process::{Actor, ActorContext, Input, SpawnOptions};
+use partisan_proto::{
+    CommandError, Config, Duration, ExitReason, ProcessName, Reference, Signal, Target,
+};
 use partisan_tests::{Cluster, Probe};
 
 on_both! {
@@ -12,6 +14,8 @@ on_both! {
     the_end_of_a_node_ends_links: 4;
     a_name_is_reached_from_everywhere: 4;
     address_in_payload_is_routable: 4;
+    an_alias_is_reached_until_it_is_taken_back: 4;
+    who_spawns_is_told_of_a_name_that_another_process_has: 4;
     timers_fire_once_unless_they_are_cancelled: 4;
 }
 
@@ -151,4 +155,54 @@ fn timers_fire_once_unless_they_are_cancelled(cluster: &mut impl Cluster) {
     assert_eq!(messages(&b, cluster, 1), [&b"to another"[..]]);
     cluster.rest();
     assert_eq!((a.seen().len(), b.seen().len()), (1, 1));
+}
+
+/// Does nothing.
+#[derive(Debug)]
+struct Idle;
+
+impl Actor for Idle {
+    fn handle(&mut self, _: &mut ActorContext<'_>, _: Input) {}
+}
+
+fn who_spawns_is_told_of_a_name_that_another_process_has(cluster: &mut impl Cluster) {
+    cluster.form(1, &Config::default());
+    // It does not trap exits: a process that never was ends nobody.
+    let (a, b) = (Probe::spawn(cluster, 0, false), Probe::spawn(cluster, 0, false));
+    let name = ProcessName::new("shop").expect("a good name");
+    let (theirs, ours) = (name.clone(), name.clone());
+    b.order(cluster, move |cx| cx.register(theirs));
+    cluster.rest();
+    let (process, number) = a.order(cluster, move |cx| {
+        let (link, name) = (Some(cx.me().serial), Some(ours));
+        cx.spawn_monitor_with(Box::new(Idle), SpawnOptions { link, name, ..Default::default() })
+    });
+    let error = CommandError::NameTaken { name, holder: b.id.serial };
+    assert_eq!(a.signal(cluster, 0), Signal::NotSpawned { process, error });
+    let (target, reason) = (process.into(), ExitReason::NoProcess);
+    assert_eq!(a.signal(cluster, 1), Signal::Down { number, target, reason, tag: 0 });
+    a.order(cluster, |_| ());
+}
+
+fn an_alias_is_reached_until_it_is_taken_back(cluster: &mut impl Cluster) {
+    cluster.form(2, &Config::default());
+    let (a, b) = (Probe::spawn(cluster, 0, false), Probe::spawn(cluster, 1, false));
+    let alias = a.order(cluster, |cx| cx.alias());
+    cluster.rest();
+    let (to, reached) = (Target::from(alias), Bytes::from_static(b"reached"));
+    let (target, said) = (to.clone(), reached.clone());
+    b.order(cluster, move |cx| cx.send(&target, said));
+    let payload = |input: &Input| match input {
+        Input::Message { payload, .. } => Some(payload.clone()),
+        _ => None,
+    };
+    cluster.wait("the message", |_| a.seen().iter().filter_map(payload).any(|it| it == reached));
+    a.order(cluster, move |cx| cx.unalias(alias));
+    cluster.rest();
+    let late = Bytes::from_static(b"too late");
+    let (target, said) = (to, late.clone());
+    b.order(cluster, move |cx| cx.send(&target, said));
+    cluster.rest();
+    a.order(cluster, |_| ());
+    assert!(!a.seen().iter().filter_map(payload).any(|it| it == late));
 }

@@ -109,6 +109,8 @@ fn counters(node: &Node) -> BTreeMap<String, u64> {
         ("persist_failures", all.persist_failures),
         ("undeliverable", all.undeliverable),
         ("stalled", all.stalled),
+        ("reported_errors", all.reported_errors),
+        ("reported_warnings", all.reported_warnings),
         ("dialled", protocol.dialled),
         ("accepted", protocol.accepted),
         ("open_failed", protocol.open_failed),

@@ -88,7 +88,7 @@ fn manager(name: ManagerName) -> ManagerConfig {
     };
     match name {
         ManagerName::Pluggable => pluggable(StrategyConfig::Full),
-        ManagerName::HyParView => ManagerConfig::HyParView(HyParViewConfig::default()),
+        ManagerName::HyParView => ManagerConfig::from(HyParViewConfig::default()),
         ManagerName::ClientServer => ManagerConfig::ClientServer(ClientServerConfig::default()),
         ManagerName::Static => ManagerConfig::Static(StaticConfig::default()),
         ManagerName::ScampV1 => pluggable(StrategyConfig::ScampV1(ScampConfig::default())),

@@ -6,12 +6,17 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+mod remote;
+mod reports;
+
 use super::*;
 use crate::behaviour::{
-    CallResult, Caller, GenServer, Next, ServerProcess, ServerRef, Started, SystemRequest, envelope,
+    CallResult, Caller, GenServer, Next, Report, ServerProcess, ServerRef, Started, SystemRequest,
+    envelope,
 };
 use crate::call::{CallError, Server};
-use crate::process::{ActorContext, Effect, ProcessAct, ReplyTo, Signal, Solo, Target};
+use crate::error::CommandError;
+use crate::process::{ActorContext, Effect, ProcessAct, ReplyTo, Serial, Signal, Solo, Target};
 use crate::time::Duration;
 
 /// A child, which does nothing here: the test answers for it, and knows it by how it is shown.
@@ -53,11 +58,20 @@ struct Family {
     alive: BTreeMap<ProcessId, String>,
     /// Those whose starts fail.
     refuses: BTreeSet<&'static str>,
+    /// Those whose names others have.
+    unnamed: BTreeSet<&'static str>,
     /// Those that end only when they are killed.
     stubborn: BTreeSet<&'static str>,
     /// Those that have nothing to do.
     idle: BTreeSet<&'static str>,
+    /// Of those the ones that have said so and have not ended yet.
+    ending: Vec<ProcessId>,
+    reports: Vec<Report>,
     log: Vec<String>,
+}
+
+fn shop() -> ProcessName {
+    ProcessName::new("shop").unwrap()
 }
 
 fn boom() -> ExitReason {
@@ -76,8 +90,11 @@ impl Family {
             solo: Solo::start(SupervisorProcess::new(supervisor).awaiting_start()),
             alive: BTreeMap::new(),
             refuses: BTreeSet::new(),
+            unnamed: BTreeSet::new(),
             stubborn: BTreeSet::new(),
             idle: BTreeSet::new(),
+            ending: Vec::new(),
+            reports: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -98,7 +115,7 @@ impl Family {
         let mut born = BTreeMap::new();
         loop {
             let effects = self.solo.take_effects();
-            if effects.is_empty() {
+            if effects.is_empty() && !self.let_idle_end() {
                 return;
             }
             for effect in effects {
@@ -108,13 +125,27 @@ impl Family {
         }
     }
 
+    /// Those that have nothing to do end once they have said so.
+    fn let_idle_end(&mut self) -> bool {
+        let Some(from) = self.ending.pop() else { return false };
+        self.solo.signal(Signal::Exit { from, reason: ExitReason::Normal });
+        self.solo.run();
+        true
+    }
+
     fn perform(&mut self, effect: Effect, born: &mut BTreeMap<ProcessId, String>) {
         match effect {
-            Effect::Spawn { serial, actor, .. } => {
+            Effect::Spawn { serial, actor, options } => {
                 let text = format!("{actor:?}");
                 let (_, rest) = text.split_once("id: \"").unwrap();
                 let id = rest.split('"').next().unwrap().to_string();
-                born.insert(ProcessId { serial, ..self.solo.me() }, id);
+                let process = ProcessId { serial, ..self.solo.me() };
+                if self.unnamed.contains(&*id) {
+                    self.log.push(format!("{id} has no name"));
+                    let error = CommandError::NameTaken { name: shop(), holder: Serial(77) };
+                    options.refused(process, error).for_each(|signal| self.solo.signal(signal));
+                }
+                born.insert(process, id);
             }
             Effect::Act(ProcessAct::Call { number, server, .. }) => {
                 let Server::Process(Target::Process(process)) = server else {
@@ -126,18 +157,23 @@ impl Family {
             Effect::Act(ProcessAct::Exit { target: Target::Process(process), reason }) => {
                 self.told_to_end(process, reason);
             }
+            Effect::Report(report) => self.reports.push(*report),
             _ => {}
         }
     }
 
     fn answer_for(&mut self, process: ProcessId, number: u64, id: String) {
-        let result = if self.refuses.contains(&*id) {
+        let result = if self.unnamed.contains(&*id) {
+            Err(CallError::Failed(Failure::NoProcess))
+        } else if self.refuses.contains(&*id) {
             self.log.push(format!("{id} fails"));
             self.solo.signal(Signal::Exit { from: process, reason: boom() });
             Err(CallError::Failed(Failure::Exited(boom())))
         } else if self.idle.contains(&*id) {
             self.log.push(format!("{id} has nothing to do"));
-            Ok(envelope::write(&Started::Ignored).unwrap())
+            let result = Ok(envelope::write(&Started::Ignored).unwrap());
+            self.solo.signal(Signal::Answer { number, result });
+            return self.ending.push(process);
         } else {
             self.log.push(format!("{id} starts"));
             self.alive.insert(process, id);
@@ -214,8 +250,30 @@ fn where_a_child_does_not_start_those_before_end_and_so_does_the_supervisor() {
     family.refuses.insert("c");
     assert!(!family.begin());
     assert_eq!(family.log(), ["a starts", "b starts", "c fails", "b ends", "a ends"]);
-    let text = b"the child `c` did not start: it ended in its beginning: b\"boom\"";
+    let text = b"the child `c` did not start: it ended in its beginning: boom";
     assert_eq!(family.solo.ended().cloned(), ExitReason::shutdown_with(text));
+}
+
+#[test]
+fn a_child_whose_name_another_process_has_is_told_of_with_the_name_and_its_holder() {
+    let mut family = Family::waiting(three(Strategy::OneForOne));
+    family.unnamed.insert("c");
+    assert!(!family.begin());
+    assert_eq!(family.log(), ["a starts", "b starts", "c has no name", "b ends", "a ends"]);
+    let holder = ProcessId { serial: Serial(77), ..family.solo.me() };
+    let error = ChildError::NameTaken { name: shop(), holder };
+    let text = format!("the child `c` did not start: {error}");
+    assert!(text.contains("the name `shop` is that of"), "{text}");
+    assert_eq!(family.solo.ended().cloned(), ExitReason::shutdown_with(text.as_bytes()));
+    let mut family = Family::new(Supervisor::new(Strategy::OneForOne).dynamic(|_| Some(kid("d"))));
+    family.unnamed.insert("d");
+    let start = |id: &str| Ask::StartChild { id: id.into(), args: vec![] };
+    let holder = ProcessId { serial: Serial(77), ..family.solo.me() };
+    let taken = ChildError::NameTaken { name: shop(), holder };
+    assert_eq!(family.asks(start("d")), Answer::Started(Err(taken)));
+    // What was to answer for it is not waited for any more.
+    family.unnamed.clear();
+    assert!(matches!(family.asks(start("d")), Answer::Started(Ok(Some(_)))));
 }
 
 #[test]
@@ -510,4 +568,37 @@ fn it_ends_its_children_with_its_parent_even_while_it_begins() {
     family.settle();
     assert_eq!(family.solo.ended(), Some(&ExitReason::Shutdown));
     assert_eq!(family.living(), Vec::<&str>::new());
+}
+
+#[test]
+fn one_with_nothing_to_do_has_been_started_once_it_has_ended_and_its_name_is_free() {
+    let known = |_: &str| Some(kid("x"));
+    let mut family = Family::new(Supervisor::new(Strategy::OneForOne).dynamic(known));
+    family.idle.insert("x");
+    let request = family.ask(Ask::StartChild { id: "x".into(), args: vec![] });
+    family.solo.run();
+    let mut born = BTreeMap::new();
+    for effect in family.solo.take_effects() {
+        family.perform(effect, &mut born);
+    }
+    family.solo.run();
+    assert_eq!((family.ending.len(), family.reply(request)), (1, None));
+    family.settle();
+    assert_eq!(family.reply(request), Some(Answer::Started(Ok(None))));
+}
+
+#[test]
+fn how_many_requests_wait_is_as_it_is_made() {
+    let mut family = Family::new(three(Strategy::OneForAll).max_waiting(2));
+    family.stubborn.insert("c");
+    family.dies("b", boom());
+    family.settle();
+    let requests = [(); 3].map(|()| family.ask(Ask::CountChildren));
+    family.settle();
+    let overloaded = Some(Err(Failure::Overloaded));
+    let replies = requests.map(|request| family.solo.take_reply(request));
+    assert_eq!(replies, [None, None, overloaded]);
+    family.passes(5_000);
+    let count = ChildCount { specs: 3, active: 3, supervisors: 0, workers: 3 };
+    assert_eq!(family.reply(requests[1]), Some(Answer::Count(count)));
 }
