@@ -531,7 +531,7 @@ fn an_end_in_bad_order_is_reported_with_what_it_was_doing() {
     };
     assert_eq!((report.severity(), *behaviour), (Severity::Error, "gen_server"));
     assert_eq!(reason, &why("x"));
-    assert_eq!(handling.as_deref(), Some("(\"a\", Stop(b\"x\"))"));
+    assert_eq!(handling.as_deref(), Some("(\"a\", Stop(x))"));
     assert!(state.contains("call a"), "{state}");
 }
 
