@@ -113,8 +113,8 @@ async fn reports_are_logged_at_their_levels_and_counted() {
     tree.stop(ExitReason::Shutdown, None).await.unwrap();
     let expected = [
         "INFO child_started m -",
-        "ERROR terminating - b\"boom\"",
-        "ERROR child_ended m b\"boom\"",
+        "ERROR terminating - boom",
+        "ERROR child_ended m boom",
         "INFO child_started m -",
         "WARN unexpected - -",
     ];

@@ -9,7 +9,7 @@ use partisan_proto::{
     NodeSpec, ProcessAct, Send, Serial, Signal, Target,
 };
 
-use super::actors::{Counter, Silo, SiloCall, SiloOptions, SiloReply, Task};
+use super::actors::{Counter, SLOTS, Silo, SiloCall, SiloOptions, SiloReply, Task};
 use super::chat::{ChatCall, ChatReply, Line, Room};
 use super::kv::{Context, Dot, Kv, KvCall, KvCast, KvReply, Limits, Object, Refusal};
 use super::router::{Event, Router, RouterCall, RouterCast, RouterRefusal, RouterReply};
@@ -319,8 +319,12 @@ mod the_silo {
             answer(&mut silo, number, &SiloReply::Denied(Some(elsewhere(3))));
         }
         let sent = sends(silo.take_effects());
-        assert_eq!((sent.len(), sent[0].to), (1, NodeId::from_u64(3)));
+        let to: Vec<_> = sent.iter().map(|send| send.to.as_u64()).collect();
+        assert_eq!(to, [2, 3, 3], "both have their votes back, and one the request");
+        assert!(sent[0].payload == sent[1].payload && sent[1].payload != sent[2].payload);
         assert_eq!(reply(&mut silo, asked), None, "the other answers");
+        let mut free = |slot| ask(&mut silo, &SiloCall::Vote(slot, (elsewhere(2), 1)));
+        assert!((0..SLOTS).all(|slot| free(slot) == SiloReply::Granted), "as is its own vote");
     }
 
     #[test]

@@ -97,6 +97,8 @@ pub struct HyParView {
     stored: Incarnation,
     /// Something is to be stored.
     unsaved: bool,
+    /// What is stored names no other node: after a crash nobody would be found.
+    stored_alone: bool,
     /// The application was told that another node has this one's name.
     duplicate: bool,
     refused: u64,
@@ -137,6 +139,7 @@ impl HyParView {
             joined: incarnation,
             stored: Incarnation::NONE,
             unsaved: true,
+            stored_alone: true,
             duplicate: false,
             refused: 0,
             config,
@@ -428,7 +431,8 @@ impl Manager for HyParView {
 
     fn fingerprint(&self) -> u64 {
         let mut hasher = StableHasher::default();
-        (self.own.incarnation, self.joined, self.unsaved, self.recalling).hash(&mut hasher);
+        (self.own.incarnation, self.joined, self.recalling).hash(&mut hasher);
+        (self.unsaved, self.stored_alone).hash(&mut hasher);
         (self.last_eviction, self.last_merge, self.heard_of_others).hash(&mut hasher);
         self.peers.hash(&mut hasher);
         self.passive.hash(&mut hasher);

@@ -168,15 +168,13 @@ impl HyParView {
 
     /// The time has come to look for more neighbours.
     pub(super) fn promote(&mut self, cx: &mut Context<'_>) {
+        // The contact said that others would come, and nobody did.
         let me = cx.me.instance.node;
-        if self.is_isolated() {
-            // The contact said that others would come, and nobody did.
-            if self.joining.is_through(me) {
-                self.joining.lost(cx, me);
-            }
-            if self.search.fruitless > 0 {
-                self.recall(cx);
-            }
+        if self.joining.is_through(me) {
+            self.joining.lost(cx, me);
+        }
+        if self.is_isolated() && self.search.fruitless > 0 {
+            self.recall(cx);
         }
         let fruitless = self.search.fruitless.saturating_add(1).min(MOST_DOUBLINGS);
         self.begin_search();
@@ -195,7 +193,8 @@ impl HyParView {
         } else {
             self.passive.len()
         };
-        if complete || hope == 0 {
+        let waits = self.joining.is_through(cx.me.instance.node);
+        if (complete || hope == 0) && !waits {
             cx.timers.cancel(Timer::Promote);
             self.search.wanted = Vec::new();
             self.search.tried = Vec::new();

@@ -33,6 +33,7 @@ impl HyParView {
             if known.spec.id() != node {
                 continue;
             }
+            self.stored_alone = false;
             if self.passive.len() < self.config.passive_size {
                 self.reserve(known);
             } else if node != self.me && !self.removals.covers(known.instance()) {
@@ -42,9 +43,11 @@ impl HyParView {
         Ok(())
     }
 
-    /// Stores what changed, unless that was done within `store_interval`: then later.
+    /// Stores what changed, unless that was done within `store_interval`: then later. The first
+    /// neighbour is stored at once, or a newcomer that dies soon would come back alone.
     pub(super) fn save_later(&mut self, cx: &mut Context<'_>) {
-        if self.unsaved && cx.timers.due(Timer::Store).is_none() {
+        let first = self.stored_alone && self.peers.active().next().is_some();
+        if self.unsaved && (first || cx.timers.due(Timer::Store).is_none()) {
             self.save(cx);
         }
     }
@@ -65,6 +68,7 @@ impl HyParView {
             Entry { node, removed: Incarnation::NONE, presence: Some(presence) }
         };
         let entries: Vec<Entry> = removals.chain(active.chain(others).map(present)).collect();
+        self.stored_alone = entries.iter().all(|entry| entry.presence.is_none());
         let snapshot = Snapshot {
             name: cx.me.spec.name().clone(),
             incarnation: cx.me.instance.incarnation,

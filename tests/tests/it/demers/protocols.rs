@@ -151,7 +151,6 @@ impl Teller {
 
 impl Actor for Teller {
     fn start(&mut self, cx: &mut ActorContext<'_>) {
-        cx.register(name());
         let me = cx.me();
         cx.send_after(PERIOD, me, Bytes::new());
     }

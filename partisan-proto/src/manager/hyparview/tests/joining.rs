@@ -202,3 +202,24 @@ fn few_nodes_are_all_each_others_neighbors() {
     }
     assert_at_rest(&mesh);
 }
+
+/// The walks of a join may bring so many neighbours that nobody else is asked: the join goes on all
+/// the same.
+#[test]
+fn a_contact_that_sent_on_who_has_neighbors_is_asked_again() {
+    let size = config().active_size;
+    let mut machine = with_neighbors(config(), size);
+    machine.command(1, Command::Join(Contact::from(&*spec(50))));
+    machine.up(&spec(50), LIFE, ConnectionId::accepted(50), Some(ContactId(0)));
+    hear(&mut machine, 50, decline(Declined::Placed));
+    assert_eq!(machine.manager.joining.len(), 1);
+    let output = machine.pass(config().promotion_interval / 5);
+    let again = output.changes.iter().find_map(|change| match change {
+        Change::DialContact { contact, .. } => Some(*contact),
+        _ => None,
+    });
+    assert!(again.is_some(), "{:?}", output.changes);
+    machine.up(&spec(50), LIFE, ConnectionId::accepted(50), again);
+    hear(&mut machine, 50, accept(0));
+    assert_eq!((machine.manager.joining.len(), is_neighbor(&machine, 50)), (0, true));
+}

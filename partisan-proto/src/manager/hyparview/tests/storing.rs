@@ -33,6 +33,17 @@ fn a_node_that_starts_again_asks_its_former_neighbors_and_then_the_others() {
     assert!(machine.manager.views().active.is_empty(), "nobody is a neighbour unasked");
 }
 
+/// Whoever moved meanwhile as well is found by nobody.
+#[test]
+fn a_newcomer_that_dies_soon_finds_its_first_neighbor_again() {
+    let mut machine = newborn(0, config());
+    assert_eq!(snapshot(&machine.start()).unwrap().entries, []);
+    connect(&mut machine, 1);
+    let stored = snapshot(&hear(&mut machine, 1, request(Wish::High, 0))).expect("at once");
+    let (_, output) = next_life(stored);
+    assert_eq!(dialled(&output), [id(1)]);
+}
+
 #[test]
 fn removals_outlive_a_restart() {
     let mut machine = with_neighbors(config(), 1);
@@ -77,7 +88,11 @@ fn it_is_stored_no_more_often_than_configured_and_never_where_that_is_zero() {
         stored += machine.pass(config_pause()).persisted().len();
         stored
     };
-    assert_eq!(count(config()), 2, "at the start, and then all five at once");
+    assert_eq!(
+        count(config()),
+        3,
+        "at the start, the first neighbour, and then all others at once"
+    );
     assert_eq!(count(HyParViewConfig { store_interval: Duration::ZERO, ..config() }), 0);
 }
 
