@@ -236,7 +236,7 @@ fn who_is_wanted_while_it_is_checked_is_asked() {
 fn half_may_die_and_nearly_all_of_the_dead_are_forgotten_within_twenty_shuffles() {
     let mut mesh = joined(80, &config());
     mesh.pass(Duration::from_secs(200));
-    let lives = |node: &usize| node % 2 == 0;
+    let lives = |node: &usize| node.is_multiple_of(2);
     (0..80).filter(|node| !lives(node)).for_each(|node| mesh.lose(node));
     mesh.pass(20 * config().shuffle_interval);
     let views = (0..80).filter(lives).map(|node| mesh.machines[node].manager.views());
