@@ -243,7 +243,10 @@ impl HyParView {
     pub(super) fn on_placed(&mut self, cx: &mut Context<'_>, contact: NodeId, why: Declined) {
         self.joining.refer(contact, cx.me.instance.node);
         match why {
-            Declined::Crowded => self.look_anew(cx),
+            Declined::Crowded => {
+                self.search.crowded = true;
+                self.look_anew(cx);
+            }
             Declined::Placed | Declined::Full => self.wait_for_others(cx),
         }
     }

@@ -241,6 +241,8 @@ impl HyParView {
                 if !released {
                     self.passive.suspect(node);
                     self.owe_checks();
+                    // Others have lost one, too, and have room.
+                    self.search.crowded = false;
                 }
                 self.look_anew(cx);
             }

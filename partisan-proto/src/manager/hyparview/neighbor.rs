@@ -118,7 +118,7 @@ impl HyParView {
         let wish = match purpose {
             Purpose::Join => Wish::Join,
             Purpose::Merge => Wish::Merge,
-            _ if self.is_isolated() || self.may_split(cx) => Wish::High,
+            _ if self.may_split(cx) => Wish::High,
             _ => Wish::Low,
         };
         let trades = matches!(wish, Wish::Join | Wish::Merge);

@@ -8,6 +8,10 @@
 //! no walk leads to any, it asks with high priority, and whoever makes room for it names it to the
 //! one that goes, which comes to the same. So does a node without any neighbour, which goes on to
 //! its address book and to the contacts of its joins.
+//!
+//! Of those who joined in a crowd each knows others at random, nearly all of whom have all their
+//! neighbours already. So it lets itself be placed in the midst of links at once, which brings two
+//! neighbours for one question, and for a single one it sends a walk, which needs no dial.
 
 use alloc::vec::Vec;
 use core::hash::Hash;
@@ -36,6 +40,8 @@ pub(super) struct Search {
     tried: Vec<NodeId>,
     /// How many more may be asked in this search.
     budget: usize,
+    /// This node joined in a crowd, and looks for its first places.
+    pub(super) crowded: bool,
     /// How many searches in a row found nobody.
     pub(super) fruitless: u8,
 }
@@ -43,9 +49,20 @@ pub(super) struct Search {
 impl HyParView {
     /// How many neighbours are missing and not yet being asked.
     fn missing(&self) -> usize {
-        let have =
-            self.peers.active().count() + self.peers.in_pursuit(Purpose::Fill) + self.promised();
+        let sought = self.brings() * self.peers.in_pursuit(Purpose::Fill);
+        let have = self.peers.active().count() + sought + self.promised();
         self.config.active_size.saturating_sub(have)
+    }
+
+    /// How many neighbours a node that is asked is expected to bring.
+    const fn brings(&self) -> usize {
+        if self.search.crowded { 2 } else { 1 }
+    }
+
+    /// Whether a single neighbour is missing of one that joined in a crowd.
+    fn leaves_it_to_a_walk(&self) -> bool {
+        let alone = self.is_isolated() && self.peers.in_pursuit(Purpose::Fill) == 0;
+        self.search.crowded && self.missing() < self.brings() && !alone
     }
 
     pub(super) fn is_isolated(&self) -> bool {
@@ -57,10 +74,15 @@ impl HyParView {
         self.fits(&cx.me.spec, self.pledged() + 1)
     }
 
-    /// Whether somebody may be asked to make room: walks have been sent in vain. A few of those who
-    /// joined at once may have each other alone for neighbours, when no walk leads to the others.
+    /// Whether somebody may be asked to make room: nobody else will have room for one of a crowd;
+    /// or walks have been sent in vain. A few of those who joined at once may have each other alone
+    /// for neighbours, when no walk leads to the others.
     pub(super) fn may_split(&self, cx: &Context<'_>) -> bool {
-        self.search.fruitless > 2 && self.lacks_two(cx)
+        if !self.search.crowded {
+            return self.is_isolated() || (self.search.fruitless > 2 && self.lacks_two(cx));
+        }
+        let expected = self.brings() * self.peers.asked().count() + self.promised();
+        (self.is_isolated() && expected == 0) || self.fits(&cx.me.spec, expected + 1)
     }
 
     /// Whether only neighbours have been heard of by shuffles for long, though others are known:
@@ -138,6 +160,9 @@ impl HyParView {
         while self.search.budget > 0 {
             self.search.budget -= 1;
             let Some(known) = self.search.wanted.pop() else {
+                if self.leaves_it_to_a_walk() {
+                    return None;
+                }
                 let isolated = self.is_isolated();
                 let pursued = self.peers.in_pursuit(Purpose::Fill) + self.promised();
                 let eligible = |known: &Known| {
@@ -179,6 +204,7 @@ impl HyParView {
         let fruitless = self.search.fruitless.saturating_add(1).min(MOST_DOUBLINGS);
         self.begin_search();
         self.search.fruitless = fruitless;
+        self.search.crowded &= fruitless < 2;
         if !self.is_isolated() && self.missing() > 0 && !self.passive.is_empty() {
             self.look_around(cx);
         }
@@ -194,6 +220,7 @@ impl HyParView {
             self.passive.len()
         };
         let waits = self.joining.is_through(cx.me.instance.node);
+        self.search.crowded &= !complete;
         if (complete || hope == 0) && !waits {
             cx.timers.cancel(Timer::Promote);
             self.search.wanted = Vec::new();

@@ -159,6 +159,95 @@ fn in_a_crowd_joiners_are_told_of_each_other() {
     assert!(machine.manager.crowd.is_none(), "a crowd that has gone is forgotten");
 }
 
+/// A node that joined in a crowd and was told of others: 1 and those after it.
+fn told_of_a_crowd(others: usize) -> (Machine<HyParView>, Output) {
+    let mut machine = newborn(0, config());
+    machine.start();
+    machine.command(1, Command::Join(Contact::from(&*spec(50))));
+    machine.up(&spec(50), LIFE, ConnectionId::accepted(50), Some(ContactId(0)));
+    let exchange = intros(1..=others);
+    let decline = NeighborDecline { why: Declined::Crowded, exchange };
+    let output = hear(&mut machine, 50, HyParViewMessage::Decline(decline.into()));
+    (machine, output)
+}
+
+/// The numbers of those who are dialled by a step.
+fn sought(output: &Output) -> Vec<usize> {
+    let number = |node: &NodeId| (0..=50).find(|number| id(*number) == *node).unwrap();
+    dialled(output).iter().map(number).collect()
+}
+
+fn wish(output: &Output, number: usize) -> Option<Wish> {
+    told(output, number).into_iter().find_map(|message| match message {
+        HyParViewMessage::Neighbor(request) => Some(request.wish),
+        _ => None,
+    })
+}
+
+#[test]
+fn one_of_a_crowd_is_placed_in_the_midst_of_links_and_asks_nobody_for_a_single_place() {
+    let (mut machine, output) = told_of_a_crowd(16);
+    let asked = sought(&output);
+    assert_eq!(asked.len(), 2, "each brings another, and the fifth place is one alone");
+    for number in asked {
+        assert_eq!(wish(&connect(&mut machine, number), number), Some(Wish::High));
+        assert_eq!(sought(&hear(&mut machine, number, accept(0))), []);
+    }
+    // Those who had to make room for it ask it.
+    for number in [17, 18] {
+        befriend(&mut machine, number);
+    }
+    assert_eq!(machine.manager.views().active.len(), 4);
+    let output = machine.pass(config().promotion_interval / 5);
+    assert!(onward(&output).is_some() && sought(&output).is_empty(), "a walk looks for the last");
+}
+
+#[test]
+fn one_of_a_crowd_that_has_waited_in_vain_asks_as_others_do() {
+    let (mut machine, output) = told_of_a_crowd(16);
+    for number in sought(&output) {
+        connect(&mut machine, number);
+        hear(&mut machine, number, accept(0));
+    }
+    befriend(&mut machine, 17);
+    befriend(&mut machine, 18);
+    let mut output = machine.pass(config().promotion_interval / 5);
+    let longest = config().promotion_interval * 12;
+    let deadline = machine.now + longest;
+    while sought(&output).is_empty() {
+        assert!(machine.now < deadline, "nobody is asked");
+        output = machine.pass(Duration::from_secs(1));
+    }
+    let number = sought(&output)[0];
+    assert_eq!(wish(&connect(&mut machine, number), number), Some(Wish::Low));
+}
+
+#[test]
+fn one_of_a_crowd_that_loses_a_neighbor_asks_others_at_once() {
+    let (mut machine, output) = told_of_a_crowd(16);
+    let asked = sought(&output);
+    for number in &asked {
+        connect(&mut machine, *number);
+        hear(&mut machine, *number, accept(0));
+    }
+    befriend(&mut machine, 17);
+    befriend(&mut machine, 18);
+    let output = machine.down(instance(&spec(asked[0]), LIFE));
+    assert!(!sought(&output).is_empty());
+}
+
+#[test]
+fn one_of_a_crowd_that_has_one_place_alone_is_no_less_let_in() {
+    let mut machine = newborn(0, sized(1));
+    machine.start();
+    machine.command(1, Command::Join(Contact::from(&*spec(50))));
+    machine.up(&spec(50), LIFE, ConnectionId::accepted(50), Some(ContactId(0)));
+    let decline = NeighborDecline { why: Declined::Crowded, exchange: intros(1..=3) };
+    let output = hear(&mut machine, 50, HyParViewMessage::Decline(decline.into()));
+    let number = sought(&output)[0];
+    assert_eq!(wish(&connect(&mut machine, number), number), Some(Wish::High));
+}
+
 #[test]
 fn two_that_join_each_other_at_once_have_one_link() {
     let mut mesh = strangers(2, &config());
