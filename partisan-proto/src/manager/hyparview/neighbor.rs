@@ -328,7 +328,8 @@ impl HyParView {
         self.unsaved = true;
         self.search.fruitless = 0;
         self.tell_removals(cx, node);
-        if alone {
+        // One of a crowd was told of others a moment ago.
+        if alone && !self.search.crowded {
             self.send_sample(cx);
         }
         self.end_recall(cx);
