@@ -288,7 +288,7 @@ impl Manager {
 }
 
 /// Exchanges happen as often as they can, so that faults strike in the midst of them; views are
-/// small, so that clusters of a few nodes have somebody to exchange.
+/// small, so that clusters of a few nodes have somebody to exchange; and a few who join are a crowd.
 fn eager_xbot() -> HyParViewConfig {
     let xbot = XBotConfig {
         interval: Duration::from_secs(1),
@@ -296,7 +296,8 @@ fn eager_xbot() -> HyParViewConfig {
         least_saving: 0,
         ..XBotConfig::default()
     };
-    HyParViewConfig { active_size: 3, xbot: Some(xbot), ..HyParViewConfig::default() }
+    let xbot = Some(xbot);
+    HyParViewConfig { active_size: 3, joins_per_second: 1, xbot, ..HyParViewConfig::default() }
 }
 
 fn strategy(strategy: StrategyConfig) -> ManagerConfig {
