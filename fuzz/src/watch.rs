@@ -140,6 +140,15 @@ pub(crate) struct Watched {
     unanswered: BTreeMap<Ticket, Waits>,
 }
 
+/// Whether peers are forgotten with their sessions: probes, clients, former neighbours.
+fn forgets_peers(manager: &ManagerConfig) -> bool {
+    match manager {
+        ManagerConfig::Pluggable(pluggable) => pluggable.strategy != StrategyConfig::Full,
+        ManagerConfig::Static(_) => false,
+        _ => true,
+    }
+}
+
 impl Watched {
     /// Starts the node called `name`; its first actions come back.
     pub(crate) fn start(name: &str, port: u16, secret: bool) -> (Self, Vec<Action>) {
@@ -343,11 +352,11 @@ impl Watched {
             assert_ne!(last, Some((*instance, *epoch)), "two sessions of one epoch");
         }
         if let Notification::NodeDown { instance, reason, .. } = notification
-            && matches!(self.node.config().manager, ManagerConfig::HyParView(_))
+            && forgets_peers(&self.node.config().manager)
             && *reason != CloseReason::Replaced
         {
-            // Most of its sessions are probes. With the end of one its peer is forgotten, and
-            // perhaps dialled anew in the same step: then its epochs begin anew.
+            // With the end of a session its peer may be forgotten, and perhaps dialled anew in the
+            // same step: then its epochs begin anew.
             self.epochs.remove(&instance.node);
         }
         let right = match notification {
