@@ -190,6 +190,5 @@ impl EventLoop {
 }
 
 fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Failure> {
-    let bad = |_| Failure::Exited(reason_of("the argument is not of the type that is asked for"));
-    partisan_proto::wire::read_whole(payload).map_err(bad)
+    partisan_proto::wire::read_whole(payload).map_err(|_| Failure::NotUnderstood)
 }

@@ -68,7 +68,7 @@ impl Functions {
     /// The code of a process, if it is offered and the argument is one of it.
     pub(crate) fn code(&self, name: &ProcessName, argument: &[u8]) -> Result<Code, Failure> {
         let factory = lock(&self.factories).get(name).cloned();
-        factory.ok_or(Failure::NoFunction)?(argument).map_err(|_| bad_argument())
+        factory.ok_or(Failure::NoFunction)?(argument).map_err(|_| Failure::NotUnderstood)
     }
 
     /// Runs a function and answers, if there is one and a place for it.
@@ -141,7 +141,7 @@ where
     Fut: Future<Output = Result<R, E>> + Send + 'static,
 {
     Arc::new(move |payload| match partisan_proto::wire::read_whole(&payload) {
-        Err(_) => Box::pin(std::future::ready(Err(bad_argument()))),
+        Err(_) => Box::pin(std::future::ready(Err(Failure::NotUnderstood))),
         Ok(argument) => {
             let running = run(argument);
             Box::pin(async move {
@@ -175,10 +175,6 @@ fn thrown(error: &impl Serialize) -> Failure {
     let reason = bytes.ok().and_then(|bytes| ReasonBytes::new(&bytes));
     let too_long = || format!("it refused, with an error of more than {MAX_REASON} bytes");
     reason.map_or_else(|| Failure::Exited(reason_of(&too_long())), Failure::Thrown)
-}
-
-fn bad_argument() -> Failure {
-    Failure::Exited(reason_of("the argument is not of the type that is asked for"))
 }
 
 fn unsaid(error: postcard::Error) -> Failure {

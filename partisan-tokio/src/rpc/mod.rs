@@ -23,6 +23,7 @@ use crate::calls::{CallOptions, RequestError, RequestHandle};
 use crate::error::NodeError;
 use crate::node::Node;
 use crate::process::{IntoExitReason, Process, ProcessInfo, SpawnOptions};
+use crate::sending::Recipient;
 
 /// Where a supervised child is what a node lets others spawn ([`Node::register_spawnable`]): see
 /// [`ChildSpec::remote`](crate::behaviour::ChildSpec::remote).
@@ -44,8 +45,8 @@ pub fn spawn_place<T: Serialize + ?Sized>(
     Ok(Place::function(function(node, SPAWN)?, payload.into()))
 }
 
-fn function(node: NodeId, name: &str) -> Result<Server, RequestError> {
-    Ok(Server::Function(node, ProcessName::new(name)?))
+fn function(node: impl Into<Recipient>, name: &str) -> Result<Server, RequestError> {
+    Ok(Server::Function(node.into().id(), ProcessName::new(name)?))
 }
 
 impl Node {
@@ -97,7 +98,7 @@ impl Node {
     /// [`RequestError`], which keeps the class of the failure.
     pub async fn rpc<T: Serialize + ?Sized, R: DeserializeOwned>(
         &self,
-        node: NodeId,
+        node: impl Into<Recipient>,
         name: &str,
         argument: &T,
         options: impl Into<CallOptions>,
@@ -111,7 +112,7 @@ impl Node {
     /// [`RequestError`].
     pub async fn rpc_bytes(
         &self,
-        node: NodeId,
+        node: impl Into<Recipient>,
         name: &str,
         argument: Bytes,
         options: impl Into<CallOptions>,
@@ -126,7 +127,7 @@ impl Node {
     /// [`RequestError`], where it could not even be called.
     pub async fn rpc_async<T: Serialize + ?Sized, R: DeserializeOwned>(
         &self,
-        node: NodeId,
+        node: impl Into<Recipient>,
         name: &str,
         argument: &T,
         options: impl Into<CallOptions>,
@@ -141,7 +142,7 @@ impl Node {
     /// [`RequestError`], where it could not even be called.
     pub async fn rpc_cast<T: Serialize + ?Sized>(
         &self,
-        node: NodeId,
+        node: impl Into<Recipient>,
         name: &str,
         argument: &T,
         options: impl Into<CallOptions>,
@@ -177,7 +178,7 @@ impl Node {
     /// [`RequestError`].
     pub async fn whereis_on(
         &self,
-        node: NodeId,
+        node: impl Into<Recipient>,
         name: &ProcessName,
         options: impl Into<CallOptions>,
     ) -> Result<Option<ProcessId>, RequestError> {
@@ -190,7 +191,7 @@ impl Node {
     /// [`RequestError`]; [`Failure::AnswerTooLarge`] where they are too many to be told.
     pub async fn processes_on(
         &self,
-        node: NodeId,
+        node: impl Into<Recipient>,
         options: impl Into<CallOptions>,
     ) -> Result<Vec<ProcessId>, RequestError> {
         self.rpc(node, PROCESSES, &(), options).await
@@ -241,7 +242,7 @@ impl Node {
     /// [`Failure::Exited`] with the reason where the process could not begin.
     pub async fn spawn_on<T: Serialize + ?Sized>(
         &self,
-        node: NodeId,
+        node: impl Into<Recipient>,
         name: &str,
         argument: &T,
         options: SpawnOptions,
@@ -258,7 +259,7 @@ impl Process {
     /// As [`Node::spawn_on`].
     pub async fn spawn_link_on<T: Serialize + ?Sized>(
         &self,
-        node: NodeId,
+        node: impl Into<Recipient>,
         name: &str,
         argument: &T,
         options: SpawnOptions,
@@ -276,7 +277,7 @@ impl Process {
     /// As [`Node::spawn_on`].
     pub async fn spawn_monitor_on<T: Serialize + ?Sized>(
         &self,
-        node: NodeId,
+        node: impl Into<Recipient>,
         name: &str,
         argument: &T,
         options: SpawnOptions,
@@ -290,7 +291,7 @@ impl Process {
     /// Spawns a process that does not begin yet: see [`Held`].
     async fn hold<T: Serialize + ?Sized>(
         &self,
-        node: NodeId,
+        node: impl Into<Recipient>,
         name: &str,
         argument: &T,
         options: SpawnOptions,
