@@ -166,7 +166,8 @@ impl Node {
     /// given it is delivered in causal order: see [`delivery`](partisan_proto::delivery).
     ///
     /// Giving up waiting does not take it back. A node that is not known here, or not any more, is
-    /// waited for as one that is not connected: until the message expires.
+    /// waited for as one that is not connected: until the message expires. What waits while a node
+    /// leaves, or is removed, fails with that.
     ///
     /// ```
     /// # async fn doc(node: &partisan_tokio::Node, to: partisan_tokio::NodeId)

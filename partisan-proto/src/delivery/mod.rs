@@ -55,8 +55,11 @@
 //!
 //! On a **monotonic** channel only the newest message matters (`newest`).
 //!
-//! A node that leaves its cluster ends this life: what it has not got acknowledged fails. What was
-//! delivered to it is not delivered again when it is back, unless it was started anew.
+//! A node that leaves its cluster ends this life: what it has not got acknowledged fails
+//! ([`CommandError::Left`]), and so does what others have sent it and it has not acknowledged
+//! ([`CommandError::PeerLeft`]), as soon as they hear of it; what is sent to it later waits for its
+//! return. What was delivered to it is not delivered again when it is back, unless it was started
+//! anew.
 //!
 //! After Partisan's `partisan_acknowledgement_backend` and `partisan_causality_backend`; unlike
 //! there, duplicates are dropped, causality holds over third parties and for many labels, and tables
@@ -84,7 +87,7 @@ use crate::call::Wires;
 use crate::change::Change;
 use crate::config::Config;
 use crate::context::Context;
-use crate::error::CommandError;
+use crate::error::{CloseReason, CommandError};
 use crate::id::{Instance, LabelId, NodeId};
 use crate::timers::Timer;
 use crate::wire::StableHasher;
@@ -171,12 +174,20 @@ impl Deliveries {
                     self.flush(cx, wires, *node);
                 }
             }
-            Change::PeerDown { instance, .. } => {
+            Change::PeerDown { instance, reason, .. } => {
                 if let Some(outgoing) = self.outgoing.get_mut(&instance.node) {
                     outgoing.lost(|_| true);
+                    if is_over(*reason) {
+                        self.peer_left(cx, instance.node);
+                    }
                     self.flush(cx, wires, instance.node);
                     self.forget_idle(cx, instance.node);
                 }
+            }
+            Change::Release { node, reason } if is_over(*reason) => {
+                self.peer_left(cx, *node);
+                self.set_timer(cx, *node);
+                self.forget_idle(cx, *node);
             }
             Change::Relayed { from, parcel } => self.receive_relayed(cx, wires, *from, parcel),
             Change::RelayTooLarge { to, sequence }
@@ -204,6 +215,14 @@ impl Deliveries {
             outgoing.connected();
         }
         self.deliver_all_causal(cx);
+    }
+
+    /// The stay of a peer is over: what is not on its way to it by a connection will not be.
+    fn peer_left(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        let lost = self.outgoing.get(&node).map(Outgoing::not_under_way).unwrap_or_default();
+        for sequence in lost {
+            self.settle(cx, node, sequence, Err(CommandError::PeerLeft(node)));
+        }
     }
 
     /// This life of the node is over. What was delivered stays known, since the application goes on
@@ -245,4 +264,9 @@ impl Deliveries {
         self.incoming.hash(hasher);
         self.labels.hash(hasher);
     }
+}
+
+/// Whether a session ends with its peer's stay in the cluster.
+const fn is_over(reason: CloseReason) -> bool {
+    matches!(reason, CloseReason::Left | CloseReason::Removed)
 }

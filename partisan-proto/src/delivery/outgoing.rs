@@ -121,6 +121,13 @@ impl Outgoing {
         self.messages.keys().copied().collect()
     }
 
+    /// Those that are not on their way by a connection.
+    pub(super) fn not_under_way(&self) -> Vec<u64> {
+        let waits = |message: &Outstanding| !matches!(message.sent, Some((Some(_), _)));
+        let waiting = self.messages.iter().filter(|(_, message)| waits(message));
+        waiting.map(|(sequence, _)| *sequence).collect()
+    }
+
     /// Those that are for another life of the receiver than this one.
     pub(super) fn for_others(&self, instance: Instance) -> Vec<u64> {
         let bound = |message: &Outstanding| {

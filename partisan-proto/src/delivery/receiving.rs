@@ -300,6 +300,13 @@ impl Deliveries {
         }
     }
 
+    /// Tells all senders at once what they would be told in a while.
+    pub(crate) fn acknowledge_all(&mut self, cx: &mut Context<'_>) {
+        let mut owed: Vec<NodeId> = self.incoming.keys().copied().collect();
+        owed.retain(|node| cx.timers.cancel(Timer::Acknowledge(*node)));
+        owed.into_iter().for_each(|node| self.acknowledge(cx, node));
+    }
+
     /// Forgets a sender when there are as many as may be: the one not heard of for the longest time,
     /// connected ones last.
     fn make_room(&mut self, cx: &mut Context<'_>) {

@@ -119,6 +119,9 @@ pub enum CommandError {
     /// The life of the node that the message was for is over.
     #[error("node {0} was restarted; the message may have reached it before that")]
     PeerRestarted(NodeId),
+    /// The node that the message was for left or was removed.
+    #[error("node {0} left the cluster; the message may have reached it before that")]
+    PeerLeft(NodeId),
     /// This life of the node is over.
     #[error("this node left its cluster; the message may have arrived all the same")]
     Left,

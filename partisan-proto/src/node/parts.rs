@@ -225,12 +225,25 @@ impl Parts<'_> {
                 cx.reply(ticket, Ok(Answer::TimeLeft(left)));
             }
             Command::Stop => {
+                self.acknowledge_all(cx);
                 cx.me.stopping = true;
                 cx.change(Change::Stopping);
                 cx.notify(Notification::Stopped);
                 cx.reply(ticket, Ok(Answer::Done));
             }
-            membership => self.around.manager.command(cx, ticket, membership),
+            membership => {
+                if let Command::Leave | Command::Remove(_) = membership {
+                    self.acknowledge_all(cx);
+                }
+                self.around.manager.command(cx, ticket, membership);
+            }
+        }
+    }
+
+    /// Before sessions end: their other sides would take for lost what has arrived.
+    fn acknowledge_all(&mut self, cx: &mut Context<'_>) {
+        if let Some(services) = self.services.get_mut() {
+            services.deliveries.acknowledge_all(cx);
         }
     }
 

@@ -122,6 +122,81 @@ fn a_node_sends_to_itself_alike() {
 }
 
 #[test]
+fn what_a_node_did_not_acknowledge_before_it_left_fails_at_once() {
+    let mut net = cluster(2);
+    for number in 1..=3 {
+        let message = message(&net, 1, number);
+        send(&mut net, 0, message);
+    }
+    net.handle(1, Event::Command { ticket: Ticket(90), command: Command::Leave });
+    net.settle();
+    let answers = answers(&mut net);
+    let left = Err(CommandError::PeerLeft(net.id(1)));
+    assert_eq!(answers.iter().filter(|answer| **answer == left).count(), 3, "{answers:?}");
+    assert_clean(&net);
+}
+
+#[test]
+fn what_has_arrived_is_acknowledged_before_a_node_leaves_or_stops() {
+    for command in [Command::Leave, Command::Stop] {
+        let mut net = cluster(2);
+        let message = message(&net, 1, 1);
+        send(&mut net, 0, message);
+        net.settle();
+        assert_eq!((delivered(&mut net, 1), answers(&mut net)), (vec![1], vec![]));
+        net.handle(1, Event::Command { ticket: Ticket(90), command });
+        net.settle();
+        assert!(answers(&mut net).contains(&Ok(Answer::Acknowledged)));
+        assert_clean(&net);
+    }
+}
+
+#[test]
+fn what_waits_for_a_disconnected_node_fails_with_the_news_that_its_stay_is_over() {
+    let mut net = cluster(2);
+    net.cut(|_, _| true);
+    net.settle();
+    for relay in [false, true] {
+        let message = SendReliable { relay, ..message(&net, 1, relay.into()) };
+        send(&mut net, 0, message);
+    }
+    assert_eq!(answers(&mut net), []);
+    let command = Command::Remove(net.id(1));
+    net.handle(0, Event::Command { ticket: Ticket(90), command });
+    let left = Err(CommandError::PeerLeft(net.id(1)));
+    assert_eq!(answers(&mut net), [Ok(Answer::Done), left.clone(), left]);
+    assert_clean(&net);
+}
+
+#[test]
+fn of_a_connected_node_that_is_removed_what_is_on_its_way_may_still_be_acknowledged() {
+    let mut net = cluster(2);
+    let on_its_way = message(&net, 1, 1);
+    send(&mut net, 0, on_its_way);
+    let command = Command::Remove(net.id(1));
+    net.handle(0, Event::Command { ticket: Ticket(90), command });
+    assert_eq!(answers(&mut net), [Ok(Answer::Done)]);
+    net.run_for(Duration::ZERO);
+    assert_eq!(answers(&mut net), [Ok(Answer::Acknowledged)]);
+}
+
+/// Where it stays for later, it is for the next stay.
+#[test]
+fn what_is_sent_to_a_node_that_left_waits_for_its_return() {
+    let mut net = cluster(2);
+    net.handle(1, Event::Command { ticket: Ticket(90), command: Command::Leave });
+    net.run_for(SECOND);
+    answers(&mut net);
+    let message = message(&net, 1, 1);
+    send(&mut net, 0, message);
+    net.run_for(20 * SECOND);
+    assert_eq!(
+        (delivered(&mut net, 1), answers(&mut net)),
+        (vec![1], vec![Ok(Answer::Acknowledged)])
+    );
+}
+
+#[test]
 fn what_is_sent_while_disconnected_arrives_later() {
     let mut net = cluster(2);
     net.cut(|_, _| true);
