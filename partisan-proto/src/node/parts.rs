@@ -224,26 +224,25 @@ impl Parts<'_> {
                 let left = due.map(|due| due.since(cx.now));
                 cx.reply(ticket, Ok(Answer::TimeLeft(left)));
             }
+            Command::Leave | Command::Remove(_) | Command::Stop => self.end(cx, ticket, command),
+            membership => self.around.manager.command(cx, ticket, membership),
+        }
+    }
+
+    /// What ends sessions. Their other sides would take for lost what has arrived, and so are told of
+    /// it before.
+    fn end(&mut self, cx: &mut Context<'_>, ticket: Ticket, command: Command) {
+        if let Some(services) = self.services.get_mut() {
+            services.deliveries.acknowledge_all(cx);
+        }
+        match command {
             Command::Stop => {
-                self.acknowledge_all(cx);
                 cx.me.stopping = true;
                 cx.change(Change::Stopping);
                 cx.notify(Notification::Stopped);
                 cx.reply(ticket, Ok(Answer::Done));
             }
-            membership => {
-                if let Command::Leave | Command::Remove(_) = membership {
-                    self.acknowledge_all(cx);
-                }
-                self.around.manager.command(cx, ticket, membership);
-            }
-        }
-    }
-
-    /// Before sessions end: their other sides would take for lost what has arrived.
-    fn acknowledge_all(&mut self, cx: &mut Context<'_>) {
-        if let Some(services) = self.services.get_mut() {
-            services.deliveries.acknowledge_all(cx);
+            of_members => self.around.manager.command(cx, ticket, of_members),
         }
     }
 
