@@ -143,10 +143,14 @@ pub struct NodeSpec {
     addresses: Box<[Address]>,
     channels: Box<[ChannelSpec]>,
     tags: Box<[Tag]>,
+    /// No fewer bytes than it takes in a message. Kept, since the lists lie elsewhere in memory,
+    /// and a shuffle asks this of a dozen nodes.
+    #[serde(skip_serializing)]
+    most_bytes: u32,
 }
 
 // A node of a partial view knows dozens.
-const _: () = assert!(size_of::<NodeSpec>() <= 72);
+const _: () = assert!(size_of::<NodeSpec>() <= 80);
 
 #[derive(Deserialize)]
 struct UncheckedSpec {
@@ -205,8 +209,14 @@ impl NodeSpec {
         if twice || !within || channels.len() > MAX_CHANNELS {
             return Err(SpecError::BadChannels);
         }
+        let most_bytes = most_bytes(&name, &addresses, &channels, &tags);
         let (addresses, channels, tags) = (addresses.into(), channels.into(), tags.into());
-        Ok(Self { name, addresses, channels, tags })
+        Ok(Self { name, addresses, channels, tags, most_bytes })
+    }
+
+    /// No fewer bytes than it takes in a message.
+    pub(crate) const fn most_bytes(&self) -> usize {
+        self.most_bytes as usize
     }
 
     /// The node's identifier.
@@ -238,6 +248,23 @@ impl NodeSpec {
     pub fn tags(&self) -> &[Tag] {
         &self.tags
     }
+}
+
+/// Each length and number at its longest; the lengths of all lists are bounded.
+fn most_bytes(
+    name: &NodeName,
+    addresses: &[Address],
+    channels: &[ChannelSpec],
+    tags: &[Tag],
+) -> u32 {
+    let host = |address: &Address| match &address.host {
+        Host::Name(name) => name.len(),
+        Host::Ip(_) => 17,
+    };
+    let addresses: usize = addresses.iter().map(|address| host(address) + 8).sum();
+    let channels: usize = channels.iter().map(|channel| channel.name.as_str().len() + 4).sum();
+    let tags: usize = tags.iter().map(|tag| tag.as_str().len() + 3).sum();
+    (name.as_str().len() + addresses + channels + tags + 20) as u32
 }
 
 impl fmt::Display for NodeSpec {

@@ -15,14 +15,13 @@ use super::passive::{Known, Sent};
 use super::peers::Peer;
 use crate::context::Context;
 use crate::id::NodeId;
-use crate::spec::NodeSpec;
 use crate::timers::Timer;
 use crate::wire::{
     Bounded, ControlMessage, HyParViewMessage, Introduction, Introductions, Shuffle, ShuffleReply,
 };
 
 /// The first so many that leave the passive view are all written into the address book.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 16;
 /// One of so many that leave the passive view is written into the address book.
 const ONE_OF: usize = 8;
 /// So many bytes of introductions surely fit into a frame.
@@ -245,22 +244,8 @@ pub(super) fn introduction_of_self(cx: &Context<'_>) -> Introduction {
 pub(super) fn introductions(nodes: impl IntoIterator<Item = Introduction>) -> Introductions {
     let mut bytes = 0;
     let fits = |node: &Introduction| {
-        bytes += most_bytes(&node.spec);
+        bytes += node.spec.most_bytes();
         bytes <= MOST_BYTES
     };
     Bounded::from_first(nodes.into_iter().take_while(fits))
-}
-
-/// No fewer bytes than the spec takes in a message.
-fn most_bytes(spec: &NodeSpec) -> usize {
-    use crate::spec::Host;
-    let address = |host: &Host| match host {
-        Host::Name(name) => name.len(),
-        Host::Ip(_) => 17,
-    };
-    let addresses = spec.addresses().iter().map(|found| address(&found.host) + 8);
-    let channels = spec.channels().iter().map(|channel| channel.name.as_str().len() + 4);
-    let tags = spec.tags().iter().map(|tag| tag.as_str().len() + 3);
-    let lists = addresses.sum::<usize>() + channels.sum::<usize>() + tags.sum::<usize>();
-    spec.name().as_str().len() + lists + 20
 }
