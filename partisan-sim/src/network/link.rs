@@ -23,6 +23,14 @@ pub enum Side {
 }
 
 impl Side {
+    /// The end of whoever calls the connection this.
+    pub(super) const fn of(id: ConnectionId) -> Self {
+        match id.is_dialled() {
+            true => Self::Dialler,
+            false => Self::Listener,
+        }
+    }
+
     pub(super) const fn other(self) -> Self {
         match self {
             Self::Dialler => Self::Listener,

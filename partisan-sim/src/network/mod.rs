@@ -5,6 +5,7 @@
 //! part of what was under way, and dies at each end on its own: at once, later, or unnoticed.
 
 mod link;
+mod numbers;
 mod obstacles;
 mod transit;
 mod trouble;
@@ -21,6 +22,7 @@ use partisan_proto::{
 };
 
 use self::link::{Dial, End, EndState, Link, Parcels, Rare, Way};
+use self::numbers::Numbers;
 use self::obstacles::Obstacles;
 use crate::draw::{Label, draw};
 use crate::latency::Latency;
@@ -28,9 +30,6 @@ use crate::pile::{Pile, reserve_some};
 use crate::queue::Queue;
 use crate::rules::Rules;
 use crate::world::Happening;
-
-/// For so many more connections of a node room is made at a time.
-const ROOM: usize = 4;
 
 /// The port of a node that was never restarted elsewhere.
 pub const FIRST_PORT: u16 = 9000;
@@ -62,8 +61,8 @@ struct Station {
     port: u16,
     /// How many connections it accepted in this life.
     accepted: u64,
-    /// Its open and dialled connections, by their numbers there.
-    links: Vec<(ConnectionId, u32)>,
+    /// Its open and dialled connections.
+    links: Numbers,
 }
 
 /// An open connection as seen by one of its nodes.
@@ -125,7 +124,7 @@ impl Network {
             births: 0,
             port: FIRST_PORT,
             accepted: 0,
-            links: Vec::new(),
+            links: Numbers::default(),
         });
         self.stations.len() - 1
     }
@@ -162,14 +161,12 @@ impl Network {
 
     /// The connections that a node knows of.
     pub fn links(&self, node: usize) -> impl Iterator<Item = LinkView> {
-        let links = self.stations[node].links.iter();
-        links.map(move |(id, place)| {
-            let link = &self.links[*place as usize];
-            let mine = if id.is_dialled() { Side::Dialler } else { Side::Listener };
-            let other = link.end(mine.other());
-            let open = other.state == EndState::Open && link.end(mine).state == EndState::Open;
+        self.stations[node].links.iter().map(|(place, mine)| {
+            let link = &self.links[place as usize];
+            let (own, other) = (link.end(mine), link.end(mine.other()));
+            let open = other.state == EndState::Open && own.state == EndState::Open;
             LinkView {
-                id: *id,
+                id: own.id,
                 peer: other.node as usize,
                 peer_id: open.then_some(other.id),
                 in_flight: link.ways[mine as usize].in_flight,
@@ -194,7 +191,7 @@ impl Network {
         let nobody = End { node: u32::MAX, id: ConnectionId::accepted(0), state: EndState::Closed };
         let dial = Dial { addresses, timeout, attempt: 0, began: now };
         let link = self.insert(key, [dialler, nobody], dial);
-        self.remember(node, id, link.place);
+        self.stations[node].links.insert(id, link.place);
         self.try_address(now, link, queue);
     }
 
@@ -224,23 +221,10 @@ impl Network {
         (found.generation == link.generation && !found.is_over()).then_some(found)
     }
 
-    fn remember(&mut self, node: usize, id: ConnectionId, place: u32) {
-        let links = &mut self.stations[node].links;
-        // By little: doubling would be a good part of a quiet node.
-        if links.len() == links.capacity() {
-            links.reserve_exact(ROOM);
-        }
-        let at = links.partition_point(|(other, _)| *other < id);
-        links.insert(at, (id, place));
-    }
-
     fn find(&self, node: usize, id: ConnectionId) -> Option<(LinkRef, Side)> {
-        let links = &self.stations[node].links;
-        let at = links.binary_search_by_key(&id, |(other, _)| *other).ok()?;
-        let place = links[at].1;
+        let place = self.stations[node].links.place(id)?;
         let generation = self.links[place as usize].generation;
-        let side = if id.is_dialled() { Side::Dialler } else { Side::Listener };
-        Some((LinkRef { place, generation }, side))
+        Some((LinkRef { place, generation }, Side::of(id)))
     }
 
     /// Whether the node may send on this connection.
@@ -264,13 +248,7 @@ impl Network {
             found.rare = None;
             self.free.push(link.place);
         }
-        let links = &mut self.stations[node].links;
-        if let Ok(at) = links.binary_search_by_key(&id, |(other, _)| *other) {
-            links.remove(at);
-            if links.capacity() > links.len() + 2 * ROOM {
-                links.shrink_to(links.len() + ROOM);
-            }
-        }
+        self.stations[node].links.remove(id);
     }
 
     fn travel_time(&mut self, link: LinkRef, from: u32, to: u32) -> Duration {
@@ -337,7 +315,7 @@ impl Network {
         let station = &mut self.stations[to as usize];
         let id = ConnectionId::accepted(station.accepted);
         station.accepted += 1;
-        self.remember(to as usize, id, link.place);
+        station.links.insert(id, link.place);
         let listener = End { node: to, id, state: EndState::Open };
         *self.link(link)?.end_mut(Side::Listener) = listener;
         self.links[link.place as usize].ways[Side::Listener as usize].last_arrival = now + back;

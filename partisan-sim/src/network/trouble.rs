@@ -3,7 +3,7 @@
 use partisan_proto::{CloseReason, Duration, Instant};
 
 use super::Network;
-use super::link::{EndState, LinkRef, Side, Signal};
+use super::link::{EndState, Link, LinkRef, Side, Signal};
 use crate::draw::{Label, between, draw};
 use crate::queue::Queue;
 use crate::world::Happening;
@@ -34,12 +34,10 @@ impl Network {
     /// The node dies without a word.
     pub fn stop(&mut self, now: Instant, node: usize, death: Death, queue: &mut Queue<Happening>) {
         self.stations[node].alive = false;
-        let links: Vec<_> = self.stations[node].links.clone();
-        for (id, _) in links {
-            let Some((link, side)) = self.find(node, id) else {
-                continue;
-            };
-            let key = self.links[link.place as usize].key;
+        let links: Vec<_> = self.stations[node].links.iter().collect();
+        for (place, side) in links {
+            let Link { generation, key, .. } = self.links[place as usize];
+            let link = LinkRef { place, generation };
             let number = draw(self.seed, Label::Notice, key, 2);
             let notice = match death {
                 Death::Process => Some(Duration::ZERO),
@@ -68,14 +66,12 @@ impl Network {
         how: Cut,
         queue: &mut Queue<Happening>,
     ) {
-        let places: Vec<_> = self.stations[a].links.clone();
-        for (id, place) in places {
+        let links: Vec<_> = self.stations[a].links.iter().collect();
+        for (place, _) in links {
             let link = &self.links[place as usize];
             let both = link.ends.iter().any(|end| end.node == b as u32);
-            if both
-                && link.end(Side::Listener).state == EndState::Open
-                && let Some((link, _)) = self.find(a, id)
-            {
+            if both && link.end(Side::Listener).state == EndState::Open {
+                let link = LinkRef { place, generation: link.generation };
                 self.cut_link(now, link, how, queue);
             }
         }
