@@ -26,7 +26,6 @@ use crate::manager::hyparview::HyParView;
 use crate::manager::pluggable::Pluggable;
 use crate::manager::{Manager, Member, Views};
 use crate::neighbors::Neighbors;
-use crate::partitions::Partitions;
 use crate::process::{ProcessCounts, ProcessId, ProcessInfo, Serial};
 use crate::question::{ExchangeInfo, QuestionId};
 use crate::random::Seed;
@@ -82,7 +81,6 @@ pub struct Node {
     questions: QuestionId,
     broadcast: Broadcasts,
     services: Services,
-    partitions: Partitions,
 }
 
 impl Node {
@@ -134,7 +132,6 @@ impl Node {
             manager,
             broadcast: Broadcasts::new(&seed),
             services: Services::new(incarnation),
-            partitions: Partitions::default(),
             config,
         };
         node.run(out, |parts, cx| {
@@ -166,9 +163,9 @@ impl Node {
     /// Runs one step and everything that follows from it.
     fn run(&mut self, out: &mut Outbox, step: impl FnOnce(&mut Parts<'_>, &mut Context<'_>)) {
         let Self { now, config, me, timers, routes, neighbors, questions, .. } = self;
-        let Self { connections, manager, broadcast, partitions, services, .. } = self;
+        let Self { connections, manager, broadcast, services, .. } = self;
         let around = Around { connections, manager: manager.as_mut() };
-        let mut parts = Parts { around, broadcast, partitions, services };
+        let mut parts = Parts { around, broadcast, services };
         let (now, actions, changes) = (*now, &mut out.actions, &mut out.changes);
         let mut cx =
             Context { now, config, me, timers, routes, neighbors, questions, actions, changes };
@@ -237,7 +234,7 @@ impl Node {
     /// (`partitions/0` of Partisan's HyParView manager).
     #[must_use]
     pub fn partitions(&self) -> Vec<(PartitionId, NodeId)> {
-        self.partitions.list()
+        self.services.get().map(|made| made.partitions.list()).unwrap_or_default()
     }
 
     /// What is known of the connection to a peer: its session, its last failure, its round-trip
@@ -257,7 +254,7 @@ impl Node {
             relay: services.map(|made| made.relay.counters()).unwrap_or_default(),
             calls: services.map(|made| made.calls.counters()).unwrap_or_default(),
             delivery: services.map(|made| made.deliveries.counters()).unwrap_or_default(),
-            partitions_refused: self.partitions.refused(),
+            partitions_refused: services.map_or(0, |made| made.partitions.refused()),
             ..self.connections.counters()
         }
     }
@@ -343,9 +340,10 @@ impl Node {
         }
         self.neighbors.hash(&mut hasher);
         hasher.write_u64(self.manager.fingerprint());
-        self.services.show(&self.config, |Made { relay, processes, calls, deliveries }| {
+        self.services.show(&self.config, |made| {
+            let Made { relay, partitions, processes, calls, deliveries } = made;
             relay.fingerprint(&mut hasher);
-            self.partitions.fingerprint(&mut hasher);
+            partitions.fingerprint(&mut hasher);
             self.broadcast.hash(&mut hasher);
             processes.fingerprint(&mut hasher);
             calls.fingerprint(&mut hasher);

@@ -119,7 +119,7 @@ impl Partitions {
                 let ids = Bounded::from_first(self.active.keys().copied());
                 send(cx, instance.node, PartitionMessage::Active(ids));
             }
-            Change::Reborn { .. } => {
+            Change::Reborn { .. } if !self.active.is_empty() => {
                 for id in core::mem::take(&mut self.active).into_keys() {
                     cx.notify(Notification::PartitionResolved { id });
                 }

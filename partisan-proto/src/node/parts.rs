@@ -13,7 +13,6 @@ use crate::error::{CommandError, Misbehaviour};
 use crate::event::Event;
 use crate::id::{ChannelId, ConnectionId, Instance, Ticket};
 use crate::notification::Notification;
-use crate::partitions::Partitions;
 use crate::process::{Late, ProcessAct, RequestId, Serial};
 use crate::question::{QuestionId, Response};
 use crate::relay::Ways;
@@ -24,7 +23,6 @@ use crate::wire::{Cargo, ControlMessage, Destination, Frame, ProcessMessage};
 pub(super) struct Parts<'a> {
     pub(super) around: Around<'a>,
     pub(super) broadcast: &'a mut Broadcasts,
-    pub(super) partitions: &'a mut Partitions,
     pub(super) services: &'a mut Services,
 }
 
@@ -34,7 +32,6 @@ impl Parts<'_> {
         self.around.connections.change(cx, change);
         self.around.manager.change(cx, change);
         self.broadcast.change(cx, change);
-        self.partitions.change(cx, change);
         let services = match change {
             Change::Relay(_) => Some(self.services.made(cx)),
             _ => self.services.get_mut(),
@@ -154,7 +151,9 @@ impl Parts<'_> {
             ControlMessage::Process(message) => {
                 self.services.processes(cx).receive(cx, around, from, *message);
             }
-            ControlMessage::Partition(message) => self.partitions.receive(cx, from, message),
+            ControlMessage::Partition(message) => {
+                self.services.partitions(cx).receive(cx, from, message);
+            }
             of_manager => {
                 if around.manager.receive(cx, from, of_manager).is_err() {
                     around.connections.misbehaved(cx, connection, Misbehaviour::OtherManager);
@@ -184,11 +183,11 @@ impl Parts<'_> {
                 cx.reply(ticket, result);
             }
             Command::InjectPartition { ttl } => {
-                let result = self.partitions.inject(cx, ttl).map(Answer::Partition);
+                let result = self.services.partitions(cx).inject(cx, ttl).map(Answer::Partition);
                 cx.reply(ticket, result);
             }
             Command::ResolvePartition(id) => {
-                self.partitions.resolve(cx, id);
+                self.services.partitions(cx).resolve(cx, id);
                 cx.reply(ticket, Ok(Answer::Done));
             }
             Command::Disconnect(node) => {

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::delivery::Deliveries;
 use crate::id::Incarnation;
+use crate::partitions::Partitions;
 use crate::process::Processes;
 use crate::relay::Relay;
 
@@ -26,6 +27,7 @@ pub(super) struct Services {
 #[derive(Debug)]
 pub(super) struct Made {
     pub(super) relay: Relay,
+    pub(super) partitions: Partitions,
     pub(super) processes: Processes,
     pub(super) calls: Calls,
     pub(super) deliveries: Deliveries,
@@ -63,6 +65,11 @@ impl Services {
     }
 
     /// One of them, as by [`Services::made`].
+    pub(super) fn partitions(&mut self, cx: &Context<'_>) -> &mut Partitions {
+        &mut self.made(cx).partitions
+    }
+
+    /// One of them, as by [`Services::made`].
     pub(super) fn processes(&mut self, cx: &Context<'_>) -> &mut Processes {
         &mut self.made(cx).processes
     }
@@ -91,6 +98,7 @@ impl Made {
     fn new(birth: Incarnation, config: &Config) -> Self {
         Self {
             relay: Relay::default(),
+            partitions: Partitions::default(),
             processes: Processes::new(birth),
             calls: Calls::new(birth),
             deliveries: Deliveries::new(config),
@@ -105,6 +113,7 @@ impl Made {
         change: &Change,
     ) {
         self.relay.change(cx, around, change);
+        self.partitions.change(cx, change);
         self.processes.change(cx, around, change);
         self.calls.change(cx, around, change);
         self.deliveries.change(cx, around, change);
