@@ -106,9 +106,9 @@ impl Manager for Ring {
                     self.follow(cx, *instance, spec);
                 }
             }
-            Change::PeerDown { instance, .. } => {
+            Change::PeerDown { instance, reason, .. } => {
                 cx.neighbor_down(instance.node);
-                self.joining.lost(cx, instance.node);
+                self.joining.lost(cx, instance.node, *reason);
             }
             Change::FullyConnected { node } => self.joining.fully_connected(cx, *node),
             Change::ContactFailed { contact, error } => self.joining.failed(cx, *contact, *error),

@@ -174,6 +174,9 @@ pub enum Change {
         /// Whether to open every lane at once, or the membership channel alone until the peer is
         /// kept ([`Change::Keep`]).
         lanes: bool,
+        /// How often in a row it was reached before, or tried, in vain: it is dialled at once after
+        /// none, later and later after more.
+        failures: u32,
     },
     /// Stop dialling a contact.
     DropContact {

@@ -419,3 +419,18 @@ pub enum CloseReason {
     #[error("too many connections")]
     TooMany,
 }
+
+impl CloseReason {
+    /// The two nodes have different membership managers, whichever of them noticed.
+    pub const OTHER_MANAGER: Self = Self::Misbehaved(Misbehaviour::OtherManager);
+
+    /// Whether a session that ends for this reason ends on purpose, ours or the peer's; then what is
+    /// queued is sent first.
+    #[must_use]
+    pub const fn is_on_purpose(self) -> bool {
+        match self {
+            Self::Left | Self::Removed | Self::Stopped | Self::Requested | Self::NotWanted => true,
+            other => matches!(other, Self::OTHER_MANAGER),
+        }
+    }
+}

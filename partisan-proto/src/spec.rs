@@ -136,7 +136,7 @@ pub struct ChannelSpec {
 ///
 /// Canonical (sorted, without duplicates), so that two specs are equal exactly when they say the
 /// same. The fat part of an identity: it travels only when peers are introduced to each other.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "UncheckedSpec")]
 pub struct NodeSpec {
     name: NodeName,
@@ -265,6 +265,17 @@ fn most_bytes(
     let channels: usize = channels.iter().map(|channel| channel.name.as_str().len() + 4).sum();
     let tags: usize = tags.iter().map(|tag| tag.as_str().len() + 3).sum();
     (name.as_str().len() + addresses + channels + tags + 20) as u32
+}
+
+impl fmt::Debug for NodeSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeSpec")
+            .field("name", &self.name)
+            .field("addresses", &self.addresses)
+            .field("channels", &self.channels)
+            .field("tags", &self.tags)
+            .finish()
+    }
 }
 
 impl fmt::Display for NodeSpec {

@@ -269,10 +269,10 @@ impl Connections {
         cx: &mut Context<'_>,
         id: ContactId,
         target: &Contact,
-        lanes: bool,
+        (lanes, failures): (bool, u32),
     ) {
         let target = target.clone();
-        let dial = ContactDial { target, dialling: None, reached: None, failures: 0, lanes };
+        let dial = ContactDial { target, dialling: None, reached: None, failures, lanes };
         let connected = self.peers.iter().find(|(_, peer)| {
             let present = peer.session.as_ref().is_some_and(|session| session.goodbye.is_none());
             present && dial.is_for(&peer.spec)
@@ -282,7 +282,10 @@ impl Connections {
             return cx.change(Change::ContactReached { contact: id, node });
         }
         self.contacts.insert(id, dial);
-        self.dial_contact(cx, id);
+        match failures {
+            0 => self.dial_contact(cx, id),
+            failures => self.dial_contact_later(cx, id, failures),
+        }
     }
 
     pub(super) fn dial_contact(&mut self, cx: &mut Context<'_>, id: ContactId) {
@@ -308,6 +311,10 @@ impl Connections {
         let failures = dial.failures;
         cx.notify(Notification::DialFailed { node, error, failures });
         cx.change(Change::ContactFailed { contact: id, error });
+        self.dial_contact_later(cx, id, failures);
+    }
+
+    fn dial_contact_later(&mut self, cx: &mut Context<'_>, id: ContactId, failures: u32) {
         let wait = self.backoff(cx, failures);
         cx.set_timer(Timer::DialContact(id.0), wait);
     }

@@ -195,7 +195,7 @@ pub(crate) enum Received {
     Reliable { from: Instance, channel: ChannelId, header: Box<ReliableHeader>, payload: Bytes },
     Newest { from: Instance, channel: ChannelId, header: Box<NewestHeader>, payload: Bytes },
     Signal { from: Instance, connection: ConnectionId, message: Box<ProcessMessage> },
-    Control { from: Instance, connection: ConnectionId, message: ControlMessage },
+    Control { from: Instance, message: ControlMessage },
 }
 
 impl Connections {
@@ -285,7 +285,7 @@ impl Connections {
                 self.goodbye(cx, slot.node, reason);
             }
             Frame::Control(message) if slot.is_anchor() => {
-                return Some(Received::Control { from, connection: id, message });
+                return Some(Received::Control { from, message });
             }
             Frame::Relayed { header, payload } if !slot.is_anchor() => {
                 let (from, channel) = (slot.node, slot.channel);
@@ -459,8 +459,8 @@ impl Connections {
             Change::Measure { node } => self.measure(cx, *node),
             Change::Release { node, reason } => self.release(cx, *node, *reason),
             Change::Verify => self.verify(cx),
-            Change::DialContact { contact, target, lanes } => {
-                self.add_contact(cx, *contact, target, *lanes);
+            Change::DialContact { contact, target, lanes, failures } => {
+                self.add_contact(cx, *contact, target, (*lanes, *failures));
             }
             Change::DropContact { contact } => self.drop_contact(cx, *contact),
             Change::Reborn { reason } => self.end_everything(cx, *reason),

@@ -13,7 +13,7 @@ use crate::action::Action;
 use crate::change::Change;
 use crate::config::Channels;
 use crate::context::Context;
-use crate::error::CloseReason;
+use crate::error::{CloseReason, Misbehaviour};
 use crate::id::{ChannelId, ConnectionId, Epoch, Instance, NodeId};
 use crate::notification::{DialError, Notification};
 use crate::spec::NodeSpec;
@@ -284,7 +284,7 @@ impl Connections {
         let Some(mut session) = peer.session.take() else {
             return;
         };
-        let (flush, spec) = (is_goodbye(reason), peer.spec.clone());
+        let (flush, spec) = (reason.is_on_purpose(), peer.spec.clone());
         cx.timers.cancel(Timer::EndGoodbye(node));
         for index in 0..session.lanes.len() {
             let lane = &session.lanes[index];
@@ -330,7 +330,7 @@ impl Connections {
         match reason {
             CloseReason::Replaced => {}
             // On purpose: no hurry. Short sessions one after the other: ever less hurry.
-            _ if is_goodbye(reason) || failures > 0 => {
+            _ if reason.is_on_purpose() || failures > 0 => {
                 self.dial_later(cx, Slot::anchor(node), failures + 1);
             }
             _ if session.dialled => self.dial_later(cx, Slot::anchor(node), 0),
@@ -349,6 +349,7 @@ impl Connections {
             CloseReason::Removed => GoodbyeReason::Removed,
             CloseReason::Stopped => GoodbyeReason::Stopping,
             CloseReason::Requested => GoodbyeReason::Requested,
+            CloseReason::OTHER_MANAGER => GoodbyeReason::OtherManager,
             _ => GoodbyeReason::NotWanted,
         };
         let session = self.peers.get(node).and_then(|peer| peer.session.as_ref());
@@ -356,6 +357,14 @@ impl Connections {
             cx.send_on(anchor, Frame::Control(ControlMessage::Goodbye(goodbye)));
         }
         self.end_session(cx, node, reason);
+    }
+
+    /// A peer's manager is another than this node's: the session ends, and both sides know why.
+    pub(crate) fn has_other_manager(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        self.counters.misbehaved += 1;
+        let misbehaviour = Misbehaviour::OtherManager;
+        cx.notify(Notification::PeerMisbehaved { node: Some(node), misbehaviour });
+        self.say_goodbye(cx, node, CloseReason::OTHER_MANAGER);
     }
 
     /// The peer ends the session on purpose.
@@ -366,6 +375,7 @@ impl Connections {
             GoodbyeReason::Stopping => CloseReason::Stopped,
             GoodbyeReason::Requested => CloseReason::Requested,
             GoodbyeReason::NotWanted => CloseReason::NotWanted,
+            GoodbyeReason::OtherManager => CloseReason::OTHER_MANAGER,
         };
         self.await_end(cx, node, reason);
     }
@@ -440,11 +450,4 @@ fn mark_lost(cx: &mut Context<'_>, session: &mut Session, slot: Slot) {
     if was_open && !session.is_open(channel) {
         cx.notify(Notification::ChannelDown { node, channel });
     }
-}
-
-/// Whether a session that ends for this reason ends on purpose, ours or the peer's; then what is
-/// queued is sent first.
-const fn is_goodbye(reason: CloseReason) -> bool {
-    use CloseReason::{Left, NotWanted, Removed, Requested, Stopped};
-    matches!(reason, Left | NotWanted | Removed | Requested | Stopped)
 }

@@ -199,8 +199,8 @@ pub enum JoinError {
     /// The contact refused, or was refused.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// The connection ended during the handshake.
-    #[error("the connection ended during the handshake: {0}")]
+    /// The connection ended before the join was through.
+    #[error("the connection ended before the join was through: {0}")]
     Closed(CloseReason),
     /// Cancelled by leaving or being removed, by removing the contact, or by stopping.
     #[error("the join was cancelled, by leaving, a removal or a stop; join again if need be")]

@@ -203,9 +203,12 @@ impl<M: Manager> Machine<M> {
 
     /// A session ends.
     pub(crate) fn down(&mut self, instance: Instance) -> Output {
+        self.down_for(instance, CloseReason::ClosedByPeer)
+    }
+
+    pub(crate) fn down_for(&mut self, instance: Instance, reason: CloseReason) -> Output {
         self.routes.down(instance.node);
-        let spec = self.me.spec.clone();
-        let (epoch, reason) = (Epoch(1), CloseReason::ClosedByPeer);
+        let (spec, epoch) = (self.me.spec.clone(), Epoch(1));
         self.change(Change::PeerDown { instance, spec, epoch, reason })
     }
 

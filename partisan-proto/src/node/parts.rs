@@ -11,7 +11,7 @@ use crate::connections::Received;
 use crate::context::Context;
 use crate::error::{CommandError, Misbehaviour};
 use crate::event::Event;
-use crate::id::{ChannelId, ConnectionId, Instance, Ticket};
+use crate::id::{ChannelId, Instance, Ticket};
 use crate::notification::Notification;
 use crate::process::{Late, ProcessAct, RequestId, Serial};
 use crate::question::{QuestionId, Response};
@@ -127,20 +127,12 @@ impl Parts<'_> {
             Received::Broadcast { from, message } => {
                 self.broadcast.receive_message(cx, from, message);
             }
-            Received::Control { from, connection, message } => {
-                self.control(cx, from, connection, message);
-            }
+            Received::Control { from, message } => self.control(cx, from, message),
         }
     }
 
     /// Where each control message goes.
-    fn control(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: Instance,
-        connection: ConnectionId,
-        message: ControlMessage,
-    ) {
+    fn control(&mut self, cx: &mut Context<'_>, from: Instance, message: ControlMessage) {
         let around = &mut self.around;
         match message {
             ControlMessage::Plumtree(message) => self.broadcast.receive(cx, from, message),
@@ -156,7 +148,7 @@ impl Parts<'_> {
             }
             of_manager => {
                 if around.manager.receive(cx, from, of_manager).is_err() {
-                    around.connections.misbehaved(cx, connection, Misbehaviour::OtherManager);
+                    around.connections.has_other_manager(cx, from.node);
                 }
             }
         }

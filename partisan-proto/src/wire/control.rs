@@ -104,6 +104,8 @@ pub enum GoodbyeReason {
     Requested,
     /// The sender has no use for the connection.
     NotWanted,
+    /// The sender's membership manager is another than the receiver's.
+    OtherManager,
 }
 
 /// The messages of the full strategy: compare cheaply, then send only what differs.

@@ -550,6 +550,7 @@ fn goodbye() -> impl Strategy<Value = GoodbyeReason> {
         Just(GoodbyeReason::Stopping),
         Just(GoodbyeReason::Requested),
         Just(GoodbyeReason::NotWanted),
+        Just(GoodbyeReason::OtherManager),
     ]
 }
 

@@ -137,6 +137,11 @@ fn session_vectors() -> Vec<(&'static str, &'static str, Frame)> {
         ("goodbye_stopping", "goodbye: stopping", control(goodbye(GoodbyeReason::Stopping))),
         ("goodbye_requested", "goodbye: requested", control(goodbye(GoodbyeReason::Requested))),
         ("goodbye_not_wanted", "goodbye: not wanted", control(goodbye(GoodbyeReason::NotWanted))),
+        (
+            "goodbye_other_manager",
+            "goodbye: another manager",
+            control(goodbye(GoodbyeReason::OtherManager)),
+        ),
     ]
 }
 

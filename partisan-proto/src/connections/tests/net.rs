@@ -58,7 +58,8 @@ impl Manager for Keeper {
             Command::Join(target) => {
                 self.contacts += 1;
                 let contact = ContactId(self.contacts);
-                cx.change(Change::DialContact { contact, target, lanes: true });
+                let failures = 0;
+                cx.change(Change::DialContact { contact, target, lanes: true, failures });
             }
             Command::Remove(node) => {
                 cx.change(Change::Release { node, reason: CloseReason::Removed });

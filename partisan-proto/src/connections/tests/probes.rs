@@ -12,6 +12,7 @@ use crate::error::{CloseReason, OpenError};
 use crate::id::{Incarnation, Instance};
 use crate::notification::DialError;
 use crate::time::Duration;
+use crate::timers::Timer;
 
 /// Some nodes, of which the first does what is wished.
 struct Wisher {
@@ -113,9 +114,23 @@ fn a_released_probe_ends_at_both_ends() {
 fn a_contact_may_be_connected_by_the_membership_channel_alone() {
     let mut wisher = Wisher::with(1);
     let (contact, target) = (ContactId(7), Contact::at(address(1)));
-    let told = wisher.wish(Change::DialContact { contact, target, lanes: false });
+    let told = wisher.wish(Change::DialContact { contact, target, lanes: false, failures: 0 });
     let reached = |change: &Change| matches!(change, Change::PeerUp { contact: Some(c), .. } if *c == contact);
     assert!(told.iter().any(reached), "{told:?}");
+    assert_eq!(wisher.net.links(), 1);
+}
+
+#[test]
+fn a_contact_that_was_reached_in_vain_before_is_dialled_later() {
+    let mut wisher = Wisher::with(1);
+    let (contact, target) = (ContactId(7), Contact::at(address(1)));
+    wisher.wish(Change::DialContact { contact, target, lanes: false, failures: 3 });
+    assert_eq!(wisher.net.links(), 0);
+    let due = wisher.net.node(0).timers().find(|(_, timer)| *timer == Timer::DialContact(7));
+    let (wait, least) =
+        (due.unwrap().0.since(wisher.net.now), Config::default().connections.retry_least);
+    assert!((2 * least..=4 * least).contains(&wait), "{wait:?}");
+    wisher.net.run_for(4 * least);
     assert_eq!(wisher.net.links(), 1);
 }
 

@@ -86,7 +86,7 @@ impl HyParView {
             Some(State::Stranger | State::Draining) => self.pursue(cx, node, Purpose::Join),
             // When that comes to nothing, it is asked again.
             Some(State::Asked(_) | State::Dialled(_)) => {}
-            None => self.joining.lost(cx, node),
+            None => self.joining.retry(cx, node),
         }
     }
 
@@ -290,7 +290,8 @@ impl HyParView {
         }
         self.recalling = !self.contacts.is_empty();
         for (contact, target) in (RECALLED..).map(ContactId).zip(self.contacts.clone()) {
-            cx.change(Change::DialContact { contact, target, lanes: false });
+            let (lanes, failures) = (false, 0);
+            cx.change(Change::DialContact { contact, target, lanes, failures });
         }
     }
 

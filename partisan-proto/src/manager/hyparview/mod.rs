@@ -222,7 +222,7 @@ impl HyParView {
             // A session that was ending already while the next one was asked for.
             peer.epoch == epoch || peer.epoch == Epoch::default()
         }) else {
-            return self.joining.lost(cx, node);
+            return self.joining.lost(cx, node, reason);
         };
         let (state, known): (_, Known) = (peer.state, peer.introduction().into());
         let released = self.has_released(node);
@@ -233,22 +233,29 @@ impl HyParView {
         if reason != CloseReason::Replaced {
             cx.change(Change::Release { node, reason: CloseReason::NotWanted });
         }
-        self.joining.lost(cx, node);
+        self.joining.lost(cx, node, reason);
         self.lost_in_round(cx, node);
+        let foreign = reason == CloseReason::OTHER_MANAGER;
+        if foreign {
+            self.passive.remove(node);
+            self.book.forget(node);
+        }
         match state {
             State::Active => {
-                self.reserve(known);
+                if !foreign {
+                    self.reserve(known);
+                }
                 if !released {
                     self.passive.suspect(node);
                     self.owe_checks();
                     // Others have lost one, too, and have room.
                     self.search.crowded = false;
                 }
-                self.look_anew(cx);
+                self.look_for_another(cx, node, reason);
             }
             State::Dialled(purpose) | State::Asked(purpose) => self.fell_through(cx, purpose, node),
             // Whoever came by, perhaps to see whether this node is alive, is alive itself.
-            State::Stranger if !self.passive.is_full() => self.reserve(known),
+            State::Stranger if !self.passive.is_full() && !foreign => self.reserve(known),
             State::Stranger | State::Draining => {}
         }
     }

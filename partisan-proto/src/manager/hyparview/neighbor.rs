@@ -446,7 +446,7 @@ impl HyParView {
         if self.peers.remove(node).is_some() {
             cx.timers.cancel(Timer::Peer(node));
             cx.change(Change::Release { node, reason: CloseReason::NotWanted });
-            self.joining.lost(cx, node);
+            self.joining.retry(cx, node);
             self.lost_in_round(cx, node);
         }
     }
@@ -501,7 +501,7 @@ impl HyParView {
         if !self.removals.covers(known.instance()) {
             self.book.lose(known);
         }
-        self.joining.lost(cx, node);
+        self.joining.retry(cx, node);
         // Those who were lost for a while are tried again and again.
         if purpose != Purpose::Merge {
             self.owe_checks();

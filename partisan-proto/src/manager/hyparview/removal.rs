@@ -197,7 +197,7 @@ impl HyParView {
         // It is told, and then says goodbye itself, after its last messages.
         let reason = if from == Some(node) { CloseReason::Left } else { CloseReason::Removed };
         cx.change(Change::Release { node, reason });
-        self.joining.lost(cx, node);
+        self.joining.retry(cx, node);
         match state {
             State::Active => self.look_anew(cx),
             State::Dialled(purpose) | State::Asked(purpose) => self.fell_through(cx, purpose, node),

@@ -20,6 +20,7 @@ use super::HyParView;
 use super::passive::Known;
 use super::peers::{Purpose, State};
 use crate::context::Context;
+use crate::error::CloseReason;
 use crate::id::NodeId;
 use crate::time::Instant;
 use crate::timers::Timer;
@@ -130,6 +131,24 @@ impl HyParView {
         self.refill(cx);
     }
 
+    /// As [`HyParView::look_anew`], after the session with a neighbour ended. Who ended it on purpose
+    /// is not asked again in this search; nor is who was found in the present one and is lost
+    /// already, else two nodes that cannot stay together would be busy with nothing else.
+    pub(super) fn look_for_another(
+        &mut self,
+        cx: &mut Context<'_>,
+        lost: NodeId,
+        reason: CloseReason,
+    ) {
+        if self.search.tried.contains(&lost) {
+            self.refill(cx);
+        } else if reason.is_on_purpose() {
+            self.look_elsewhere(cx, lost);
+        } else {
+            self.look_anew(cx);
+        }
+    }
+
     fn begin_search(&mut self) {
         self.search.tried.clear();
         let few = 2 * self.peers.active().count() < self.config.active_size;
@@ -196,7 +215,7 @@ impl HyParView {
         // The contact said that others would come, and nobody did.
         let me = cx.me.instance.node;
         if self.joining.is_through(me) {
-            self.joining.lost(cx, me);
+            self.joining.retry(cx, me);
         }
         if self.is_isolated() && self.search.fruitless > 0 {
             self.recall(cx);
@@ -224,7 +243,9 @@ impl HyParView {
         if (complete || hope == 0) && !waits {
             cx.timers.cancel(Timer::Promote);
             self.search.wanted = Vec::new();
-            self.search.tried = Vec::new();
+            if complete {
+                self.search.tried = Vec::new();
+            }
         } else if cx.timers.due(Timer::Promote).is_none() {
             let interval = self.config.promotion_interval;
             let interval = interval.saturating_mul(1 << u32::from(self.search.fruitless));

@@ -20,6 +20,8 @@ pub(super) struct Join {
     pub(super) waiters: Vec<Ticket>,
     /// What stopped the last dial.
     pub(super) last: Option<JoinError>,
+    /// How often the contact was reached in vain.
+    lost: u32,
 }
 
 /// All joins of a node, and the waiters of joins that are through but whose contact is not yet
@@ -52,7 +54,7 @@ impl Joins {
         if self.under_way.len() >= self.limit {
             return Err(CommandError::TooManyJoins { limit: self.limit });
         }
-        let join = Join { target, reached: None, waiters: Vec::new(), last: None };
+        let join = Join { target, reached: None, waiters: Vec::new(), last: None, lost: 0 };
         Ok(self.insert(join))
     }
 
@@ -129,13 +131,26 @@ impl Joins {
         self.take(|join| join.reached == Some(node))
     }
 
-    /// The session ended before the join was through: the contact must be dialled again, under
-    /// these numbers.
-    pub(super) fn lost(&mut self, node: NodeId) -> Vec<(ContactId, Contact)> {
-        self.renew(|join| join.reached == Some(node))
-            .into_iter()
-            .map(|(_, new, target)| (new, target))
-            .collect()
+    /// The session ended before the joins were through: why, when they cannot succeed any more.
+    pub(super) fn interrupted(&mut self, node: NodeId, reason: CloseReason) -> Option<JoinError> {
+        let error = join_error(DialError::Closed(reason));
+        let through = |join: &&mut Join| join.reached == Some(node);
+        for join in self.under_way.values_mut().filter(through) {
+            join.last = Some(error.clone());
+        }
+        is_permanent(&error).then_some(error)
+    }
+
+    /// The contact must be dialled again, under these numbers, after so many failures.
+    pub(super) fn lost(&mut self, node: NodeId) -> Vec<(ContactId, Contact, u32)> {
+        let renewed = self.renew(|join| join.reached == Some(node)).into_iter();
+        let again = renewed.filter_map(|(_, new, target)| {
+            let join = self.under_way.get_mut(&new)?;
+            let failures = join.lost;
+            join.lost = failures.saturating_add(1);
+            Some((new, target, failures))
+        });
+        again.collect()
     }
 
     /// Gives the joins that match new numbers: old number, new number, target.
@@ -233,6 +248,6 @@ const fn is_permanent(error: &JoinError) -> bool {
                 | Refusal::DuplicateName
                 | Refusal::IdentifierCollision
                 | Refusal::NotWanted
-        )
+        ) | JoinError::Closed(CloseReason::OTHER_MANAGER)
     )
 }

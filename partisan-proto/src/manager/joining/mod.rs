@@ -13,7 +13,7 @@ use crate::action::Answer;
 use crate::change::{Change, ContactId};
 use crate::command::Contact;
 use crate::context::Context;
-use crate::error::{CommandError, JoinError};
+use crate::error::{CloseReason, CommandError, JoinError};
 use crate::id::{NodeId, Ticket};
 use crate::notification::{DialError, Notification};
 use crate::time::Duration;
@@ -107,13 +107,13 @@ impl Joining {
             return Ok(Course::Dialled(contact));
         }
         let contact = self.joins.begin(target.clone())?;
-        self.dial(cx, contact, target);
+        self.dial(cx, contact, target, 0);
         Ok(Course::Dialled(contact))
     }
 
-    fn dial(&self, cx: &mut Context<'_>, contact: ContactId, target: Contact) {
+    fn dial(&self, cx: &mut Context<'_>, contact: ContactId, target: Contact, failures: u32) {
         let lanes = self.lanes;
-        cx.change(Change::DialContact { contact, target, lanes });
+        cx.change(Change::DialContact { contact, target, lanes, failures });
     }
 
     /// Answers a waiter when `node` is fully connected: now, or later.
@@ -179,10 +179,21 @@ impl Joining {
         }
     }
 
-    /// The session with `node` ended: dials it again where a join is not through yet.
-    pub fn lost(&mut self, cx: &mut Context<'_>, node: NodeId) {
-        for (contact, target) in self.joins.lost(node) {
-            self.dial(cx, contact, target);
+    /// The session with `node` ended ([`Change::PeerDown`]): where a join is not through yet it is
+    /// dialled again, at once the first time and later and later after that; the join ends when
+    /// dialling again is vain.
+    pub fn lost(&mut self, cx: &mut Context<'_>, node: NodeId, reason: CloseReason) {
+        match self.joins.interrupted(node, reason) {
+            Some(error) => self.give_up(cx, node, &CommandError::Join(error)),
+            None => self.retry(cx, node),
+        }
+    }
+
+    /// A join through `node`, which was reached, came to nothing: dials it again, as after
+    /// [`Joining::lost`].
+    pub fn retry(&mut self, cx: &mut Context<'_>, node: NodeId) {
+        for (contact, target, failures) in self.joins.lost(node) {
+            self.dial(cx, contact, target, failures);
         }
     }
 
@@ -205,7 +216,7 @@ impl Joining {
     pub fn renew(&mut self, cx: &mut Context<'_>) {
         for (old, contact, target) in self.joins.renew(|_| true) {
             cx.change(Change::DropContact { contact: old });
-            self.dial(cx, contact, target);
+            self.dial(cx, contact, target, 0);
         }
     }
 
@@ -226,6 +237,14 @@ impl Joining {
     pub fn cancel(&mut self, cx: &mut Context<'_>, node: NodeId, error: &CommandError) {
         for (contact, join) in self.joins.cancel(node) {
             cx.change(Change::DropContact { contact });
+            end_join(cx, join, error);
+        }
+        self.give_up(cx, node, error);
+    }
+
+    /// Ends the joins that have reached `node`, and the waiting for its lanes.
+    fn give_up(&mut self, cx: &mut Context<'_>, node: NodeId, error: &CommandError) {
+        for join in self.joins.through(node) {
             end_join(cx, join, error);
         }
         for ticket in self.joins.finished(node) {

@@ -87,7 +87,7 @@ impl Pluggable {
         if self.strategy.is_synced(node) {
             self.join_through(cx, node);
         } else if !cx.is_connected(node) {
-            self.joining.lost(cx, node);
+            self.joining.retry(cx, node);
         } else {
             self.step(cx, |strategy, cx, out| strategy.join(cx, out, node));
         }

@@ -297,10 +297,10 @@ impl Pluggable {
         self.step(cx, |strategy, cx, out| strategy.peer_up(cx, out, peer, joining));
     }
 
-    fn peer_down(&mut self, cx: &mut Context<'_>, instance: Instance) {
+    fn peer_down(&mut self, cx: &mut Context<'_>, instance: Instance, reason: CloseReason) {
         cx.neighbor_down(instance.node);
         self.step(cx, |strategy, cx, out| strategy.peer_down(cx, out, instance));
-        self.joining.lost(cx, instance.node);
+        self.joining.lost(cx, instance.node, reason);
     }
 
     /// The node stops without leaving.
@@ -338,7 +338,7 @@ impl Manager for Pluggable {
             Change::PeerUp { instance, spec, contact, .. } => {
                 self.peer_up(cx, (*instance, spec), *contact);
             }
-            Change::PeerDown { instance, .. } => self.peer_down(cx, *instance),
+            Change::PeerDown { instance, reason, .. } => self.peer_down(cx, *instance, *reason),
             Change::FullyConnected { node } => self.joining.fully_connected(cx, *node),
             Change::ContactFailed { contact, error } => {
                 self.joining.failed(cx, *contact, *error);

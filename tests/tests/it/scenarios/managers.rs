@@ -9,8 +9,8 @@ use partisan_proto::config::{
 };
 use partisan_proto::wire::Destination;
 use partisan_proto::{
-    Answer, ChannelId, Command, CommandError, Config, Contact, Duration, JoinError, Notification,
-    Refusal, Send, Tag,
+    Answer, ChannelId, CloseReason, Command, CommandError, Config, Contact, Duration, JoinError,
+    Notification, Refusal, Send, Tag,
 };
 use partisan_tests::{Cluster, is_down, is_joined};
 
@@ -26,6 +26,7 @@ on_both! {
     scamp2_connectivity: 12;
     scamp1_unsubscribe: 12;
     scamp2_unsubscribe: 12;
+    whoever_joins_with_another_manager_is_told_so: 12;
     every_manager_conforms: 4;
 }
 
@@ -211,6 +212,28 @@ fn scamp1_unsubscribe(cluster: &mut impl Cluster) {
 
 fn scamp2_unsubscribe(cluster: &mut impl Cluster) {
     scamp_unsubscribe(cluster, StrategyConfig::ScampV2);
+}
+
+/// A mistake in a settings file: the join fails at once and says why, and the two do not go on
+/// dialling each other.
+fn whoever_joins_with_another_manager_is_told_so(cluster: &mut impl Cluster) {
+    let managers = [Config::default(), scamp(StrategyConfig::ScampV2), hyparview(None)];
+    for (one, joiner) in managers.iter().enumerate() {
+        for (other, contact) in managers.iter().enumerate().filter(|(other, _)| *other != one) {
+            let node = cluster.add(joiner.clone());
+            let contact = cluster.add(contact.clone());
+            let to = Contact::from(&*cluster.spec(contact));
+            let deadline = Duration::from_secs(30);
+            let asked = cluster.ask(node, Command::SyncJoin { contact: to, deadline });
+            cluster.wait("an answer", |cluster| cluster.answer(asked).is_some());
+            let told = CommandError::Join(JoinError::Closed(CloseReason::OTHER_MANAGER));
+            assert_eq!(cluster.answer(asked), Some(Err(told)), "{one} joins {other}");
+            cluster.rest();
+            // What is said last may be lost, when the other side is just sending.
+            let sessions = cluster.counters(node).sessions;
+            assert!(sessions <= 10, "{one} joins {other}: {sessions} sessions");
+        }
+    }
 }
 
 /// The facade does the same with each manager.

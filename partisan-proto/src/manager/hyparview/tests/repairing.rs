@@ -31,6 +31,42 @@ fn a_loss_is_answered_at_once_by_asking_a_few() {
 }
 
 #[test]
+fn who_is_found_and_lost_again_is_asked_again_only_in_the_next_search() {
+    let mut machine = with_neighbors(config(), 1);
+    let lost = instance(&spec(1), LIFE);
+    let output = machine.down(lost);
+    assert_eq!(dialled(&output), [id(1)], "there is nobody else");
+    connect(&mut machine, 1);
+    hear(&mut machine, 1, accept(0));
+    assert!(is_neighbor(&machine, 1));
+    let output = machine.down(lost);
+    assert_eq!(dialled(&output), []);
+    let output = machine.pass(2 * config().promotion_interval);
+    assert_eq!(dialled(&output), [id(1)]);
+}
+
+#[test]
+fn who_parts_on_purpose_is_not_asked_at_once() {
+    for reason in [CloseReason::Requested, CloseReason::Stopped, CloseReason::NotWanted] {
+        let mut machine = with_neighbors(config(), 1);
+        let output = machine.down_for(instance(&spec(1), LIFE), reason);
+        assert_eq!(dialled(&output), []);
+        let output = machine.pass(2 * config().promotion_interval);
+        assert_eq!(dialled(&output), [id(1)]);
+    }
+}
+
+#[test]
+fn one_with_another_manager_is_forgotten() {
+    let mut machine = with_neighbors(config(), 1);
+    let output = machine.down_for(instance(&spec(1), LIFE), CloseReason::OTHER_MANAGER);
+    assert_eq!(dialled(&output), []);
+    assert!(!knows(&machine, 1));
+    let output = machine.pass(2 * config().promotion_interval);
+    assert_eq!(dialled(&output), []);
+}
+
+#[test]
 fn no_more_are_asked_than_are_missing() {
     let mut machine = with_neighbors(config(), 5);
     reserve(&mut machine, 10..20);

@@ -64,6 +64,36 @@ fn a_join_dials_and_is_answered_at_once_and_ends_when_the_state_is_merged() {
     assert_eq!(machine.names(), ["a", "m"]);
 }
 
+/// A contact that lets everybody in and says nothing is not dialled as fast as the network can.
+#[test]
+fn a_contact_that_is_lost_again_and_again_is_dialled_later_and_later() {
+    let (mut machine, a) = (started(), spec_at("a", 2));
+    let mut output = machine.command(1, Join(contact(&a)));
+    for lost in 0..5 {
+        let dial = output.changes.iter().find_map(|change| match change {
+            Change::DialContact { contact, failures, .. } => Some((*contact, *failures)),
+            _ => None,
+        });
+        let (contact, failures) = dial.expect("the join goes on");
+        assert_eq!(failures, if lost == 0 { 0 } else { lost - 1 });
+        machine.up(&a, 1, ANCHOR, Some(contact));
+        output = machine.down(instance(&a, 1));
+    }
+}
+
+#[test]
+fn a_contact_with_another_manager_ends_the_join_with_the_reason() {
+    let (mut machine, a) = (started(), spec_at("a", 2));
+    let contact = dialled(&machine.command(1, sync(&a)))[0];
+    machine.up(&a, 1, ANCHOR, Some(contact));
+    let end = machine.down_for(instance(&a, 1), CloseReason::OTHER_MANAGER);
+    let error = JoinError::Closed(CloseReason::OTHER_MANAGER);
+    assert_eq!(end.replies(), [failed(1, CommandError::Join(error.clone()))]);
+    let ended = Notification::JoinEnded { result: Err(error) };
+    assert!(end.notifications().contains(&&ended));
+    assert_eq!(dialled(&end), []);
+}
+
 #[test]
 fn a_join_is_stored_before_it_is_told() {
     let (mut machine, a) = (started(), spec_at("a", 2));
