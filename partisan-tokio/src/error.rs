@@ -97,6 +97,9 @@ pub enum NodeError {
     /// No label of causal delivery has this name.
     #[error("label `{0}` is not configured here; add it to `delivery.labels`, on every node")]
     UnknownLabel(String),
+    /// No handler of broadcasts has this name.
+    #[error("handler `{0}` is not configured here; add it to `broadcast.handlers`")]
+    UnknownHandler(String),
     /// The node itself keeps the messages of this handler of broadcasts.
     #[error("handler `{0}` keeps no messages; configure it with store = \"application\"")]
     NotAStore(String),
@@ -122,6 +125,9 @@ pub enum SendError {
     /// The message does not serialise.
     #[error("the message does not serialise: {0}")]
     Encode(postcard::Error),
+    /// No handler of broadcasts has this name.
+    #[error("handler `{0}` is not configured here; add it to `broadcast.handlers`")]
+    UnknownHandler(String),
     /// It is to be sent at a time that the clock does not reach.
     #[error("that is centuries ahead, and no clock counts so far; send it sooner")]
     TooFar,

@@ -37,7 +37,7 @@ impl Engine {
             return Err(CommandError::KeyTooLong { bytes: key.len(), limit: MAX_KEY });
         }
         if payload.len() > most {
-            return Err(CommandError::PayloadTooLarge { bytes: payload.len(), most });
+            return Err(CommandError::BroadcastTooLarge { bytes: payload.len(), most });
         }
         let own = self.has_ready_tree(cx);
         let id = MessageId { origin: cx.me.instance, sequence: self.sequence + 1 };

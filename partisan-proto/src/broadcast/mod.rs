@@ -80,8 +80,8 @@ impl Broadcasts {
     /// The application broadcasts a message.
     ///
     /// # Errors
-    /// [`CommandError`] `UnknownHandler`, `KeyTooLong`, `PayloadTooLarge` or `QueueFull`, when no
-    /// neighbour can take it.
+    /// [`CommandError`] `UnknownHandler`, `KeyTooLong`, `BroadcastTooLarge`, `PayloadTooLarge` or
+    /// `QueueFull`, when no neighbour can take it.
     pub(crate) fn send(
         &mut self,
         cx: &mut Context<'_>,

@@ -106,7 +106,7 @@ pub struct XBotConfig {
     pub candidates: usize,
     /// How many neighbours, those with the dearest links, are never exchanged: they keep the
     /// overlay a random graph. At least 1, which halves what is left to gain and lengthens paths by
-    /// a seventh. Default 1.
+    /// a seventh; fewer than `active_size`. Default 1.
     pub protected: usize,
     /// What links cost.
     pub oracle: Oracle,
@@ -200,45 +200,47 @@ impl Default for XBotConfig {
 
 impl HyParViewConfig {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        within("hyparview.active_size", self.active_size as u64, 1, 1_000)?;
-        within("hyparview.passive_size", self.passive_size as u64, 1, 10_000)?;
-        within("hyparview.active_walk", u64::from(self.active_walk), 1, 30)?;
+        within("manager.hyparview.active_size", self.active_size as u64, 1, 1_000)?;
+        within("manager.hyparview.passive_size", self.passive_size as u64, 1, 10_000)?;
+        within("manager.hyparview.active_walk", u64::from(self.active_walk), 1, 30)?;
         if self.passive_walk > self.active_walk {
             return Err(ConfigError::Order {
-                smaller: "hyparview.passive_walk",
-                greater: "hyparview.active_walk",
+                smaller: "manager.hyparview.passive_walk",
+                greater: "manager.hyparview.active_walk",
             });
         }
-        positive("hyparview.shuffle_interval", self.shuffle_interval)?;
-        within("hyparview.shuffle_active", self.shuffle_active as u64, 0, 15)?;
-        within("hyparview.shuffle_passive", self.shuffle_passive as u64, 0, 15)?;
-        within("hyparview.checks", self.checks as u64, 0, 10_000)?;
-        positive("hyparview.promotion_interval", self.promotion_interval)?;
-        within("hyparview.parallel_requests", self.parallel_requests as u64, 1, 100)?;
-        positive("hyparview.answer_timeout", self.answer_timeout)?;
-        positive("hyparview.draining", self.draining)?;
-        within("hyparview.joins_per_second", u64::from(self.joins_per_second), 1, 100_000)?;
-        within("hyparview.remembered", self.remembered as u64, 0, 1 << 16)?;
-        positive("hyparview.healing_interval", self.healing_interval)?;
-        positive("hyparview.removal_memory", self.removal_memory)?;
-        within("hyparview.max_removals", self.max_removals as u64, 1, 1 << 20)?;
-        within("hyparview.max_joins", self.max_joins as u64, 1, 1 << 16)?;
-        within("hyparview.max_strangers", self.max_strangers as u64, 1, 1 << 20)?;
+        positive("manager.hyparview.shuffle_interval", self.shuffle_interval)?;
+        within("manager.hyparview.shuffle_active", self.shuffle_active as u64, 0, 15)?;
+        within("manager.hyparview.shuffle_passive", self.shuffle_passive as u64, 0, 15)?;
+        within("manager.hyparview.checks", self.checks as u64, 0, 10_000)?;
+        positive("manager.hyparview.promotion_interval", self.promotion_interval)?;
+        within("manager.hyparview.parallel_requests", self.parallel_requests as u64, 1, 100)?;
+        positive("manager.hyparview.answer_timeout", self.answer_timeout)?;
+        positive("manager.hyparview.draining", self.draining)?;
+        within("manager.hyparview.joins_per_second", u64::from(self.joins_per_second), 1, 100_000)?;
+        within("manager.hyparview.remembered", self.remembered as u64, 0, 1 << 16)?;
+        positive("manager.hyparview.healing_interval", self.healing_interval)?;
+        positive("manager.hyparview.removal_memory", self.removal_memory)?;
+        within("manager.hyparview.max_removals", self.max_removals as u64, 1, 1 << 20)?;
+        within("manager.hyparview.max_joins", self.max_joins as u64, 1, 1 << 16)?;
+        within("manager.hyparview.max_strangers", self.max_strangers as u64, 1, 1 << 20)?;
         let reserved: usize = self.reservations.values().fold(0, |sum, n| sum.saturating_add(*n));
         let most = self.active_size as u64;
-        within("the sum of hyparview.reservations", reserved as u64, 0, most)?;
-        self.xbot.as_ref().map_or(Ok(()), XBotConfig::validate)
+        within("the sum of manager.hyparview.reservations", reserved as u64, 0, most)?;
+        self.xbot.as_ref().map_or(Ok(()), |xbot| xbot.validate(self.active_size))
     }
 }
 
 impl XBotConfig {
-    fn validate(&self) -> Result<(), ConfigError> {
-        positive("hyparview.xbot.interval", self.interval)?;
-        within("hyparview.xbot.candidates", self.candidates as u64, 1, 100)?;
-        within("hyparview.xbot.protected", self.protected as u64, 1, 1_000)?;
-        within("hyparview.xbot.least_gain", u64::from(self.least_gain), 0, 100)?;
-        positive("hyparview.xbot.cost_memory", self.cost_memory)?;
-        positive("hyparview.xbot.round_timeout", self.round_timeout)
+    fn validate(&self, active_size: usize) -> Result<(), ConfigError> {
+        positive("manager.hyparview.xbot.interval", self.interval)?;
+        within("manager.hyparview.xbot.candidates", self.candidates as u64, 1, 100)?;
+        // With none left to exchange it would do nothing.
+        let most = active_size.saturating_sub(1).max(1) as u64;
+        within("manager.hyparview.xbot.protected", self.protected as u64, 1, most)?;
+        within("manager.hyparview.xbot.least_gain", u64::from(self.least_gain), 0, 100)?;
+        positive("manager.hyparview.xbot.cost_memory", self.cost_memory)?;
+        positive("manager.hyparview.xbot.round_timeout", self.round_timeout)
     }
 }
 
@@ -267,7 +269,10 @@ mod tests {
         let walks = check(|config| config.passive_walk = 7);
         assert!(matches!(walks, Err(ConfigError::Order { .. })));
         let alone = check(|config| config.active_size = 0);
-        assert!(matches!(alone, Err(ConfigError::Range { key: "hyparview.active_size", .. })));
+        assert!(matches!(
+            alone,
+            Err(ConfigError::Range { key: "manager.hyparview.active_size", .. })
+        ));
         let tag = |name| Tag::new(name).unwrap();
         let reserved = check(|config| {
             config.reservations = [(tag("a"), 3), (tag("b"), 3)].into();
@@ -277,5 +282,9 @@ mod tests {
             config.xbot = Some(XBotConfig { protected: 0, ..XBotConfig::default() });
         });
         assert!(matches!(unprotected, Err(ConfigError::Range { given: 0, .. })));
+        let all_protected = check(|config| {
+            config.xbot = Some(XBotConfig { protected: 5, ..XBotConfig::default() });
+        });
+        assert!(matches!(all_protected, Err(ConfigError::Range { given: 5, most: 4, .. })));
     }
 }

@@ -81,6 +81,17 @@ pub enum CommandError {
     /// No such handler of broadcasts.
     #[error("handler {0} is not configured here; add it to `broadcast.handlers`")]
     UnknownHandler(HandlerId),
+    /// A broadcast longer than its handler takes.
+    #[error(
+        "the broadcast has {bytes} bytes; its handler takes {most}: send less at a time, or raise \
+         the handler's `max_payload`"
+    )]
+    BroadcastTooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The most the handler takes.
+        most: usize,
+    },
     /// A key of a broadcast beyond the limit.
     #[error("the key has {bytes} bytes; the limit is {limit}")]
     KeyTooLong {

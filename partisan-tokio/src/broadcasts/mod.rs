@@ -35,10 +35,8 @@ impl Node {
         (configured || name.as_str() == DEFAULT).then(|| HandlerId::of(&name))
     }
 
-    fn configured(&self, name: &str) -> Result<HandlerId, CommandError> {
-        let id =
-            || HandlerName::new(name).map_or(HandlerId::from_u64(0), |name| HandlerId::of(&name));
-        self.broadcast_handler(name).ok_or_else(|| CommandError::UnknownHandler(id()))
+    fn configured(&self, name: &str) -> Result<HandlerId, NodeError> {
+        self.broadcast_handler(name).ok_or_else(|| NodeError::UnknownHandler(name.into()))
     }
 
     /// Tells all nodes of the cluster, best effort: see [`Command::Broadcast`]. Serialised with
@@ -66,7 +64,8 @@ impl Node {
         key: Bytes,
         payload: Bytes,
     ) -> Result<MessageId, SendError> {
-        let handler = self.configured(handler)?;
+        let unknown = || SendError::UnknownHandler(handler.into());
+        let handler = self.broadcast_handler(handler).ok_or_else(unknown)?;
         let broadcast = partisan_proto::Broadcast { handler, key, payload };
         match self.command(Command::Broadcast(broadcast)).await {
             Ok(Answer::Broadcast(id)) => Ok(id),
@@ -79,7 +78,7 @@ impl Node {
     /// The broadcasts for a handler from now on, each once. There may be several subscribers.
     ///
     /// # Errors
-    /// [`CommandError::UnknownHandler`]; [`NodeError::Stopped`].
+    /// [`NodeError::UnknownHandler`]; [`NodeError::Stopped`].
     pub fn broadcasts(&self, handler: &str, overflow: Overflow) -> Result<Broadcasts, NodeError> {
         let handler = self.configured(handler)?;
         self.shared.subscriptions.subscribe(handler, overflow).ok_or(NodeError::Stopped)
@@ -89,7 +88,7 @@ impl Node {
     /// of its own for as long as the registration lives. Needs the context of a tokio runtime.
     ///
     /// # Errors
-    /// [`CommandError::UnknownHandler`]; [`NodeError::NotAStore`] unless it is configured with
+    /// [`NodeError::UnknownHandler`]; [`NodeError::NotAStore`] unless it is configured with
     /// `store = "application"`; [`NodeError::Registered`] while there is another.
     pub fn keep_broadcasts(
         &self,

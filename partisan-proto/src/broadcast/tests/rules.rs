@@ -44,7 +44,7 @@ fn what_cannot_be_sent_is_refused_and_leaves_nothing() {
     let unknown = net.try_broadcast(0, handler("other"), b"1");
     assert!(matches!(unknown, Err(CommandError::UnknownHandler(_))), "{unknown:?}");
     let long = net.try_broadcast(0, handler("small"), b"12345");
-    assert!(matches!(long, Err(CommandError::PayloadTooLarge { bytes: 5, most: 4 })), "{long:?}");
+    assert_eq!(long, Err(CommandError::BroadcastTooLarge { bytes: 5, most: 4 }));
     assert_eq!(net.try_broadcast(0, handler("small"), b"1234").unwrap().sequence, 1);
 }
 

@@ -128,7 +128,7 @@ pub(crate) enum Command {
         #[arg(long)]
         shape: Option<Shape>,
         /// The sizes; by default 10,30,100,300 for `mesh` and 1000,10000,100000 for the others.
-        #[arg(long, value_delimiter = ',')]
+        #[arg(long, value_delimiter = ',', value_parser = size)]
         sizes: Vec<usize>,
         /// The seed.
         #[arg(long, default_value_t = 1)]
@@ -314,12 +314,17 @@ enum WireChoice {
 struct Faults(Vec<FaultClass>);
 
 fn faults(text: &str) -> Result<Faults, String> {
+    let advice = |name: &str| {
+        let names = FaultClass::value_variants().iter().filter_map(FaultClass::to_possible_value);
+        let names: Vec<_> = names.map(|value| value.get_name().to_owned()).collect();
+        format!("choose none, all, or some of {} with commas, not `{name}`", names.join(", "))
+    };
     match text {
         "none" => Ok(Faults(Vec::new())),
         "all" => Ok(Faults(FaultClass::ALL.to_vec())),
         list => list
             .split(',')
-            .map(|name| FaultClass::from_str(name, true))
+            .map(|name| FaultClass::from_str(name, true).map_err(|_| advice(name)))
             .collect::<Result<_, _>>()
             .map(Faults),
     }
@@ -347,19 +352,22 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
     }
 }
 
-fn sizes(text: &str) -> Result<Range<usize>, String> {
-    let parse = |text: &str| match text.parse() {
+fn size(text: &str) -> Result<usize, String> {
+    match text.parse() {
         Ok(0) => Err("there must be at least one node".to_owned()),
         Ok(number) if number > MOST => Err(format!("there may be at most {MOST} nodes")),
         Ok(number) => Ok(number),
         Err(_) => Err(format!("`{text}` is no number")),
-    };
+    }
+}
+
+fn sizes(text: &str) -> Result<Range<usize>, String> {
     match text.split_once("..") {
         Some((least, most)) => {
-            let (least, most): (usize, usize) = (parse(least)?, parse(most)?);
+            let (least, most) = (size(least)?, size(most)?);
             if least > most { Err("the range is empty".into()) } else { Ok(least..most + 1) }
         }
-        None => parse(text).map(|number| number..number + 1),
+        None => size(text).map(|number| number..number + 1),
     }
 }
 

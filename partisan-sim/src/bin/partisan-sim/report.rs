@@ -47,7 +47,7 @@ pub(crate) fn report(
     match written {
         Ok(()) => println!("the report is in {}", output.display()),
         Err(error) => {
-            eprintln!("cannot write the report: {error}");
+            eprintln!("cannot write the report to {}: {error}", output.display());
             return (1, object);
         }
     }
