@@ -129,7 +129,7 @@ pub use id::{
     ChannelId, ChannelName, ClusterName, ConnectionId, Epoch, HandlerId, HandlerName, Incarnation,
     Instance, LabelId, LabelName, MessageId, NodeId, NodeName, ProcessName, Tag, Ticket,
 };
-pub use manager::{Manager, Member, MembershipCounters, Views};
+pub use manager::{Manager, Member, MembershipCounters, ViewCounters, Views};
 pub use neighbors::Neighbors;
 pub use node::{Birth, Node};
 pub use notification::{DialError, ExchangeOutcome, Notification};

@@ -28,6 +28,7 @@ use crate::context::Context;
 use crate::id::{Incarnation, Instance, NodeId, Ticket};
 use crate::question::{QuestionId, Response};
 use crate::spec::NodeSpec;
+use crate::time::Duration;
 use crate::timers::Timer;
 use crate::wire::ControlMessage;
 
@@ -61,6 +62,38 @@ pub struct MembershipCounters {
     pub refused: u64,
     /// Removals forgotten before their time, to make room.
     pub crowded_out: u64,
+    /// What became of neighbours, under HyParView.
+    pub views: ViewCounters,
+}
+
+/// How the active view of a HyParView node came about and was kept, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct ViewCounters {
+    /// Who became a neighbour.
+    pub gained: u64,
+    /// Neighbours whose session ended without a word before.
+    pub lost: u64,
+    /// Neighbours this node parted with, to make room or in an exchange.
+    pub parted: u64,
+    /// Neighbours that parted with this node.
+    pub parted_by_peer: u64,
+    /// How often all neighbours that were lost had been replaced.
+    pub refills: u64,
+    /// How long that took, all times together.
+    pub refill_time: Duration,
+    /// Requests of others to become neighbours that this node declined.
+    pub declined: u64,
+    /// Requests of this node that others declined.
+    pub declined_by_peer: u64,
+    /// Newcomers that asked to join the cluster through this node.
+    pub joins: u64,
+    /// Walks of newcomers, and of who lacked neighbours, that ended here.
+    pub walks: u64,
+    /// How many hops those had made, all together.
+    pub walk_hops: u64,
+    /// Samples of the views that this node sent on a walk.
+    pub shuffles: u64,
 }
 
 /// What a manager must do: the peer service managers of Partisan, without I/O.

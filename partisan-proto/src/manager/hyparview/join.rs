@@ -101,6 +101,7 @@ impl HyParView {
         let Some(newcomer) = self.peers.get(node).map(|peer| peer.introduction()) else {
             return;
         };
+        self.tally.counters.joins += 1;
         let per_second = self.config.joins_per_second;
         let crowd = &mut self.crowd;
         let crowd = crowd.get_or_insert_with(|| Box::new(Crowd::new(cx.now, burst(per_second))));
@@ -216,7 +217,11 @@ impl HyParView {
         let far = walk.hops + 2 <= 2 * self.config.active_walk;
         let wants = !linked && !walk.joins && far && self.has_room(&known.spec);
         let next = self.next_hop_of_walk(&[from, node]);
-        match next.filter(|_| walk.hops > 0 && !wants) {
+        let next = next.filter(|_| walk.hops > 0 && !wants);
+        if next.is_none() {
+            self.count_walk(walk.hops);
+        }
+        match next {
             Some(next) => {
                 if walk.joins && walk.hops == self.config.passive_walk {
                     self.reserve(known);

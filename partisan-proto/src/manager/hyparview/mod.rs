@@ -18,6 +18,7 @@
 mod book;
 mod check;
 mod commands;
+mod counting;
 mod join;
 mod neighbor;
 mod passive;
@@ -54,6 +55,7 @@ use crate::timers::Timer;
 use crate::wire::{ControlMessage, HyParViewMessage, StableHasher};
 use book::Book;
 use check::Checks;
+use counting::Tally;
 use join::Crowd;
 use passive::{Known, Passive};
 use peers::{Peer, Peers, State};
@@ -102,6 +104,7 @@ pub struct HyParView {
     /// The application was told that another node has this one's name.
     duplicate: bool,
     refused: u64,
+    tally: Tally,
 }
 
 impl HyParView {
@@ -142,6 +145,7 @@ impl HyParView {
             stored_alone: true,
             duplicate: false,
             refused: 0,
+            tally: Tally::default(),
             config,
         };
         if let Some(snapshot) = snapshot {
@@ -226,6 +230,9 @@ impl HyParView {
         };
         let (state, known): (_, Known) = (peer.state, peer.introduction().into());
         let released = self.has_released(node);
+        if state == State::Active {
+            self.count_loss(cx.now);
+        }
         self.deactivate(cx, node);
         self.peers.remove(node);
         cx.timers.cancel(Timer::Peer(node));
@@ -434,6 +441,7 @@ impl Manager for HyParView {
         MembershipCounters {
             refused: self.refused,
             crowded_out: self.removals.crowded_out,
+            views: self.tally.counters,
             ..MembershipCounters::default()
         }
     }
@@ -452,6 +460,7 @@ impl Manager for HyParView {
         self.shuffled.hash(&mut hasher);
         self.crowd.hash(&mut hasher);
         self.exchanges.hash(&mut hasher);
+        self.tally.hash(&mut hasher);
         (self.joining.len(), self.joining.waiting(), self.contacts.len()).hash(&mut hasher);
         hasher.finish()
     }

@@ -211,6 +211,7 @@ impl HyParView {
             Declined::Crowded => self.crowd_sample(node),
             Declined::Full | Declined::Placed => self.sample_of_both(node),
         };
+        self.tally.counters.declined += 1;
         let message = HyParViewMessage::Decline(NeighborDecline { why, exchange }.into());
         cx.send(node, ControlMessage::HyParView(message));
     }
@@ -269,6 +270,7 @@ impl HyParView {
     }
 
     fn declined(&mut self, cx: &mut Context<'_>, node: NodeId, purpose: Purpose, why: Declined) {
+        self.tally.counters.declined_by_peer += 1;
         if purpose == Purpose::Join {
             self.on_placed(cx, node, why);
         } else if self.joining.is_through(node) {
@@ -314,6 +316,7 @@ impl HyParView {
         };
         peer.state = State::Active;
         let (instance, spec) = (peer.instance(), peer.spec.clone());
+        self.count_gain(cx.now);
         cx.timers.cancel(Timer::Peer(node));
         self.passive.remove(node);
         self.book.forget(node);
@@ -382,6 +385,7 @@ impl HyParView {
     ) {
         if let Some(peer) = self.peers.get_mut(node) {
             peer.sent = peer.sent.wrapping_add(1);
+            self.tally.counters.parted += u64::from(peer.state == State::Active);
             let hints = self.hints(node, hints);
             let message = HyParViewMessage::Disconnect(NeighborEnd { why, hints }.into());
             cx.send(node, ControlMessage::HyParView(message));
@@ -414,6 +418,7 @@ impl HyParView {
             return self.on_removal(cx, node, instance.node, instance.incarnation);
         }
         let hints: Vec<Introduction> = end.hints.into();
+        self.tally.counters.parted_by_peer += u64::from(state == State::Active);
         match state {
             State::Active => {
                 let exchanged = match end.why {

@@ -55,6 +55,7 @@ impl HyParView {
             path: Bounded::from_first([self.me]),
             nodes: introductions([own].into_iter().chain(some)),
         };
+        self.tally.counters.shuffles += 1;
         let message = HyParViewMessage::Shuffle(Box::new(shuffle));
         cx.send(hop, ControlMessage::HyParView(message));
     }

@@ -1,6 +1,7 @@
 //! Rules of the HyParView manager, one by one.
 
 mod checking;
+mod counting;
 mod exchanging;
 mod joining;
 mod neighbors;

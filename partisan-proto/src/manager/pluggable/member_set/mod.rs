@@ -107,19 +107,14 @@ struct Record {
 impl MemberSet {
     /// An empty set.
     #[must_use]
-    pub const fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits) -> Self {
         Self {
             limits,
             records: BTreeMap::new(),
             removals: BTreeSet::new(),
             members: 0,
             digest: Digest { entries: 0, hash: 0 },
-            counters: MembershipCounters {
-                malformed: 0,
-                collisions: 0,
-                refused: 0,
-                crowded_out: 0,
-            },
+            counters: MembershipCounters::default(),
         }
     }
 

@@ -103,7 +103,7 @@ async fn peers(node: &Node) -> Vec<PeerRow> {
 
 fn counters(node: &Node) -> BTreeMap<String, u64> {
     let all = node.counters();
-    let protocol = all.protocol;
+    let (protocol, views) = (all.protocol, all.protocol.membership.views);
     let counters = [
         ("accept_errors", all.accept_errors),
         ("persist_failures", all.persist_failures),
@@ -128,6 +128,18 @@ fn counters(node: &Node) -> BTreeMap<String, u64> {
         ("membership_malformed", protocol.membership.malformed),
         ("name_collisions", protocol.membership.collisions),
         ("removals_crowded_out", protocol.membership.crowded_out),
+        ("neighbors_gained", views.gained),
+        ("neighbors_lost", views.lost),
+        ("neighbors_parted_with", views.parted),
+        ("neighbors_that_parted", views.parted_by_peer),
+        ("neighbor_refills", views.refills),
+        ("neighbor_refill_ms", views.refill_time.as_millis() as u64),
+        ("neighbor_requests_declined", views.declined),
+        ("neighbor_requests_declined_by_peers", views.declined_by_peer),
+        ("joins_through_this_node", views.joins),
+        ("walks_ended_here", views.walks),
+        ("walk_hops", views.walk_hops),
+        ("shuffles", views.shuffles),
         ("sessions", protocol.sessions),
         ("broadcasts_sent", protocol.broadcast.sent),
         ("broadcasts_received", protocol.broadcast.received),
