@@ -12,7 +12,7 @@ use partisan_proto::{
     Answer, ChannelId, CloseReason, Command, CommandError, Config, Contact, Duration, JoinError,
     Notification, Refusal, Send, Tag,
 };
-use partisan_tests::{Cluster, is_down, is_joined};
+use partisan_tests::{Cluster, Simulated, is_down, is_joined};
 
 on_both! {
     cs_membership_views: 12;
@@ -232,6 +232,32 @@ fn whoever_joins_with_another_manager_is_told_so(cluster: &mut impl Cluster) {
             // What is said last may be lost, when the other side is just sending.
             let sessions = cluster.counters(node).sessions;
             assert!(sessions <= 10, "{one} joins {other}: {sessions} sessions");
+        }
+    }
+}
+
+/// An application that hangs up on everybody, at once and for ever: whatever the manager, it and its
+/// peers are not busy with each other all the time.
+#[test]
+fn who_hangs_up_at_once_is_dialled_later_and_later() {
+    let scamps = [scamp(StrategyConfig::ScampV1), scamp(StrategyConfig::ScampV2)];
+    let views = [hyparview(None), hyparview(Some(XBotConfig::default()))];
+    let others = [Config::default(), fixed(false)];
+    for (number, config) in scamps.iter().chain(&views).chain(&others).enumerate() {
+        for nodes in [2, 4] {
+            let mut cluster = Simulated::new(nodes as u64);
+            cluster.start(nodes, config);
+            (1..nodes).for_each(|node| _ = cluster.join(node, 0));
+            for _ in 0..6_000 {
+                cluster.world.run_for(Duration::from_millis(10));
+                let routes = cluster.routes(1);
+                for peer in routes.peers() {
+                    cluster.ask(1, Command::Disconnect(peer.instance.node));
+                }
+            }
+            let sessions = cluster.counters(1).sessions;
+            let most = 60 * (nodes as u64 - 1);
+            assert!(sessions <= most, "manager {number}: {sessions} sessions in a minute");
         }
     }
 }
