@@ -362,7 +362,8 @@ impl Engine {
         }
         let idlest = self.own.iter().min_by_key(|(_, tree): &(&Instance, &Tree)| tree.used);
         let Some((root, tree)) = idlest else { return false };
-        let (root, idle) = (*root, cx.now.since(tree.used) >= config.heartbeat_interval * 2);
+        let (root, idle) =
+            (*root, cx.now.since(tree.used) >= config.heartbeat_interval.saturating_mul(2));
         if idle {
             self.own.remove(&root);
         }
@@ -372,10 +373,10 @@ impl Engine {
 
 /// Whether the root of a tree has not renewed it in time.
 fn has_missed_a_beat(cx: &Context<'_>, tree: &Tree) -> bool {
-    cx.now.since(tree.heard) >= cx.config.broadcast.heartbeat_interval * 3 / 2
+    cx.now.since(tree.heard) >= cx.config.broadcast.heartbeat_interval.saturating_mul(3) / 2
 }
 
 /// An anchor that is silent for so long is none.
 fn silence(cx: &Context<'_>) -> Duration {
-    cx.config.broadcast.heartbeat_interval * 7 / 2
+    cx.config.broadcast.heartbeat_interval.saturating_mul(7) / 2
 }

@@ -16,19 +16,19 @@ pub(super) struct Lag {
 impl Lag {
     /// Nothing is known yet: wait this long.
     pub(super) fn new(first: Duration) -> Self {
-        Self { mean: first / 4, deviation: first * 3 / 16 }
+        Self { mean: first / 4, deviation: first / 16 * 3 }
     }
 
     /// One message took so long from its first announcement.
     pub(super) fn learn(&mut self, lag: Duration) {
         let distance = lag.abs_diff(self.mean);
-        self.deviation = (self.deviation * 3 + distance) / 4;
-        self.mean = (self.mean * 7 + lag) / 8;
+        self.deviation = self.deviation / 4 * 3 + distance / 4;
+        self.mean = self.mean / 8 * 7 + lag / 8;
     }
 
     /// How long to wait.
     pub(super) fn timeout(&self) -> Duration {
-        self.mean + self.deviation * 4
+        self.mean.saturating_add(self.deviation.saturating_mul(4))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::id::Tag;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HyParViewConfig {
-    /// The most neighbours, this node not counted. Default 5 (Partisan's `active_max_size` of 6
+    /// The most neighbours, this node not counted; at least 2. Default 5 (Partisan's `active_max_size` of 6
     /// counts the node itself).
     pub active_size: usize,
     /// The most nodes kept in reserve. Default 30.
@@ -200,7 +200,8 @@ impl Default for XBotConfig {
 
 impl HyParViewConfig {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        within("manager.hyparview.active_size", self.active_size as u64, 1, 1_000)?;
+        // Views of one would make pairs that are cut off from each other.
+        within("manager.hyparview.active_size", self.active_size as u64, 2, 1_000)?;
         within("manager.hyparview.passive_size", self.passive_size as u64, 1, 10_000)?;
         within("manager.hyparview.active_walk", u64::from(self.active_walk), 1, 30)?;
         if self.passive_walk > self.active_walk {
@@ -236,7 +237,7 @@ impl XBotConfig {
         positive("manager.hyparview.xbot.interval", self.interval)?;
         within("manager.hyparview.xbot.candidates", self.candidates as u64, 1, 100)?;
         // With none left to exchange it would do nothing.
-        let most = active_size.saturating_sub(1).max(1) as u64;
+        let most = active_size.saturating_sub(1) as u64;
         within("manager.hyparview.xbot.protected", self.protected as u64, 1, most)?;
         within("manager.hyparview.xbot.least_gain", u64::from(self.least_gain), 0, 100)?;
         positive("manager.hyparview.xbot.cost_memory", self.cost_memory)?;
@@ -268,7 +269,7 @@ mod tests {
     fn what_cannot_work_is_refused_by_its_key() {
         let walks = check(|config| config.passive_walk = 7);
         assert!(matches!(walks, Err(ConfigError::Order { .. })));
-        let alone = check(|config| config.active_size = 0);
+        let alone = check(|config| config.active_size = 1);
         assert!(matches!(
             alone,
             Err(ConfigError::Range { key: "manager.hyparview.active_size", .. })

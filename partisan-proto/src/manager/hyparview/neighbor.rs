@@ -88,7 +88,7 @@ impl HyParView {
                 let state = State::Dialled(purpose);
                 self.peers.insert(Peer::new(instance, spec, Default::default(), state));
                 // Long enough for every address, and for a handshake.
-                cx.set_timer(Timer::Peer(node), 4 * self.config.answer_timeout);
+                cx.set_timer(Timer::Peer(node), self.config.answer_timeout.saturating_mul(4));
             }
         }
     }
@@ -430,7 +430,7 @@ impl HyParView {
                 }
                 self.deactivate(cx, node);
                 // The other side ends the session first, unless it dies.
-                cx.set_timer(Timer::Peer(node), 2 * self.config.draining);
+                cx.set_timer(Timer::Peer(node), self.config.draining.saturating_mul(2));
                 self.reserve(known);
                 self.learn_hints(cx, node, hints);
                 match end.why {

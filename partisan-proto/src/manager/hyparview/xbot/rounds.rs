@@ -386,7 +386,7 @@ impl HyParView {
                 }
                 self.conclude(cx);
                 self.answer_initiator(cx, initiator, said, (true, false));
-                self.swap(cx, from, initiator, self.config.draining * 2);
+                self.swap(cx, from, initiator, self.config.draining.saturating_mul(2));
                 true
             }
             _ => false,
@@ -413,7 +413,7 @@ impl HyParView {
             self.say_parted(cx, old, Parting::Evicted, Vec::new());
         }
         // It has disconnected this node itself, or will be found to have.
-        self.swap(cx, old, node, self.config.draining * 2);
+        self.swap(cx, old, node, self.config.draining.saturating_mul(2));
     }
 
     /// The exchange takes too long.
@@ -432,7 +432,7 @@ impl HyParView {
                 self.let_go(cx, candidate);
                 if phase == Phase::Released && self.peers.is_active(old) {
                     self.deactivate(cx, old);
-                    cx.set_timer(Timer::Peer(old), 2 * self.config.draining);
+                    cx.set_timer(Timer::Peer(old), self.config.draining.saturating_mul(2));
                 }
                 if phase != Phase::Asked {
                     self.look_anew(cx);
