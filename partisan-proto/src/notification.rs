@@ -97,6 +97,16 @@ pub enum Notification {
         /// Which.
         id: PartitionId,
     },
+    /// Broadcasts that were sent after one that came have not come, and nobody keeps them any more
+    /// ([`CacheConfig::age`](crate::config::CacheConfig::age)): this node takes in less than is
+    /// broadcast, or was away for too long. Handlers that keep their messages get them by exchanges;
+    /// a sender whose messages are all theirs is not told of.
+    BroadcastsMissed {
+        /// Who sent them, and in which life.
+        origin: Instance,
+        /// How many.
+        count: u64,
+    },
     /// An exchange of a handler that keeps its messages itself is over.
     ExchangeEnded {
         /// What it was called.

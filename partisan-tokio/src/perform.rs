@@ -115,6 +115,9 @@ fn trace(notification: &Notification) {
         Notification::NodeDown { instance, reason, .. } => {
             tracing::info!(node = %instance.node, %reason, "down")
         }
+        Notification::BroadcastsMissed { origin, count } => {
+            tracing::warn!(node = %origin.node, count, "missed broadcasts");
+        }
         Notification::DuplicateName { .. } => {
             tracing::error!("another node with this name is alive and newer; rename one");
         }

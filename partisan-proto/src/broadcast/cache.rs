@@ -6,7 +6,7 @@ use core::hash::{Hash, Hasher};
 
 use crate::config::CacheConfig;
 use crate::id::{MessageId, NodeId};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::{BroadcastMessage, Range};
 
 /// Kept messages, bounded by number, bytes and age; the oldest go first.
@@ -69,6 +69,18 @@ impl Cache {
         self.messages.get(&id).map(|cached| &cached.message)
     }
 
+    /// For how long messages are kept at present: less than their age when it is full.
+    pub(super) fn turnover(&self, now: Instant, config: &CacheConfig) -> Duration {
+        let oldest = self.order.front().filter(|_| self.is_full(config));
+        oldest.map_or(config.age, |(at, _)| now.since(*at).min(config.age))
+    }
+
+    /// Whether there is no room for another message of the usual size.
+    fn is_full(&self, config: &CacheConfig) -> bool {
+        let usual = self.bytes / self.order.len().max(1);
+        self.order.len() >= config.messages || self.bytes + usual > config.bytes
+    }
+
     /// By which neighbour a kept message came first, `Some(None)` for one of this node's own.
     pub(super) fn via(&self, id: MessageId) -> Option<Option<NodeId>> {
         self.messages.get(&id).map(|cached| cached.via)
@@ -111,7 +123,6 @@ mod tests {
     use crate::id::{HandlerId, Incarnation, Instance};
     use alloc::vec;
     use alloc::vec::Vec;
-    use core::time::Duration;
 
     fn message(node: u64, sequence: u64, bytes: usize) -> Arc<BroadcastMessage> {
         let origin = Instance { node: NodeId::from_u64(node), incarnation: Incarnation(1) };
@@ -144,6 +155,19 @@ mod tests {
         assert_eq!(kept(&cache), [5]);
         assert_eq!(cache.insert(message(1, 6, 1_000), None, at(15), &config), 1, "too long for it");
         assert!(cache.is_empty() && cache.bytes == 0);
+    }
+
+    #[test]
+    fn a_full_cache_tells_for_how_long_it_keeps() {
+        let config = CacheConfig { messages: 3, ..CacheConfig::default() };
+        let mut cache = Cache::default();
+        for second in 0..6 {
+            let kept = cache.turnover(Instant::from_secs(second), &config);
+            let full = Duration::from_secs(3);
+            assert_eq!(kept, if second < 3 { config.age } else { full });
+            cache.insert(message(1, second, 10), None, Instant::from_secs(second), &config);
+        }
+        assert_eq!(cache.turnover(Instant::from_secs(1_000), &config), config.age);
     }
 
     #[test]

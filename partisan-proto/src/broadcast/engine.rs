@@ -12,13 +12,14 @@ use super::handlers::Handlers;
 use super::heartbeat::{Anchor, Sender};
 use super::lag::Lag;
 use super::links::Links;
-use super::missing::Missing;
+use super::missing::{Missing, Noted};
 use super::questions::Questions;
 use super::seen::Seen;
 use super::tree::Tree;
 use crate::change::Change;
 use crate::context::Context;
 use crate::id::{ConnectionId, Incarnation, Instance, MessageId, NodeId};
+use crate::notification::Notification;
 use crate::random::Random;
 use crate::time::{Duration, Instant};
 use crate::timers::{BroadcastTimer, Timer};
@@ -49,7 +50,7 @@ pub(super) struct Engine {
     /// How late messages are behind their announcements, in the shared tree and in others.
     pub(super) lags: [Lag; 2],
     /// Messages that were asked for and came: when they were first announced, and who was asked.
-    pub(super) recent: VecDeque<(MessageId, Instant, Vec<NodeId>)>,
+    pub(super) recent: VecDeque<(MessageId, Noted)>,
     /// Connections that can take no more at present.
     pub(super) congested: Vec<ConnectionId>,
     pub(super) questions: Questions,
@@ -57,6 +58,8 @@ pub(super) struct Engine {
     /// Whether announcements wait for their timer.
     pub(super) announcing: bool,
     pub(super) tidying: bool,
+    /// When it last looked for what will never come.
+    pub(super) looked: Instant,
     pub(super) counters: BroadcastCounters,
 }
 
@@ -87,6 +90,7 @@ impl Engine {
             exchanges: Exchanges::default(),
             announcing: false,
             tidying: false,
+            looked: cx.now,
             counters: BroadcastCounters::default(),
         }
     }
@@ -310,11 +314,11 @@ impl Engine {
     }
 
     /// Remembers that a message which was asked for has come.
-    pub(super) fn remember_recent(&mut self, recent: (MessageId, Instant, Vec<NodeId>)) {
+    pub(super) fn remember_recent(&mut self, id: MessageId, noted: Noted) {
         if self.recent.len() >= RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back(recent);
+        self.recent.push_back((id, noted));
     }
 
     pub(super) fn tidy_later(&mut self, cx: &mut Context<'_>) {
@@ -333,10 +337,24 @@ impl Engine {
         self.cache.expire(cx.now, &config.cache);
         let (now, most) = (cx.now, config.idle_timeout);
         self.own.retain(|_, tree| now.since(tree.used) < most);
-        if !self.cache.is_empty() || !self.own.is_empty() {
-            self.tidy_later(cx);
-        } else {
+        if now.since(self.looked) >= config.cache.age {
+            self.look_for_losses(cx);
+        }
+        let busy = !self.cache.is_empty() || !self.own.is_empty();
+        if !busy {
             self.recent.clear();
+        }
+        if busy || self.seen.may_have_losses() {
+            self.tidy_later(cx);
+        }
+    }
+
+    /// Tells of messages that nobody keeps any more.
+    fn look_for_losses(&mut self, cx: &mut Context<'_>) {
+        self.looked = cx.now;
+        for (origin, count) in self.seen.look_for_losses() {
+            self.counters.missed = self.counters.missed.saturating_add(count);
+            cx.notify(Notification::BroadcastsMissed { origin, count });
         }
     }
 }

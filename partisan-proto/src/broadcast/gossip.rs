@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::engine::Engine;
+use super::tree::MOST_DUPLICATES;
 use crate::action::Action;
 use crate::command::Broadcast;
 use crate::context::Context;
@@ -50,7 +51,7 @@ impl Engine {
         self.sequence += 1;
         self.counters.sent += 1;
         self.active = Some(cx.now);
-        self.seen.insert(id, cx.now, &cx.config.broadcast, &mut self.counters);
+        self.see(cx, id, stored);
         let message = Arc::new(message);
         if to_self {
             self.counters.delivered += 1;
@@ -59,6 +60,11 @@ impl Engine {
         self.pass_on(cx, &message, None, &[]);
         self.shape_after_send(cx);
         Ok(id)
+    }
+
+    /// Notes that a message has come, or is of no use; says whether it is new.
+    pub(super) fn see(&mut self, cx: &Context<'_>, id: MessageId, stored: bool) -> bool {
+        self.seen.insert((id, stored), cx.now, &cx.config.broadcast, &mut self.counters)
     }
 
     /// Back-pressure: somebody must be able to take it.
@@ -131,9 +137,7 @@ impl Engine {
             self.counters.forged += 1;
             return;
         }
-        if id.origin == me
-            || !self.seen.insert(id, cx.now, &cx.config.broadcast, &mut self.counters)
-        {
+        if id.origin == me || !self.see(cx, id, message.stored) {
             return self.duplicate(cx, from, &message, linked);
         }
         self.fresh(cx, from, message, linked);
@@ -334,6 +338,34 @@ impl Engine {
         let tree = self.tree_of(message);
         if Self::is_shaped_by_messages(cx, tree) {
             self.prune(cx, from, tree, message.id);
+        } else {
+            self.prune_graft(cx, from, tree, message.id);
+        }
+    }
+
+    /// What was grafted upon a tree that heartbeats shape shows whether it was needed: of two ways by
+    /// which much comes twice the slower one is pruned. Where little does the next heartbeat is soon
+    /// enough, and two ways are quicker. A link that is lazy here is so there as well, unless a graft
+    /// and a prune crossed; but who knows of a heartbeat first may be ahead.
+    fn prune_graft(&mut self, cx: &mut Context<'_>, from: NodeId, id: TreeId, message: MessageId) {
+        let via = self.cache.via(message).flatten();
+        let Some(tree) = self.tree_mut(id) else { return };
+        let by_graft = |via: NodeId| tree.is_grafted(via) && tree.parent == Some(from);
+        let quicker = via.filter(|via| *via != from && by_graft(*via));
+        let superfluous = match tree.is_eager(from) {
+            true if tree.is_grafted(from) || quicker.is_some() => {
+                tree.count_duplicate(from) > MOST_DUPLICATES
+            }
+            true => false,
+            false if cx.now.since(tree.heard) < cx.config.broadcast.graft_timeout => false,
+            // What is on its way comes all the same: said again now and then.
+            false => tree.count_duplicate(from).is_power_of_two(),
+        };
+        if superfluous && tree.demote(from) {
+            if let Some(quicker) = quicker {
+                tree.attach(quicker);
+            }
+            self.send_prune(cx, from, id);
         }
     }
 
@@ -356,7 +388,7 @@ impl Engine {
         }
     }
 
-    fn send_prune(&mut self, cx: &mut Context<'_>, node: NodeId, tree: TreeId) {
+    pub(super) fn send_prune(&mut self, cx: &mut Context<'_>, node: NodeId, tree: TreeId) {
         self.counters.prunes += 1;
         cx.send(node, ControlMessage::Plumtree(PlumtreeMessage::Prune(tree)));
     }

@@ -35,6 +35,9 @@ pub struct BroadcastCounters {
     pub not_found: u64,
     /// Messages that were announced and that nobody could give.
     pub given_up: u64,
+    /// Messages that will never come
+    /// ([`Notification::BroadcastsMissed`](crate::Notification::BroadcastsMissed)).
+    pub missed: u64,
     /// Links put out of a tree since they brought what had come before.
     pub prunes: u64,
     /// Links put into a tree since they are the shorter way.

@@ -68,12 +68,30 @@ impl IntervalSet {
         self.intervals.len()
     }
 
-    /// Adds all that is missing between the two lowest intervals.
-    pub(super) fn fill_lowest_gap(&mut self) {
-        if self.intervals.len() > 1 {
-            self.intervals[0].1 = self.intervals[1].1;
-            self.intervals.remove(1);
+    /// The greatest number in the set.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.intervals.last().map(|(_, last)| *last)
+    }
+
+    /// Adds all that is missing between the two lowest intervals, and says from where to where.
+    pub(super) fn fill_lowest_gap(&mut self) -> Option<(u64, u64)> {
+        let [(_, end), (begin, last), ..] = self.intervals[..] else { return None };
+        self.intervals[0].1 = last;
+        self.intervals.remove(1);
+        Some((end + 1, begin - 1))
+    }
+
+    /// How many numbers from `first` to `last` are not in the set.
+    pub(super) fn count_missing(&self, first: u64, last: u64) -> u64 {
+        if first > last {
+            return 0;
         }
+        let within = |(begin, end): &(u64, u64)| {
+            let (begin, end) = (*begin.max(&first), *end.min(&last));
+            if begin > end { 0 } else { (end - begin).saturating_add(1) }
+        };
+        let there = self.intervals[self.place(first)..].iter().map(within);
+        (last - first).saturating_add(1) - there.fold(0, u64::saturating_add)
     }
 
     /// The numbers from `first` to `last` that are not in the set, ascending.
@@ -134,6 +152,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_missing_can_be_counted(
+            numbers in proptest::collection::btree_set(0..40u64, 0..30),
+            first in 0..45u64,
+            last in 0..45u64,
+        ) {
+            let set = set(numbers);
+            let missing = set.missing(first, last).count() as u64;
+            prop_assert_eq!(set.count_missing(first, last), missing);
+        }
+
         #[test]
         fn what_absorbs_another_has_what_either_had(
             one in proptest::collection::vec(0..60u64, 0..30),

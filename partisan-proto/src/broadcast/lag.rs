@@ -1,4 +1,4 @@
-//! How long an announced message usually takes to come by itself.
+//! How long an announced message usually takes to come by itself, and one that was asked for.
 //!
 //! A smoothed mean and a smoothed deviation, as TCP estimates round trips (Jacobson 1988): who asks
 //! for a message after the mean and four deviations seldom asks in vain, and who has asked in vain
@@ -6,8 +6,8 @@
 
 use crate::time::Duration;
 
-/// An estimate, in the form in which it is learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// An estimate, in the form in which it is learned. By default it says not to wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Lag {
     mean: Duration,
     deviation: Duration,

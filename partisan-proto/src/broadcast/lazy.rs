@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 
 use super::engine::Engine;
 use super::missing::{Choice, Missing, News, Noted};
+use super::tree::Tree;
+use crate::config::BroadcastConfig;
 use crate::context::Context;
 use crate::id::{MessageId, NodeId};
 use crate::question::Question;
@@ -18,6 +20,11 @@ use crate::wire::{
 
 /// The shortest wait for an answer to a graft.
 const LEAST_WAIT: Duration = Duration::from_millis(20);
+
+/// How many messages that one neighbour announced may be missing: it must not take all the room.
+fn share_of_missing(config: &BroadcastConfig) -> usize {
+    (config.max_missing / 4).max(1)
+}
 
 impl Engine {
     pub(super) fn set_announce_timer(&mut self, cx: &mut Context<'_>) {
@@ -56,6 +63,11 @@ impl Engine {
         for Announcement { id, hops, own, subject } in list {
             self.note(cx, from, News { id, hops, own, promote: true, subject });
         }
+        // Soon there is no room to note more: what is missing cannot be waited for any longer.
+        let share = share_of_missing(&cx.config.broadcast);
+        if self.links.get(from).is_some_and(|link| link.missing > share / 2) {
+            self.missing.hurry(cx.now, |_, _| true);
+        }
         self.set_graft_timer(cx);
     }
 
@@ -69,9 +81,9 @@ impl Engine {
         }
         let known = self.missing.get_mut(id).is_some();
         let Some(link) = self.links.get_mut(from) else { return false };
-        // One neighbour must not take all the room.
-        let share = (config.max_missing / 4).max(1);
-        if link.missing >= share || (!known && self.missing.len() >= config.max_missing) {
+        if link.missing >= share_of_missing(config)
+            || (!known && self.missing.len() >= config.max_missing)
+        {
             return false;
         }
         let due = cx.now + self.patience(cx, from, id, news.own);
@@ -84,16 +96,19 @@ impl Engine {
     }
 
     /// How long to wait for a message to come by itself (the paper's first time-out): as long as
-    /// such messages usually take, at least a round trip to the announcer, and not at all when the
-    /// way by which it would come is lost.
+    /// such messages usually take, at least a round trip to the announcer, but not until nobody keeps
+    /// it any more. Not at all when the way by which it would come is lost, or the announcer was
+    /// grafted in its place and had sent this before it knew.
     fn patience(&self, cx: &Context<'_>, from: NodeId, id: MessageId, own: bool) -> Duration {
-        let tree = self.known_tree(own, id);
-        if self.tree(tree).is_some_and(|tree| tree.is_orphan(cx.me.instance)) {
+        let config = &cx.config.broadcast;
+        let lost = |tree: &Tree| tree.is_orphan(cx.me.instance) || tree.is_grafted(from);
+        if self.tree(self.known_tree(own, id)).is_some_and(lost) {
             return Duration::ZERO;
         }
         let usual = self.lags[usize::from(own)].timeout();
         let least = self.links.round_trip(from).unwrap_or_default();
-        usual.max(least).min(cx.config.broadcast.max_graft_timeout)
+        let kept = self.cache.turnover(cx.now, &config.cache);
+        usual.min(kept / 2).max(least).min(config.max_graft_timeout)
     }
 
     /// A message came, or is of no use: it is not missing any more.
@@ -119,22 +134,31 @@ impl Engine {
             self.lags[usize::from(noted.own)].learn(lag);
             return;
         }
-        let asked = noted.announcers.iter().map(|announcer| announcer.node);
-        let asked = asked.filter(|node| noted.was_asked(*node)).collect();
-        self.remember_recent((id, noted.since, asked));
+        self.learn_of_answer(cx, from, &noted);
+        self.remember_recent(id, noted);
     }
 
-    /// Learns from a message that came by itself after it had been asked for and had come.
+    /// Learns how long an answer takes.
+    fn learn_of_answer(&mut self, cx: &Context<'_>, from: NodeId, noted: &Noted) {
+        if let (Some(at), Some(link)) = (noted.asked_once(from), self.links.get_mut(from)) {
+            link.answers.learn(cx.now.since(at));
+        }
+    }
+
+    /// Learns from a message that came again after it had been asked for and had come: by itself,
+    /// or from somebody who was given too little time.
     pub(super) fn learn_from_duplicate(&mut self, cx: &Context<'_>, from: NodeId, id: MessageId) {
-        let place = self.recent.iter().position(|(recent, ..)| *recent == id);
-        let Some((_, since, asked)) = place.and_then(|place| self.recent.get(place)) else {
+        let Some(place) = self.recent.iter().position(|(recent, _)| *recent == id) else {
             return;
         };
-        if !asked.contains(&from) {
+        let Some((_, noted)) = self.recent.remove(place) else { return };
+        if noted.was_asked(from) {
+            self.learn_of_answer(cx, from, &noted);
+            self.recent.insert(place, (id, noted));
+        } else {
             let own = self.own.contains_key(&id.origin);
-            self.lags[usize::from(own)].learn(cx.now.since(*since));
+            self.lags[usize::from(own)].learn(cx.now.since(noted.since));
             self.counters.spurious_grafts += 1;
-            self.recent.remove(place.unwrap_or_default());
         }
     }
 
@@ -148,17 +172,16 @@ impl Engine {
     /// Asks for what is due, each neighbour in as few messages as hold it.
     pub(super) fn graft(&mut self, cx: &mut Context<'_>) {
         let mut batches: BTreeMap<(NodeId, Option<TreeId>), Vec<Wanted>> = BTreeMap::new();
-        let mut asked: Vec<NodeId> = Vec::new();
-        for id in self.missing.due(cx.now) {
+        let due = self.missing.due(cx.now);
+        self.learn_of_silence(cx, &due);
+        let mut burdens = self.missing.burdens(cx.now);
+        for id in due {
             if self.ask_whether_stale(cx, id) {
                 continue;
             }
-            let preferred = |node| asked.contains(&node);
-            match self.missing.choose(id, &self.links, preferred) {
+            match self.missing.choose(id, &self.links, cx.now, &burdens) {
                 Choice::Ask(node, times) => {
-                    if !asked.contains(&node) {
-                        asked.push(node);
-                    }
+                    burdens.entry(node).or_default().add();
                     let wait = self.wait_for_answer(cx, node, times);
                     self.missing.set_due(id, wait);
                     let (tree, subject) = self.wish(id);
@@ -174,6 +197,20 @@ impl Engine {
             self.send_wishes(cx, node, tree, wanted);
         }
         self.set_graft_timer(cx);
+    }
+
+    /// Who has not answered takes longer than it was given. However much it owes it is one lesson.
+    fn learn_of_silence(&mut self, cx: &Context<'_>, due: &[MessageId]) {
+        let mut silent: BTreeMap<NodeId, Instant> = BTreeMap::new();
+        for (node, at) in due.iter().filter_map(|id| self.missing.overdue(*id)) {
+            let since = silent.entry(node).or_insert(at);
+            *since = at.min(*since);
+        }
+        for (node, since) in silent {
+            if let Some(link) = self.links.get_mut(node) {
+                link.answers.learn(cx.now.since(since));
+            }
+        }
     }
 
     /// Asks the handler that keeps it whether a missing message is of use, once; says whether its
@@ -199,7 +236,7 @@ impl Engine {
     pub(super) fn judged(&mut self, cx: &mut Context<'_>, id: MessageId, stale: bool) {
         if stale {
             if self.forget_missing(id).is_some() {
-                self.seen.insert(id, cx.now, &cx.config.broadcast, &mut self.counters);
+                self.see(cx, id, true);
             }
         } else {
             self.missing.set_due(id, cx.now);
@@ -208,11 +245,14 @@ impl Engine {
     }
 
     /// Until when to wait for the answer to a graft (the paper's second time-out): twice the round
-    /// trip to the neighbour, and twice as long each time that it is asked again.
+    /// trip to the neighbour, at least as long as its answers usually take, and twice as long each
+    /// time that it is asked again.
     fn wait_for_answer(&self, cx: &Context<'_>, node: NodeId, times: u8) -> Instant {
         let config = &cx.config.broadcast;
         let usual = self.links.round_trip(node).map(|span| span * 2);
+        let answers = self.links.get(node).map(|link| link.answers.timeout());
         let usual = usual.unwrap_or(config.graft_timeout / 2).max(LEAST_WAIT);
+        let usual = usual.max(answers.unwrap_or_default());
         let longer = 1 << u32::from(times.saturating_sub(1)).min(8);
         cx.now + usual.saturating_mul(longer).min(config.max_graft_timeout.max(LEAST_WAIT))
     }
@@ -232,12 +272,8 @@ impl Engine {
         tree: Option<TreeId>,
         wanted: Vec<Wanted>,
     ) {
-        let me = cx.me.instance;
-        if let Some(tree) = tree.and_then(|tree| self.tree_mut(tree)) {
-            tree.promote(node);
-            if tree.is_orphan(me) {
-                tree.attach(node);
-            }
+        if let Some(tree) = tree {
+            self.take_way(cx, node, tree, &wanted);
         }
         self.counters.grafts += wanted.len() as u64;
         let mut wanted = wanted.into_iter().peekable();
@@ -248,6 +284,24 @@ impl Engine {
         }
     }
 
+    /// By whom missing messages are asked for, others come from now on. The parent stays one besides,
+    /// unless it has them too and only announced them: then its way is full, and the tree is whole.
+    fn take_way(&mut self, cx: &mut Context<'_>, node: NodeId, id: TreeId, wanted: &[Wanted]) {
+        let me = cx.me.instance;
+        let Some(parent) = self.tree(id).map(|tree| tree.parent) else { return };
+        let full = parent.filter(|parent| {
+            *parent != node && wanted.iter().any(|one| self.missing.has(one.id, *parent))
+        });
+        let Some(tree) = self.tree_mut(id) else { return };
+        tree.graft(node);
+        if full.is_some() || tree.is_orphan(me) {
+            tree.attach(node);
+        }
+        if let Some(full) = full.filter(|full| tree.demote(*full)) {
+            self.send_prune(cx, full, id);
+        }
+    }
+
     /// A neighbour asks for messages.
     pub(super) fn grafted(&mut self, cx: &mut Context<'_>, from: NodeId, graft: Graft) {
         if !self.accept(cx, from) {
@@ -255,7 +309,7 @@ impl Engine {
         }
         let Graft { tree, wanted } = graft;
         if let Some(tree) = tree.and_then(|tree| self.tree_mut(tree)) {
-            tree.promote(from);
+            tree.graft(from);
         }
         let mut lacking = Vec::new();
         for Wanted { id, subject } in wanted {

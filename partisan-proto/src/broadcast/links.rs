@@ -9,6 +9,7 @@
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
+use super::lag::Lag;
 use crate::id::NodeId;
 use crate::neighbors::Neighbors;
 use crate::time::Duration;
@@ -20,10 +21,20 @@ pub(super) struct Link {
     pub(super) node: NodeId,
     /// How long a message there and its answer take, where it is known.
     pub(super) round_trip: Option<Duration>,
+    /// How long it takes until a message comes that it was asked for: longer than a round trip when
+    /// there is more to send than the way can take.
+    pub(super) answers: Lag,
     /// What will be announced to it.
     pub(super) announce: Vec<Announcement>,
     /// How many messages it announced that are missing here.
     pub(super) missing: usize,
+}
+
+impl Link {
+    fn new(node: NodeId) -> Self {
+        let answers = Lag::default();
+        Self { node, round_trip: None, answers, announce: Vec::new(), missing: 0 }
+    }
 }
 
 /// All of them, by identifier.
@@ -72,8 +83,7 @@ impl Links {
         match self.place(node) {
             Ok(_) => false,
             Err(place) => {
-                let link = Link { node, round_trip: None, announce: Vec::new(), missing: 0 };
-                self.0.insert(place, link);
+                self.0.insert(place, Link::new(node));
                 true
             }
         }
@@ -118,7 +128,8 @@ impl Links {
 impl Hash for Links {
     fn hash<H: Hasher>(&self, state: &mut H) {
         for link in &self.0 {
-            (link.node, link.round_trip, link.announce.len(), link.missing).hash(state);
+            (link.node, link.round_trip, link.answers).hash(state);
+            (link.announce.len(), link.missing).hash(state);
         }
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Noted {
     pub(super) subject: Option<Box<Subject>>,
     /// Whether the handler was asked if it is of use.
     pub(super) judged: bool,
+    /// Who was asked last and has not answered.
+    awaited: Option<NodeId>,
     pub(super) announcers: Vec<Announcer>,
 }
 
@@ -46,6 +48,8 @@ pub(super) struct Announcer {
     pub(super) hops: u8,
     /// How often this one was asked for it.
     asked: u8,
+    /// When it was asked last.
+    at: Instant,
 }
 
 /// What was announced.
@@ -56,6 +60,28 @@ pub(super) struct News {
     pub(super) own: bool,
     pub(super) promote: bool,
     pub(super) subject: Option<Box<Subject>>,
+}
+
+/// How many messages may be asked of a neighbour before others are asked as well.
+const LITTLE: usize = 256;
+
+/// What is asked of each neighbour.
+pub(super) type Burdens = BTreeMap<NodeId, Burden>;
+
+/// What is asked of a neighbour.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Burden {
+    /// How many messages it has not sent so far.
+    owed: usize,
+    /// Whether more are asked of it now.
+    asked: bool,
+}
+
+impl Burden {
+    /// One more is asked of it now.
+    pub(super) const fn add(&mut self) {
+        (self.owed, self.asked) = (self.owed + 1, true);
+    }
 }
 
 /// Whom to ask for a message.
@@ -73,6 +99,20 @@ impl Noted {
         self.announcers.iter().any(|announcer| announcer.node == node && announcer.asked > 0)
     }
 
+    /// When this neighbour was asked for it, if that was once: else nobody knows which asking an
+    /// answer is for (Karn 1987).
+    pub(super) fn asked_once(&self, node: NodeId) -> Option<Instant> {
+        let once = |announcer: &&Announcer| announcer.node == node && announcer.asked == 1;
+        self.announcers.iter().find(once).map(|announcer| announcer.at)
+    }
+
+    /// Who should have answered by now, and since when it is awaited.
+    fn overdue(&self) -> Option<(NodeId, Instant)> {
+        let node = self.awaited?;
+        let asked = self.announcers.iter().find(|announcer| announcer.node == node)?;
+        Some((node, asked.at))
+    }
+
     pub(super) fn was_any_asked(&self) -> bool {
         self.announcers.iter().any(|announcer| announcer.asked > 0)
     }
@@ -82,17 +122,21 @@ impl Noted {
         self.announcers.iter().copied().min_by_key(|announcer| announcer.hops)
     }
 
-    /// Whom to ask next: whoever was asked least, then whom others are asked of anyway, then the
-    /// nearest to the origin, then the nearest to this node.
-    fn choose(&mut self, links: &Links, preferred: impl Fn(NodeId) -> bool) -> Choice {
+    /// Whom to ask next: whoever was asked least and owes little, then whom others are asked of
+    /// anyway, then the nearest to the origin, then the nearest to this node.
+    fn choose(&mut self, links: &Links, now: Instant, burdens: &Burdens) -> Choice {
         let unknown = Duration::MAX;
         let best = self.announcers.iter_mut().min_by_key(|announcer| {
-            let span = links.round_trip(announcer.node).unwrap_or(unknown);
-            (announcer.asked, !preferred(announcer.node), announcer.hops, span, announcer.node)
+            let node = announcer.node;
+            let span = links.round_trip(node).unwrap_or(unknown);
+            let Burden { owed, asked } = burdens.get(&node).copied().unwrap_or_default();
+            (announcer.asked, owed / LITTLE, !asked, announcer.hops, span, node)
         });
         match best {
             Some(announcer) if announcer.asked < MOST_ASKED => {
                 announcer.asked += 1;
+                announcer.at = now;
+                self.awaited = Some(announcer.node);
                 Choice::Ask(announcer.node, announcer.asked)
             }
             Some(_) | None => Choice::GiveUp,
@@ -115,8 +159,9 @@ impl Missing {
         let News { id, hops, own, promote, subject } = news;
         let noted = self.messages.entry(id).or_insert_with(|| {
             self.due.insert((due, id));
-            let (announcers, judged) = (Vec::new(), false);
-            Noted { since: now, due, own, promote: false, subject: None, judged, announcers }
+            let (promote, subject, judged) = (false, None, false);
+            let (awaited, announcers) = (None, Vec::new());
+            Noted { since: now, due, own, promote, subject, judged, awaited, announcers }
         });
         noted.promote |= promote;
         noted.own |= own;
@@ -128,7 +173,7 @@ impl Missing {
                 false
             }
             None => {
-                noted.announcers.push(Announcer { node: from, hops, asked: 0 });
+                noted.announcers.push(Announcer { node: from, hops, asked: 0, at: now });
                 true
             }
         }
@@ -139,9 +184,35 @@ impl Missing {
         &mut self,
         id: MessageId,
         links: &Links,
-        preferred: impl Fn(NodeId) -> bool,
+        now: Instant,
+        burdens: &Burdens,
     ) -> Choice {
-        self.messages.get_mut(&id).map_or(Choice::GiveUp, |noted| noted.choose(links, preferred))
+        let noted = self.messages.get_mut(&id);
+        noted.map_or(Choice::GiveUp, |noted| noted.choose(links, now, burdens))
+    }
+
+    /// What is asked of neighbours and may yet be answered.
+    pub(super) fn burdens(&self, now: Instant) -> Burdens {
+        let mut burdens = Burdens::new();
+        // In most cases there is little, and who owes it makes no difference.
+        if self.len() > LITTLE {
+            let waiting = self.messages.values().filter(|noted| noted.due > now);
+            for node in waiting.filter_map(|noted| noted.awaited) {
+                burdens.entry(node).or_default().owed += 1;
+            }
+        }
+        burdens
+    }
+
+    /// Whether a neighbour has a message that is missing here.
+    pub(super) fn has(&self, id: MessageId, node: NodeId) -> bool {
+        let announcers = self.messages.get(&id).map(|noted| &noted.announcers);
+        announcers.is_some_and(|list| list.iter().any(|announcer| announcer.node == node))
+    }
+
+    /// Who was asked for a message that is due, and since when its answer is awaited.
+    pub(super) fn overdue(&self, id: MessageId) -> Option<(NodeId, Instant)> {
+        self.messages.get(&id)?.overdue()
     }
 
     /// Sets when something must be done about a message.
@@ -180,8 +251,9 @@ impl Missing {
         else {
             return false;
         };
-        let asked = noted.announcers.remove(place).asked > 0;
-        if asked || noted.announcers.is_empty() {
+        noted.announcers.remove(place);
+        let awaited = noted.awaited.take_if(|awaited| *awaited == node).is_some();
+        if awaited || noted.announcers.is_empty() {
             self.set_due(id, now);
         }
         true
@@ -253,7 +325,10 @@ mod tests {
         let mut links = Links::default();
         (1..=3).for_each(|n| _ = links.insert(node(n)));
         links.get_mut(node(3)).unwrap().round_trip = Some(Duration::from_millis(5));
-        let mut ask = |preferred: u64| missing.choose(id(1), &links, |n| n == node(preferred));
+        let mut ask = |preferred: u64| {
+            let burdens = Burdens::from([(node(preferred), Burden { owed: 1, asked: true })]);
+            missing.choose(id(1), &links, at(0), &burdens)
+        };
         assert_eq!(ask(9), Choice::Ask(node(3), 1));
         assert_eq!(ask(1), Choice::Ask(node(1), 1), "asked for others already");
         assert_eq!(ask(1), Choice::Ask(node(2), 1));
@@ -268,15 +343,47 @@ mod tests {
         let mut missing = announced(&[(1, 1), (2, 2)]);
         assert!(missing.retract(id(1), node(2), at(10)) && missing.due(at(50)).is_empty());
         let mut missing = announced(&[(1, 1), (2, 2)]);
-        assert_eq!(missing.choose(id(1), &Links::default(), |_| false), Choice::Ask(node(1), 1));
+        let choose = |missing: &mut Missing, now| {
+            missing.choose(id(1), &Links::default(), at(now), &Burdens::new())
+        };
+        assert_eq!(missing.overdue(id(1)), None);
+        assert_eq!(choose(&mut missing, 100), Choice::Ask(node(1), 1));
         missing.set_due(id(1), at(200));
+        assert_eq!(missing.overdue(id(1)), Some((node(1), at(100))));
         assert!(missing.retract(id(1), node(1), at(10)));
         assert_eq!(missing.due(at(10)), [id(1)]);
+        assert_eq!(missing.overdue(id(1)), None, "it has answered");
         missing.check();
         missing.retract_all(node(2), at(11));
-        assert_eq!(missing.choose(id(1), &Links::default(), |_| false), Choice::GiveUp);
+        assert_eq!(choose(&mut missing, 12), Choice::GiveUp);
         assert!(missing.remove(id(1)).is_some() && missing.next_due().is_none());
         assert!(!missing.retract(id(1), node(2), at(10)));
+    }
+
+    #[test]
+    fn the_one_who_was_asked_before_may_go_while_another_is_awaited() {
+        let mut missing = announced(&[(1, 1), (2, 2)]);
+        let burdens = Burdens::new();
+        for (asked, now) in [(1, 100), (2, 200)] {
+            let choice = missing.choose(id(1), &Links::default(), at(now), &burdens);
+            assert_eq!(choice, Choice::Ask(node(asked), 1));
+        }
+        missing.set_due(id(1), at(300));
+        assert!(missing.retract(id(1), node(1), at(250)));
+        assert_eq!(
+            (missing.due(at(299)).len(), missing.overdue(id(1))),
+            (0, Some((node(2), at(200))))
+        );
+    }
+
+    /// Checklist B16.
+    #[test]
+    fn who_owes_much_is_asked_after_others() {
+        let mut missing = announced(&[(1, 1), (2, 9)]);
+        let burden = Burden { owed: LITTLE, asked: true };
+        let burdens = Burdens::from([(node(1), burden)]);
+        let choice = missing.choose(id(1), &Links::default(), at(100), &burdens);
+        assert_eq!(choice, Choice::Ask(node(2), 1));
     }
 
     #[test]

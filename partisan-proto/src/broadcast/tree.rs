@@ -9,6 +9,10 @@ use crate::time::Instant;
 /// A neighbour of which no heartbeat of the present number has come.
 const UNKNOWN: u8 = u8::MAX;
 
+/// How many duplicates a link may bring that was grafted, or the parent beside such a one: more come
+/// before the next heartbeat only where much is sent.
+pub(super) const MOST_DUPLICATES: u8 = 16;
+
 /// A tree: links are eager (messages are sent) or lazy (they are announced).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Tree {
@@ -34,15 +38,30 @@ struct Branch {
     eager: bool,
     /// Eager for want of another: the other end takes it for a lazy one.
     spare: bool,
+    /// Eager since one end asked the other for what the tree had not brought.
+    grafted: bool,
+    /// How many duplicates it brought since then, or since the last heartbeat.
+    duplicates: u8,
     /// How far the other end is from the root, by its last heartbeat.
     hops: u8,
+}
+
+impl Branch {
+    const fn new(node: NodeId, eager: bool) -> Self {
+        Self { node, eager, spare: false, grafted: false, duplicates: 0, hops: UNKNOWN }
+    }
+
+    /// A new heartbeat spreads, of which nothing has come by this link.
+    const fn forget(&mut self) {
+        (self.hops, self.duplicates) = (UNKNOWN, 0);
+    }
 }
 
 impl Tree {
     /// A tree without shape: every link is eager.
     pub(super) fn flood(links: &Links) -> Self {
-        let branch = |node| Branch { node, eager: true, spare: false, hops: UNKNOWN };
-        Self { branches: links.nodes().map(branch).collect(), ..Self::default() }
+        let branches = links.nodes().map(|node| Branch::new(node, true)).collect();
+        Self { branches, ..Self::default() }
     }
 
     /// Another tree with the same eager links, and nothing else.
@@ -79,11 +98,34 @@ impl Tree {
     pub(super) fn promote(&mut self, node: NodeId) -> bool {
         let Some(branch) = self.branch_mut(node) else { return false };
         let fresh = !core::mem::replace(&mut branch.eager, true);
-        branch.spare = false;
+        (branch.spare, branch.grafted, branch.duplicates) = (false, false, 0);
         for other in self.branches.iter_mut().filter(|other| other.spare) {
             (other.eager, other.spare) = (false, false);
         }
         fresh
+    }
+
+    /// As [`Tree::promote`], for what the tree had not brought: until the next heartbeat the link is
+    /// one too many if it brings what comes by another.
+    pub(super) fn graft(&mut self, node: NodeId) {
+        if self.promote(node)
+            && let Some(branch) = self.branch_mut(node)
+        {
+            branch.grafted = true;
+        }
+    }
+
+    /// Whether a link is eager since one end asked the other for something.
+    pub(super) fn is_grafted(&self, node: NodeId) -> bool {
+        self.place(node).is_ok_and(|place| self.branches[place].grafted)
+    }
+
+    /// Counts a duplicate that came by a link; says which one it is since the last heartbeat.
+    pub(super) fn count_duplicate(&mut self, node: NodeId) -> u8 {
+        self.branch_mut(node).map_or(0, |branch| {
+            branch.duplicates = branch.duplicates.saturating_add(1);
+            branch.duplicates
+        })
     }
 
     /// Makes a link lazy that the other end takes for a lazy one; the last eager one when there is
@@ -103,7 +145,7 @@ impl Tree {
         }
         match self.branch_mut(node) {
             Some(branch) => {
-                branch.eager = false;
+                (branch.eager, branch.grafted) = (false, false);
                 true
             }
             None => false,
@@ -115,7 +157,7 @@ impl Tree {
     pub(super) fn add(&mut self, node: NodeId, flood: bool) -> bool {
         let eager = flood || self.root.is_none() || self.nodes(true).next().is_none();
         if let Err(place) = self.place(node) {
-            self.branches.insert(place, Branch { node, eager, spare: false, hops: UNKNOWN });
+            self.branches.insert(place, Branch::new(node, eager));
         }
         eager
     }
@@ -140,7 +182,7 @@ impl Tree {
         };
         let eager = self.branches.remove(place).eager;
         if let Err(place) = self.place(node) {
-            self.branches.insert(place, Branch { node, eager, spare: false, hops: UNKNOWN });
+            self.branches.insert(place, Branch::new(node, eager));
         }
         if self.parent == Some(gone) {
             self.parent = Some(node);
@@ -150,7 +192,7 @@ impl Tree {
     /// A new heartbeat came by this neighbour first.
     pub(super) fn follow(&mut self, root: Instance, number: u64, from: NodeId, hops: u8) {
         (self.root, self.number) = (Some(root), number);
-        self.branches.iter_mut().for_each(|branch| branch.hops = UNKNOWN);
+        self.branches.iter_mut().for_each(Branch::forget);
         self.attach(from);
         self.note(from, hops);
         self.hops = hops.saturating_add(1);
@@ -159,7 +201,7 @@ impl Tree {
     /// This node is the root, with this heartbeat.
     pub(super) fn lead(&mut self, me: Instance, number: u64) {
         (self.root, self.number, self.hops, self.parent) = (Some(me), number, 0, None);
-        self.branches.iter_mut().for_each(|branch| branch.hops = UNKNOWN);
+        self.branches.iter_mut().for_each(Branch::forget);
     }
 
     /// How far a neighbour is from the root.

@@ -258,7 +258,8 @@ fn keeps(world: &World, number: usize) -> bool {
 pub fn forgotten_after(config: &BroadcastConfig) -> Duration {
     let longest = config.idle_timeout.max(config.cache.age);
     let heartbeats = config.heartbeat_interval * 5;
-    longest + longest / 4 + heartbeats + config.exchange.deadline
+    // What is missing is looked for twice, and is lost then.
+    (longest + longest / 4) * 2 + heartbeats + config.exchange.deadline
 }
 
 /// What is left of broadcasts on a node, so long after the last one: trees of single senders,

@@ -14,7 +14,7 @@ use super::experiment::Experiment;
 use super::findings::{Findings, Gate};
 use super::hyparview::JOIN_PAUSE;
 use super::lab::Lab;
-use super::{Options, config};
+use super::{Options, config, storm};
 use crate::latency::Latency;
 use crate::measure::Overlay;
 use crate::measure::broadcast::{Cost, Spread, Tally, flood, payloads, sum};
@@ -80,6 +80,7 @@ pub(super) fn experiments(options: &Options) -> Vec<Experiment> {
             let run = move |findings: &mut Findings| failure(seed, nodes, percent, findings);
             plan(format!("{percent} % of {nodes} killed"), Box::new(run));
         }
+        all.extend(storm::experiments(seed, options));
     }
     all
 }

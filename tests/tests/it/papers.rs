@@ -6,6 +6,7 @@ use partisan_proto::config::{HyParViewConfig, ManagerConfig};
 use partisan_sim::paper::churn::churn;
 use partisan_sim::paper::hyparview::{self, Subject};
 use partisan_sim::paper::plumtree::{self, Single};
+use partisan_sim::paper::storm::{Storm, storm};
 use partisan_sim::paper::xbot::{self, Subjects};
 use partisan_sim::paper::{Findings, baseline, config, scamp};
 
@@ -148,6 +149,16 @@ fn plumtree_serves_many_senders_with_little_redundancy() {
 fn plumtree_serves_all_senders_at_once() {
     let mut findings = Findings::default();
     plumtree::all_send(1, 60, &mut findings);
+    judge(&findings);
+}
+
+/// Checklist B16. At full size five times as much is sent.
+#[test]
+fn a_storm_reaches_all_who_are_quick_and_who_is_slow_knows_what_it_missed() {
+    let mut findings = Findings::default();
+    for kind in Storm::ALL {
+        storm(1, kind, 20_000, &mut findings);
+    }
     judge(&findings);
 }
 

@@ -147,6 +147,7 @@ fn counters(node: &Node) -> BTreeMap<String, u64> {
         ("broadcast_duplicates", protocol.broadcast.duplicates),
         ("broadcast_grafts", protocol.broadcast.grafts),
         ("broadcasts_given_up", protocol.broadcast.given_up),
+        ("broadcasts_missed", protocol.broadcast.missed),
         ("broadcasts_forged", protocol.broadcast.forged),
         ("relays_sent", protocol.relay.sent),
         ("relays_transmitted", protocol.relay.transmitted),

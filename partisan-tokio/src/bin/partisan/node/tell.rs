@@ -107,6 +107,9 @@ impl Names {
             Notification::RelayFailed { to, sequence, reason } => {
                 format!("! relayed message {sequence} did not reach {}: {reason}", self.of(*to))
             }
+            Notification::BroadcastsMissed { origin, count } => {
+                format!("! missed {count} broadcasts of {}", self.of(origin.node))
+            }
             Notification::PartitionInjected { id } => {
                 format!("! partition {id}: nothing is sent to the neighbours until it is resolved")
             }
