@@ -18,27 +18,27 @@
 //! | 80 % | largest component | 0 | 0.017 | ± 0.05 |
 //!
 //! SCAMP, 1 seed and one cluster each: the mean view of 1,000 and 3,000 nodes without extra copies
-//! is 7.28 and 8.16, where (c + 1) ln n is 6.9 and 8.0; with four extra copies it is 26.7 and 31.9,
-//! 0.77 and 0.80 of the formula, and 0.95 of what it becomes when the beginning is counted
+//! is 6.88 and 7.98, where (c + 1) ln n is 6.9 and 8.0; with four extra copies it is 28.5 and 34.0,
+//! 0.83 and 0.85 of the formula, and 1.02 of what it becomes when the beginning is counted
 //! ([`scamp::expected`]). The authors of HyParView found 0.74 of the formula at 10,000 nodes.
 //!
-//! HyParView, 1 seed; X-BOT, 3 seeds; full size:
+//! HyParView and X-BOT, 1 seed, full size:
 //!
 //! | experiment | measure | paper | ours | gate |
 //! |---|---|---|---|---|
-//! | 10,000 nodes join one by one, 50 cycles | clustering coefficient | 0.00092 | 0.00060 | ≤ 0.001 |
+//! | 10,000 nodes join one by one, 50 cycles | clustering coefficient | 0.00092 | 0.00051 | ≤ 0.001 |
 //! | | average shortest path | 6.385 | 6.37 | ≤ 6.40 |
-//! | | hops of a flood, mean | 9.0 | 8.20 | ≤ 9 |
-//! | | share with 5 neighbours | ≈ 1 | 0.996 | ≥ 0.99 |
+//! | | hops of a flood, mean | 9.0 | 8.21 | ≤ 9 |
+//! | | share with 5 neighbours | ≈ 1 | 0.997 | ≥ 0.99 |
 //! | | fewest neighbours | – | 4 | ≥ 4 |
-//! | 10,000 nodes join one contact at once, 10 cycles | clustering coefficient | – | 0.00173 | ≤ 0.003 |
+//! | 10,000 nodes join one contact at once, 10 cycles | clustering coefficient | – | 0.00168 | ≤ 0.003 |
 //! | | average shortest path | – | 6.56 | ≤ 6.6 |
 //! | 10 to 80 % of 10,000 killed at once | reliability of 1,000 messages | ≈ 1 | ≥ 0.999 | ≥ 0.999 |
 //! | 90 % | | ≈ 1 | 0.999 | ≥ 0.99 |
-//! | 95 % | | ≈ 0.91 | 0.972 | ≥ 0.93 |
+//! | 95 % | | ≈ 0.91 | 0.999 | ≥ 0.93 |
 //! | 60, 80, 90 % | cycles until healed | 1, 2, 4 | 1, 1, 1 | ≤ 1, 2, 4 |
-//! | half of 10,000 killed at once, 20 cycles | dead entries of passive views | – | 0.0031 | ≤ 0.05 |
-//! | X-BOT, 1,000 nodes on a plane | link cost saved | ≈ 0.7 | 0.726 | ≥ 0.7 |
+//! | half of 10,000 killed at once, 20 cycles | dead entries of passive views | – | 0.0026 | ≤ 0.05 |
+//! | X-BOT, 1,000 nodes on a plane | link cost saved | ≈ 0.7 | 0.725 | ≥ 0.7 |
 //! | | shortest paths, of those without | ≈ 1.14 | 1.14 | ≤ 1.15 |
 //!
 //! Plumtree, 2 seeds, full size; links take 10 to 50 ms. Where the paper gives no number, the one of
