@@ -49,7 +49,7 @@ pub(super) struct Engine {
     pub(super) missing: Missing,
     /// How late messages are behind their announcements, in the shared tree and in others.
     pub(super) lags: [Lag; 2],
-    /// Messages that were asked for and came: when they were first announced, and who was asked.
+    /// Messages that were asked for and came, and what was noted of them until then.
     pub(super) recent: VecDeque<(MessageId, Noted)>,
     /// Connections that can take no more at present.
     pub(super) congested: Vec<ConnectionId>,

@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::engine::Engine;
-use super::tree::MOST_DUPLICATES;
 use crate::action::Action;
 use crate::command::Broadcast;
 use crate::context::Context;
@@ -21,6 +20,9 @@ use crate::wire::{
 /// Shorter texts are copied before they are kept, since they share memory with all that was read
 /// together with them.
 const COPIED: usize = 16 << 10;
+/// How many duplicates a link may bring that was grafted, or the parent beside such a one: more come
+/// before the next heartbeat only where much is sent.
+const MOST_DUPLICATES: u8 = 16;
 /// How much is looked at to take an announcement back that has become needless.
 const LOOKED_AT: usize = 64;
 
@@ -64,7 +66,7 @@ impl Engine {
 
     /// Notes that a message has come, or is of no use; says whether it is new.
     pub(super) fn see(&mut self, cx: &Context<'_>, id: MessageId, stored: bool) -> bool {
-        self.seen.insert((id, stored), cx.now, &cx.config.broadcast, &mut self.counters)
+        self.seen.insert(id, stored, cx.now, &cx.config.broadcast, &mut self.counters)
     }
 
     /// Back-pressure: somebody must be able to take it.
@@ -350,16 +352,16 @@ impl Engine {
     fn prune_graft(&mut self, cx: &mut Context<'_>, from: NodeId, id: TreeId, message: MessageId) {
         let via = self.cache.via(message).flatten();
         let Some(tree) = self.tree_mut(id) else { return };
-        let by_graft = |via: NodeId| tree.is_grafted(via) && tree.parent == Some(from);
-        let quicker = via.filter(|via| *via != from && by_graft(*via));
-        let superfluous = match tree.is_eager(from) {
-            true if tree.is_grafted(from) || quicker.is_some() => {
-                tree.count_duplicate(from) > MOST_DUPLICATES
-            }
-            true => false,
-            false if cx.now.since(tree.heard) < cx.config.broadcast.graft_timeout => false,
+        let quicker = via.filter(|via| *via != from && tree.is_grafted(*via));
+        let quicker = quicker.filter(|_| tree.parent == Some(from));
+        let superfluous = if !tree.is_eager(from) {
+            let stands = cx.now.since(tree.heard) >= cx.config.broadcast.graft_timeout;
             // What is on its way comes all the same: said again now and then.
-            false => tree.count_duplicate(from).is_power_of_two(),
+            stands && tree.count_duplicate(from).is_power_of_two()
+        } else if tree.is_grafted(from) || quicker.is_some() {
+            tree.count_duplicate(from) > MOST_DUPLICATES
+        } else {
+            false
         };
         if superfluous && tree.demote(from) {
             if let Some(quicker) = quicker {

@@ -19,7 +19,7 @@ impl Lag {
         Self { mean: first / 4, deviation: first / 16 * 3 }
     }
 
-    /// One message took so long from its first announcement.
+    /// One message took so long.
     pub(super) fn learn(&mut self, lag: Duration) {
         let distance = lag.abs_diff(self.mean);
         self.deviation = self.deviation / 4 * 3 + distance / 4;

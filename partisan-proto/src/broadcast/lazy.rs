@@ -134,15 +134,10 @@ impl Engine {
             self.lags[usize::from(noted.own)].learn(lag);
             return;
         }
-        self.learn_of_answer(cx, from, &noted);
-        self.remember_recent(id, noted);
-    }
-
-    /// Learns how long an answer takes.
-    fn learn_of_answer(&mut self, cx: &Context<'_>, from: NodeId, noted: &Noted) {
-        if let (Some(at), Some(link)) = (noted.asked_once(from), self.links.get_mut(from)) {
-            link.answers.learn(cx.now.since(at));
+        if let Some(at) = noted.asked_once(from) {
+            self.links.learn_of_answer(from, cx.now.since(at));
         }
+        self.remember_recent(id, noted);
     }
 
     /// Learns from a message that came again after it had been asked for and had come: by itself,
@@ -151,15 +146,17 @@ impl Engine {
         let Some(place) = self.recent.iter().position(|(recent, _)| *recent == id) else {
             return;
         };
-        let Some((_, noted)) = self.recent.remove(place) else { return };
+        let noted = &self.recent[place].1;
         if noted.was_asked(from) {
-            self.learn_of_answer(cx, from, &noted);
-            self.recent.insert(place, (id, noted));
-        } else {
-            let own = self.own.contains_key(&id.origin);
-            self.lags[usize::from(own)].learn(cx.now.since(noted.since));
-            self.counters.spurious_grafts += 1;
+            if let Some(at) = noted.asked_once(from) {
+                self.links.learn_of_answer(from, cx.now.since(at));
+            }
+            return;
         }
+        let own = self.own.contains_key(&id.origin);
+        self.lags[usize::from(own)].learn(cx.now.since(noted.since));
+        self.counters.spurious_grafts += 1;
+        self.recent.remove(place);
     }
 
     pub(super) fn set_graft_timer(&self, cx: &mut Context<'_>) {
@@ -207,9 +204,7 @@ impl Engine {
             *since = at.min(*since);
         }
         for (node, since) in silent {
-            if let Some(link) = self.links.get_mut(node) {
-                link.answers.learn(cx.now.since(since));
-            }
+            self.links.learn_of_answer(node, cx.now.since(since));
         }
     }
 

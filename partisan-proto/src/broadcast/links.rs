@@ -78,6 +78,13 @@ impl Links {
         self.get(node)?.round_trip
     }
 
+    /// A message that a neighbour was asked for took so long, or has not come yet.
+    pub(super) fn learn_of_answer(&mut self, node: NodeId, span: Duration) {
+        if let Some(link) = self.get_mut(node) {
+            link.answers.learn(span);
+        }
+    }
+
     /// Adds a link; says whether it is new.
     pub(super) fn insert(&mut self, node: NodeId) -> bool {
         match self.place(node) {

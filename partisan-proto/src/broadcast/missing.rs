@@ -48,7 +48,7 @@ pub(super) struct Announcer {
     pub(super) hops: u8,
     /// How often this one was asked for it.
     asked: u8,
-    /// When it was asked last.
+    /// When it was asked last, or announced it.
     at: Instant,
 }
 
@@ -94,23 +94,20 @@ pub(super) enum Choice {
 }
 
 impl Noted {
+    fn announcer(&self, node: NodeId) -> Option<&Announcer> {
+        self.announcers.iter().find(|announcer| announcer.node == node)
+    }
+
     /// Whether this neighbour was asked for it.
     pub(super) fn was_asked(&self, node: NodeId) -> bool {
-        self.announcers.iter().any(|announcer| announcer.node == node && announcer.asked > 0)
+        self.announcer(node).is_some_and(|announcer| announcer.asked > 0)
     }
 
     /// When this neighbour was asked for it, if that was once: else nobody knows which asking an
     /// answer is for (Karn 1987).
     pub(super) fn asked_once(&self, node: NodeId) -> Option<Instant> {
-        let once = |announcer: &&Announcer| announcer.node == node && announcer.asked == 1;
-        self.announcers.iter().find(once).map(|announcer| announcer.at)
-    }
-
-    /// Who should have answered by now, and since when it is awaited.
-    fn overdue(&self) -> Option<(NodeId, Instant)> {
-        let node = self.awaited?;
-        let asked = self.announcers.iter().find(|announcer| announcer.node == node)?;
-        Some((node, asked.at))
+        let once = self.announcer(node).filter(|announcer| announcer.asked == 1);
+        once.map(|announcer| announcer.at)
     }
 
     pub(super) fn was_any_asked(&self) -> bool {
@@ -206,13 +203,14 @@ impl Missing {
 
     /// Whether a neighbour has a message that is missing here.
     pub(super) fn has(&self, id: MessageId, node: NodeId) -> bool {
-        let announcers = self.messages.get(&id).map(|noted| &noted.announcers);
-        announcers.is_some_and(|list| list.iter().any(|announcer| announcer.node == node))
+        self.messages.get(&id).is_some_and(|noted| noted.announcer(node).is_some())
     }
 
     /// Who was asked for a message that is due, and since when its answer is awaited.
     pub(super) fn overdue(&self, id: MessageId) -> Option<(NodeId, Instant)> {
-        self.messages.get(&id)?.overdue()
+        let noted = self.messages.get(&id)?;
+        let node = noted.awaited?;
+        Some((node, noted.announcer(node)?.at))
     }
 
     /// Sets when something must be done about a message.

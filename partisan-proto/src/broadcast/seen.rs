@@ -61,7 +61,8 @@ impl Seen {
     /// is none.
     pub(super) fn insert(
         &mut self,
-        (id, stored): (MessageId, bool),
+        id: MessageId,
+        stored: bool,
         now: Instant,
         config: &BroadcastConfig,
         counters: &mut BroadcastCounters,
@@ -77,8 +78,9 @@ impl Seen {
         }
         let new = origin.numbers.insert(id.sequence);
         while origin.numbers.intervals() > config.max_gaps + 1 {
-            let gap = origin.numbers.fill_lowest_gap();
-            gap.into_iter().for_each(|gap| origin.losses.give_up(gap));
+            if let Some(gap) = origin.numbers.fill_lowest_gap() {
+                origin.losses.give_up(gap);
+            }
             counters.forgotten_gaps += 1;
         }
         new
@@ -182,7 +184,7 @@ mod tests {
         let (mut seen, mut counters) = (Seen::default(), BroadcastCounters::default());
         let config = BroadcastConfig::default();
         let mut insert =
-            |at, id| seen.insert((id, false), Instant::from_secs(at), &config, &mut counters);
+            |at, id| seen.insert(id, false, Instant::from_secs(at), &config, &mut counters);
         assert!(insert(0, id(1, 1)));
         (2..10_000).for_each(|n| assert!(insert(n, id(1, n))));
         assert!(!insert(1 << 40, id(1, 1)) && !insert(1 << 40, id(1, 9_999)));
@@ -196,7 +198,7 @@ mod tests {
         let (mut seen, mut counters) = (Seen::default(), BroadcastCounters::default());
         let config = BroadcastConfig::default();
         let mut insert = |seen: &mut Seen, n| {
-            seen.insert((id(1, n), false), Instant::ZERO, &config, &mut counters)
+            seen.insert(id(1, n), false, Instant::ZERO, &config, &mut counters)
         };
         assert!(insert(&mut seen, 1));
         seen.begin_anew(&config);
@@ -211,7 +213,7 @@ mod tests {
         let (mut seen, mut counters) = (Seen::default(), BroadcastCounters::default());
         let config = config(16, 4);
         for node in 0..40 {
-            seen.insert((id(node, 1), false), Instant::from_secs(node), &config, &mut counters);
+            seen.insert(id(node, 1), false, Instant::from_secs(node), &config, &mut counters);
             assert!(seen.origins() <= 16);
         }
         assert!(seen.contains(id(39, 1)) && !seen.contains(id(0, 1)));
@@ -223,7 +225,7 @@ mod tests {
         let (mut seen, mut counters) = (Seen::default(), BroadcastCounters::default());
         let config = config(16, 4);
         for n in (1..=21).step_by(2) {
-            seen.insert((id(1, n), false), Instant::ZERO, &config, &mut counters);
+            seen.insert(id(1, n), false, Instant::ZERO, &config, &mut counters);
         }
         assert_eq!(counters.forgotten_gaps, 6);
         let missing: Vec<_> = seen.missing(id(1, 1).origin, (1, 21)).collect();
@@ -246,7 +248,7 @@ mod tests {
         for (node, numbers) in [(1, [u64::MAX, 1, 3]), (2, [1, u64::MAX, 3]), (3, [1, 3, u64::MAX])]
         {
             for n in numbers {
-                seen.insert((id(node, n), false), Instant::ZERO, &config, &mut counters);
+                seen.insert(id(node, n), false, Instant::ZERO, &config, &mut counters);
             }
         }
         let told = [seen.look_for_losses(), seen.look_for_losses()].concat();
@@ -260,7 +262,7 @@ mod tests {
         let (mut seen, mut counters) = (Seen::default(), BroadcastCounters::default());
         let config = BroadcastConfig::default();
         let mut insert = |seen: &mut Seen, node, n, stored| {
-            seen.insert((id(node, n), stored), Instant::ZERO, &config, &mut counters);
+            seen.insert(id(node, n), stored, Instant::ZERO, &config, &mut counters);
         };
         // What came before the first is not owed to a node that joined later.
         [7, 8, 12, 15].iter().for_each(|n| insert(&mut seen, 1, *n, false));

@@ -9,10 +9,6 @@ use crate::time::Instant;
 /// A neighbour of which no heartbeat of the present number has come.
 const UNKNOWN: u8 = u8::MAX;
 
-/// How many duplicates a link may bring that was grafted, or the parent beside such a one: more come
-/// before the next heartbeat only where much is sent.
-pub(super) const MOST_DUPLICATES: u8 = 16;
-
 /// A tree: links are eager (messages are sent) or lazy (they are announced).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Tree {
@@ -64,7 +60,7 @@ impl Tree {
         Self { branches, ..Self::default() }
     }
 
-    /// Another tree with the same eager links, and nothing else.
+    /// Another tree whose links are what they are here, and nothing else.
     pub(super) fn alike(&self) -> Self {
         let branch = |branch: &Branch| Branch { hops: UNKNOWN, ..*branch };
         Self { branches: self.branches.iter().map(branch).collect(), ..Self::default() }

@@ -17,8 +17,8 @@ use crate::id::Tag;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HyParViewConfig {
-    /// The most neighbours, this node not counted; at least 2. Default 5 (Partisan's `active_max_size` of 6
-    /// counts the node itself).
+    /// The most neighbours, this node not counted; at least 2. Default 5 (Partisan's
+    /// `active_max_size` of 6 counts the node itself).
     pub active_size: usize,
     /// The most nodes kept in reserve. Default 30.
     pub passive_size: usize,

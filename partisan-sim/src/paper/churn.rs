@@ -16,7 +16,6 @@ use super::hyparview::{ACTIVE, JOIN_PAUSE};
 use super::lab::Lab;
 use super::{Options, config};
 use crate::check::{Checker, Violation, hyparview};
-use crate::latency::Latency;
 use crate::picture::{Chart, Curve};
 use crate::story;
 use crate::workload::Bootstrap;
@@ -127,7 +126,7 @@ struct Bed {
 
 impl Bed {
     fn new(seed: u64, nodes: usize, minutes: u32, findings: &Findings) -> Self {
-        let latency = Latency::parse("10..50ms").expect("a constant range is a good one");
+        let latency = config::latency();
         let mut lab = Lab::new(seed, nodes, config::hyparview(), latency, config::CYCLE);
         let joins = JOIN_PAUSE * nodes as u32 + config::CYCLE * CYCLES;
         lab = lab.watched(findings, joins + Duration::from_secs(60) * minutes + PATIENCE);

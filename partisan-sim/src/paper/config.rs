@@ -6,8 +6,19 @@ use partisan_proto::config::{
 use partisan_proto::wire::{ControlMessage, HyParViewMessage};
 use partisan_proto::{Config, Duration};
 
+use crate::latency::Latency;
+
 /// A cycle of the papers: a shuffle period.
 pub const CYCLE: Duration = Duration::from_secs(10);
+
+/// How long each link takes where broadcasts are measured: 10 to 50 ms.
+///
+/// # Panics
+/// Never: the range is a good one.
+#[must_use]
+pub fn latency() -> Latency {
+    Latency::parse("10..50ms").expect("a constant range is a good one")
+}
 
 /// SCAMP, version 1 or 2, with so many extra copies of a subscription, and contacts that run subscriptions themselves.
 #[must_use]

@@ -114,7 +114,7 @@ struct Round {
 
 impl Bed {
     fn new(seed: u64, nodes: usize, config: Config, seconds: u32, findings: &Findings) -> Self {
-        let latency = Latency::parse("10..50ms").expect("a constant range is a good one");
+        let latency = config::latency();
         let mut lab = Lab::new(seed, nodes, config, latency.clone(), config::CYCLE);
         let joins = JOIN_PAUSE * nodes as u32 + config::CYCLE * CYCLES;
         lab = lab.watched(findings, joins + Duration::from_secs(1) * seconds);

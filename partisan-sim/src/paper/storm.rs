@@ -15,7 +15,6 @@ use super::hyparview::JOIN_PAUSE;
 use super::lab::Lab;
 use super::{Options, config};
 use crate::fault::Fault;
-use crate::latency::Latency;
 use crate::measure::broadcast::{payloads, redundancy};
 use crate::store;
 use crate::workload::Bootstrap;
@@ -129,7 +128,7 @@ struct Bed {
 
 impl Bed {
     fn new(seed: u64, config: Config, messages: usize, findings: &Findings) -> Self {
-        let latency = Latency::parse("10..50ms").expect("a constant range is a good one");
+        let latency = config::latency();
         let mut lab = Lab::new(seed, NODES, config, latency, config::CYCLE);
         let span = PAUSE * (messages / BATCH) as u32;
         lab = lab.watched(findings, config::CYCLE * 4 + span + SOON + LATE);

@@ -7,6 +7,7 @@ mod lives;
 mod losses;
 mod net;
 mod rules;
+mod slow;
 mod stores;
 mod trees;
 
